@@ -1,0 +1,20 @@
+//! Braid's wire: the messages and services of `braid/v1/*.proto`, and conversions to the types of `braid-workload`.
+//!
+//! Only the wire lives here. What a message means is decided by who receives it.
+
+mod convert;
+
+pub use convert::DecodeError;
+
+/// The generated messages, clients and servers.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+pub mod v1 {
+    tonic::include_proto!("braid.v1");
+}
+
+/// The version of the worker's session. Raised when an older peer would misunderstand a newer one; both sides refuse
+/// another number with a message that says which side to update.
+pub const PROTOCOL: u32 = 1;
+
+/// The version of this software, as people see it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

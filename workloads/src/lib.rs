@@ -1,0 +1,27 @@
+//! The contract between a kind of job and the house around it.
+//!
+//! A kind of job is two halves that meet only through bytes:
+//!
+//! * [`Workload`] — the deciding half, called by the coordinator. Pure: no clock, no files, no randomness. It turns a
+//!   spec into tasks, and the outcome of a task into more tasks or a result.
+//! * [`Execute`] — the doing half, called by a worker on a compute thread. It may read and write files and take hours.
+//!
+//! This crate holds those two traits, what passes between them ([`TaskSpec`], [`TaskOutcome`], [`JobResult`]), the typed
+//! ids ([`JobId`], [`TaskId`], …) and units of the whole house. It is not a scheduler and knows no kind of job.
+
+mod context;
+mod execute;
+mod ids;
+mod registry;
+mod task;
+mod workload;
+
+pub use context::{LogLine, LogSink, Progress, TaskContext};
+pub use execute::Execute;
+pub use ids::{AttemptId, IdParseError, JobId, LeaseId, NodeId, TaskId};
+pub use registry::Registry;
+pub use task::{Demand, Failure, FailureKind, JobResult, TaskOutcome, TaskSpec};
+pub use workload::{Advance, Plan, SpecError, Workload};
+
+/// The size of a payload, a state or a result that the store accepts; bulk data never enters it.
+pub const MAX_RECORD: usize = 64 << 10;
