@@ -1,1 +1,28 @@
-//! See the package description.
+//! The coordinator: decides what runs where, and loses nothing.
+//!
+//! ```text
+//!   clients, workers ──▶ api ──▶ runtime ──▶ engine::step ──▶ effects ──▶ store, then workers and clients
+//!                                   │
+//!                                   └──▶ placement
+//! ```
+//! * [`model`] — jobs, tasks and nodes as data, with their state machines;
+//! * [`engine`] — the pure core: events in, effects out;
+//! * [`placement`] — the pure question of what runs where;
+//! * [`store`] — where records live: memory, a file, etcd;
+//! * [`runtime`] — the loop that owns the engine and performs its effects;
+//! * `api` — the gRPC services; `logs` — the lines that tasks write for people.
+//!
+//! It reads no checkpoint and runs no task: workers do.
+
+mod api;
+pub mod engine;
+mod error;
+mod logs;
+pub mod model;
+pub mod placement;
+pub mod runtime;
+pub mod store;
+
+pub use error::CoordinatorError;
+pub use runtime::{Coordinator, DEFAULT_LEASE, Options, Stopped};
+pub use store::StoreUrl;

@@ -50,9 +50,9 @@ pub struct Failure {
 pub enum FailureKind {
     /// The input is wrong: every try would end the same way. The job fails at once.
     Fatal,
-    /// The machine got in the way (a full disk, a lost mount): tried again, elsewhere if possible.
+    /// The machine got in the way (a full disk, a lost mount): tried again, a few times.
     Retry,
-    /// The task was told to stop and did.
+    /// It was told to stop and did, or was not begun. Not a try that counts: while the job runs, it is given away again.
     Cancelled,
 }
 

@@ -1,1 +1,37 @@
-//! See the package description.
+//! Merging checkpoints: several models in, one out, byte for byte the same however it is run.
+//!
+//! ```text
+//! recipe text ─ recipe/ (typed, with positions) ─┐
+//! checkpoint folders ─ checkpoint/ (headers) ────┴─ plan/ (what each output tensor is made of)
+//!                                                     │
+//!                                  run/ (passes over tiles) with methods/ (one file a method)
+//!                                                     │
+//!                              output/ (staging folder, progress, publishing at once)
+//! ```
+//!
+//! Everything up to the plan is pure but for the reading of headers; what touches files is at the edges.
+
+pub mod checkpoint;
+mod dry_run;
+mod error;
+mod execute;
+mod groups;
+pub mod methods;
+mod open_files;
+mod opened;
+pub mod output;
+pub mod plan;
+pub mod recipe;
+pub mod run;
+mod spec;
+mod step;
+#[cfg(test)]
+mod testing;
+mod workload;
+
+pub use dry_run::{DryRun, dry_run};
+pub use error::MergeError;
+pub use execute::MergeExecute;
+pub use recipe::Recipe;
+pub use spec::{DEFAULT_MAX_SHARD, KIND, MergeSpec};
+pub use workload::MergeWorkload;

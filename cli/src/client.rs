@@ -1,0 +1,230 @@
+//! The questions that verbs ask a coordinator. Each has a deadline, and each error is already one for a person.
+
+use crate::{
+    error::{Error, Result},
+    exit::Exit,
+    status,
+    wire::{self, ReachArgs},
+};
+use braid_proto::v1::{self, JobState, jobs_client::JobsClient, nodes_client::NodesClient};
+use std::{fmt, future::Future, str::FromStr, time::Duration};
+use tonic::{Response, Status, Streaming, transport::Channel};
+
+/// No unary call takes longer, a store that is being elected included.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// A list of all tasks of a large job is one answer.
+const LARGEST_ANSWER: usize = 256 << 20;
+/// How long a coordinator may be away before those who follow a job give up.
+const AWAY: Duration = Duration::from_secs(120);
+/// The pause between two tries to find it again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// A job as a person names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobRef {
+    /// The newest.
+    Last,
+    /// This one.
+    Id(u64),
+}
+
+/// A connection to a coordinator.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    jobs: JobsClient<Channel>,
+    nodes: NodesClient<Channel>,
+    /// Where it is, for messages.
+    at: String,
+}
+
+impl FromStr for JobRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "last" => Ok(Self::Last),
+            _ => match text.parse::<braid_workload::JobId>() {
+                Ok(id) if id.0 > 0 => Ok(Self::Id(id.0)),
+                _ => Err(format!("{text:?} is no job: give a number as `braid job ls` prints it, or `last`")),
+            },
+        }
+    }
+}
+
+impl fmt::Display for JobRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Last => f.write_str("last"),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
+}
+
+/// Whether the job has ended, one way or another.
+pub(crate) fn has_ended(job: &v1::Job) -> bool {
+    matches!(job.state(), JobState::Done | JobState::Failed | JobState::Cancelled)
+}
+
+/// The exit of a verb that has seen the job end.
+pub(crate) fn verdict(job: &v1::Job) -> Result {
+    match job.state() {
+        JobState::Done => Ok(()),
+        JobState::Cancelled => Err(Error::new(Exit::JobFailed, format!("job {} was cancelled", job.id))),
+        _ => {
+            let failure = job.failure.clone().map_or_else(
+                || braid_workload::Failure::fatal("it failed, and the coordinator does not say why"),
+                braid_workload::Failure::from,
+            );
+            Err(Error::job(format_args!("job {}", job.id), &failure))
+        }
+    }
+}
+
+impl Client {
+    /// Connects to the coordinator that the arguments name.
+    pub(crate) async fn connect(args: &ReachArgs) -> Result<Self> {
+        let channel = wire::connect(&args.coordinator, args.plaintext).await?;
+        Ok(Self::new(channel, args.coordinator.to_string()))
+    }
+
+    /// A client of the coordinator at the other end of `channel`.
+    pub(crate) fn new(channel: Channel, at: String) -> Self {
+        Self {
+            jobs: JobsClient::new(channel.clone()).max_decoding_message_size(LARGEST_ANSWER),
+            nodes: NodesClient::new(channel).max_decoding_message_size(LARGEST_ANSWER),
+            at,
+        }
+    }
+
+    pub(crate) async fn job(&self, id: JobRef) -> Result<v1::Job> {
+        let id = match id {
+            JobRef::Last => 0,
+            JobRef::Id(id) => id,
+        };
+        self.ask(self.jobs.clone().get(v1::GetJobRequest { id })).await
+    }
+
+    /// The id that a reference stands for now.
+    pub(crate) async fn resolve(&self, id: JobRef) -> Result<u64> {
+        match id {
+            JobRef::Last => Ok(self.job(id).await?.id),
+            JobRef::Id(id) => Ok(id),
+        }
+    }
+
+    pub(crate) async fn list_jobs(&self) -> Result<Vec<v1::Job>> {
+        Ok(self.ask(self.jobs.clone().list(v1::ListJobsRequest {})).await?.jobs)
+    }
+
+    pub(crate) async fn tasks(&self, job: u64) -> Result<Vec<v1::Task>> {
+        Ok(self.ask(self.jobs.clone().tasks(v1::ListTasksRequest { job })).await?.tasks)
+    }
+
+    pub(crate) async fn list_nodes(&self) -> Result<Vec<v1::Node>> {
+        Ok(self.ask(self.nodes.clone().list(v1::ListNodesRequest {})).await?.nodes)
+    }
+
+    pub(crate) async fn cancel(&self, id: u64) -> Result<v1::Job> {
+        self.ask(self.jobs.clone().cancel(v1::CancelJobRequest { id })).await
+    }
+
+    /// Submits a job. `request_id` makes it safe to send the same request again when an answer is lost, so it is.
+    pub(crate) async fn submit(&self, kind: &str, spec: String, request_id: String) -> Result<v1::Job> {
+        let request = v1::SubmitRequest { kind: kind.to_owned(), spec, request_id };
+        for _ in 0..3 {
+            match self.call(self.jobs.clone().submit(request.clone())).await {
+                Err(status) if status::is_passing(status.code()) => tokio::time::sleep(RETRY).await,
+                answer => return answer.map_err(|status| status::error(&self.at, &status)),
+            }
+        }
+        self.ask(self.jobs.clone().submit(request)).await
+    }
+
+    /// The lines of a job's log.
+    pub(crate) async fn logs(&self, id: u64, follow: bool) -> Result<Lines> {
+        let stream = self.ask(self.jobs.clone().logs(v1::LogsRequest { id, follow })).await?;
+        Ok(Lines { stream, at: self.at.clone() })
+    }
+
+    /// Shows the job to `seen` now and after each change, until it has ended. Outlives restarts of the coordinator:
+    /// the job does, too.
+    pub(crate) async fn follow(&self, id: u64, mut seen: impl FnMut(&v1::Job)) -> Result<v1::Job> {
+        let mut away: Option<tokio::time::Instant> = None;
+        loop {
+            let status = match self.call(self.jobs.clone().watch(v1::WatchJobRequest { id })).await {
+                Err(status) => status,
+                Ok(mut changes) => loop {
+                    match changes.message().await {
+                        Ok(Some(job)) => {
+                            away = None;
+                            seen(&job);
+                            if has_ended(&job) {
+                                return Ok(job);
+                            }
+                        }
+                        Ok(None) => break Status::unavailable("the coordinator ended the stream"),
+                        Err(status) => break status,
+                    }
+                },
+            };
+            let since = *away.get_or_insert_with(tokio::time::Instant::now);
+            if !status::is_passing(status.code()) || since.elapsed() > AWAY {
+                return Err(status::error(&self.at, &status));
+            }
+            tracing::info!("lost the coordinator at {} ({}), trying again", self.at, status.message());
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn ask<T>(&self, call: impl Future<Output = std::result::Result<Response<T>, Status>>) -> Result<T> {
+        self.call(call).await.map_err(|status| status::error(&self.at, &status))
+    }
+
+    async fn call<T>(
+        &self,
+        call: impl Future<Output = std::result::Result<Response<T>, Status>>,
+    ) -> std::result::Result<T, Status> {
+        match tokio::time::timeout(DEADLINE, call).await {
+            Ok(answer) => answer.map(Response::into_inner),
+            Err(_) => Err(Status::deadline_exceeded("no answer in time")),
+        }
+    }
+}
+
+/// Log lines as they come.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    stream: Streaming<v1::LogLine>,
+    at: String,
+}
+
+impl Lines {
+    /// The next line, or `None` after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<v1::LogLine>> {
+        self.stream.message().await.map_err(|status| status::error(&self.at, &status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_named_by_number_or_last() {
+        assert_eq!("last".parse(), Ok(JobRef::Last));
+        assert_eq!("12".parse(), Ok(JobRef::Id(12)));
+        for text in ["0", "-1", "12.3", "latest", ""] {
+            assert!(text.parse::<JobRef>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_job_that_is_done_is_a_success() {
+        let job = |state: JobState| v1::Job { id: 5, state: state.into(), ..Default::default() };
+        assert_eq!(verdict(&job(JobState::Done)), Ok(()));
+        assert_eq!(verdict(&job(JobState::Cancelled)).unwrap_err().exit.code(), 1);
+        let failure = v1::Failure { message: "disk full".into(), hint: Some("make room".into()), ..Default::default() };
+        let error = verdict(&v1::Job { failure: Some(failure), ..job(JobState::Failed) }).unwrap_err();
+        assert_eq!((error.exit.code(), error.message.as_str(), error.hint.as_deref()), (1, "job 5: disk full", Some("make room")));
+    }
+}

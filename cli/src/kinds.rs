@@ -1,0 +1,29 @@
+//! The kinds of job that this binary knows. A new kind is one line in each of the two tables.
+
+use braid_merge::{MergeExecute, MergeWorkload};
+use braid_noop::Noop;
+use braid_workload::{Execute, Registry, Workload};
+use std::sync::Arc;
+
+/// The deciding halves, for a coordinator.
+pub(crate) fn workloads() -> Registry<dyn Workload> {
+    let kinds: [Arc<dyn Workload>; 2] = [Arc::new(MergeWorkload), Arc::new(Noop)];
+    Registry::new(kinds.map(|kind| (kind.kind(), kind)))
+}
+
+/// The doing halves, for a worker.
+pub(crate) fn executors() -> Registry<dyn Execute> {
+    let kinds: [Arc<dyn Execute>; 2] = [Arc::new(MergeExecute::default()), Arc::new(Noop)];
+    Registry::new(kinds.map(|kind| (kind.kind(), kind)))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn both_halves_of_every_kind_are_here() {
+        let deciding: Vec<_> = super::workloads().kinds().collect();
+        let doing: Vec<_> = super::executors().kinds().collect();
+        assert_eq!(deciding, doing);
+        assert_eq!(deciding.len(), 2);
+    }
+}

@@ -1,0 +1,96 @@
+//! A whole fleet inside this process: a coordinator with its store and one worker, joined by pipes in memory. Client,
+//! wire and services are those of a real fleet; only the transport differs, and no port is open.
+
+use crate::{
+    client::Client,
+    error::{Error, Result},
+    kinds,
+    verbs::{start_error, worker_error},
+    wire,
+};
+use braid_coordinator::{Coordinator, DEFAULT_LEASE, StoreUrl};
+use braid_worker::{ConnectError, Worker, WorkerError};
+use braid_workload::NodeId;
+use std::{num::NonZeroUsize, path::Path};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What the worker may use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) threads: NonZeroUsize,
+    /// Bytes that tasks may hold.
+    pub(crate) memory: u64,
+}
+
+/// A fleet of one.
+pub(crate) struct Local {
+    coordinator: Coordinator,
+    client: Client,
+    server: JoinHandle<()>,
+    worker: JoinHandle<std::result::Result<(), WorkerError>>,
+    cancel: CancellationToken,
+}
+
+impl Local {
+    /// Starts it, with its state in `folder`.
+    pub(crate) async fn start(folder: &Path, limits: Limits) -> Result<Self> {
+        let options = braid_coordinator::Options {
+            store: StoreUrl::Embedded(folder.to_owned()),
+            data_dir: Some(folder.to_owned()),
+            token: None,
+            lease: DEFAULT_LEASE,
+        };
+        let coordinator = Coordinator::start(options, kinds::workloads()).await.map_err(start_error)?;
+        let (incoming, endpoint) = wire::pipe();
+        let serve = wire::server().add_routes(coordinator.routes()).serve_with_incoming(incoming);
+        let server = tokio::spawn(async move {
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "the coordinator inside this process no longer answers");
+            }
+        });
+        let options = braid_worker::Options {
+            node: NodeId("local".into()),
+            threads: limits.threads,
+            memory: limits.memory,
+            token: None,
+            address: "in process".into(),
+        };
+        let client = Client::new(endpoint.channel(), "this process".into());
+        let connector = move || {
+            let channel = endpoint.channel();
+            async move { Ok::<_, ConnectError>(channel) }
+        };
+        let cancel = CancellationToken::new();
+        let worker = tokio::spawn(Worker::run(options, connector, kinds::executors(), cancel.clone()));
+        Ok(Self { coordinator, client, server, worker, cancel })
+    }
+
+    /// Speaks to its coordinator.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Resolves only when it cannot go on.
+    pub(crate) async fn broken(&mut self) -> Error {
+        tokio::select! {
+            stopped = self.coordinator.stopped() => Error::unavailable(stopped.to_string()),
+            worker = &mut self.worker => match worker {
+                Ok(Err(error)) => worker_error(error),
+                Ok(Ok(())) => Error::unavailable("the worker inside this process ended"),
+                Err(error) => Error::unavailable(format!("the worker inside this process ended: {error}")),
+            },
+        }
+    }
+
+    /// Stops the worker, then the coordinator: whatever the worker hands over is still written.
+    pub(crate) async fn stop(self) {
+        self.cancel.cancel();
+        if !self.worker.is_finished() {
+            // Why it ended no longer matters.
+            let _ = self.worker.await;
+        }
+        self.coordinator.shutdown().await;
+        self.server.abort();
+    }
+}

@@ -1,0 +1,149 @@
+//! How the nodes of a fleet are shown.
+
+use super::{SCHEMA, View, table};
+use crate::units::show_bytes;
+use braid_proto::v1::{self, NodeState};
+use serde::Serialize;
+
+/// `braid node ls`.
+#[derive(Debug, Serialize)]
+pub(crate) struct NodeList {
+    schema: &'static str,
+    nodes: Vec<NodeView>,
+}
+
+/// One node, as its worker last described it.
+#[derive(Debug, Serialize)]
+struct NodeView {
+    name: String,
+    state: &'static str,
+    version: String,
+    address: String,
+    threads: u32,
+    memory: u64,
+    kinds: Vec<String>,
+    tasks_running: u32,
+    bytes_per_second: Option<u64>,
+}
+
+impl NodeList {
+    pub(crate) fn new(nodes: Vec<v1::Node>) -> Self {
+        Self { schema: SCHEMA, nodes: nodes.into_iter().map(NodeView::from).collect() }
+    }
+}
+
+impl From<v1::Node> for NodeView {
+    fn from(node: v1::Node) -> Self {
+        Self {
+            state: match node.state() {
+                NodeState::Unspecified => "unknown",
+                NodeState::Ready => "ready",
+                NodeState::Silent => "silent",
+            },
+            name: node.name,
+            version: node.version,
+            address: node.address,
+            threads: node.threads,
+            memory: node.memory,
+            kinds: node.kinds,
+            tasks_running: node.tasks_running,
+            bytes_per_second: node.bytes_per_second,
+        }
+    }
+}
+
+impl View for NodeList {
+    fn table(&self, _now: u64) -> String {
+        let rows: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| {
+                [
+                    node.name.clone(),
+                    node.state.to_owned(),
+                    node.tasks_running.to_string(),
+                    node.threads.to_string(),
+                    show_bytes(node.memory),
+                    node.bytes_per_second.map_or_else(|| "-".to_owned(), |rate| format!("{}/s", show_bytes(rate))),
+                    node.version.clone(),
+                    node.address.clone(),
+                ]
+            })
+            .collect();
+        table::columns(["NAME", "STATE", "TASKS", "THREADS", "MEMORY", "RATE", "VERSION", "ADDRESS"], &rows)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.name.clone()).collect()
+    }
+
+    fn is_final(&self) -> bool {
+        false // a node may come or go
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::{Format, render};
+
+    #[test]
+    fn nodes_in_every_form() {
+        let nodes = vec![
+            v1::Node {
+                name: "alpha".into(),
+                state: NodeState::Ready.into(),
+                version: "0.1.0".into(),
+                address: "10.0.0.1".into(),
+                threads: 8,
+                memory: 16_000_000_000,
+                kinds: vec!["merge".into()],
+                tasks_running: 1,
+                bytes_per_second: Some(750_000_000),
+            },
+            v1::Node { name: "beta".into(), state: NodeState::Silent.into(), ..Default::default() },
+        ];
+        let list = NodeList::new(nodes);
+        let text = |format| render(&list, format, 0, false).unwrap();
+        insta::assert_snapshot!(text(Format::Table), @"
+        NAME   STATE   TASKS  THREADS  MEMORY   RATE        VERSION  ADDRESS
+        alpha  ready   1      8        16.0 GB  750.0 MB/s  0.1.0    10.0.0.1
+        beta   silent  0      0        0 B      -
+        ");
+        insta::assert_snapshot!(text(Format::Json), @r#"
+        {
+          "schema": "braid/v1",
+          "nodes": [
+            {
+              "name": "alpha",
+              "state": "ready",
+              "version": "0.1.0",
+              "address": "10.0.0.1",
+              "threads": 8,
+              "memory": 16000000000,
+              "kinds": [
+                "merge"
+              ],
+              "tasks_running": 1,
+              "bytes_per_second": 750000000
+            },
+            {
+              "name": "beta",
+              "state": "silent",
+              "version": "",
+              "address": "",
+              "threads": 0,
+              "memory": 0,
+              "kinds": [],
+              "tasks_running": 0,
+              "bytes_per_second": null
+            }
+          ]
+        }
+        "#);
+        insta::assert_snapshot!(text(Format::Name), @"
+        alpha
+        beta
+        ");
+    }
+}

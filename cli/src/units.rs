@@ -1,0 +1,84 @@
+//! Sizes and durations as people type and read them.
+
+use bytesize::ByteSize;
+use std::time::Duration;
+
+/// Reads `256MiB`, `5GB` or a plain number of bytes.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no size such as 256MiB, 5GB or a number of bytes");
+    match text.parse::<ByteSize>() {
+        Ok(ByteSize(0)) => Err("a size of 0 bytes leaves no room for anything".into()),
+        Ok(ByteSize(u64::MAX)) | Err(_) => Err(wrong()),
+        Ok(size) => Ok(size.0),
+    }
+}
+
+/// Reads `500ms`, `30s`, `5m`, or a plain number of seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text).map_err(|_| format!("{text:?} is no duration such as 500ms, 30s or 5m"))
+}
+
+/// `514.3 MB`: decimal units, as disks and transformers count.
+pub(crate) fn show_bytes(bytes: u64) -> String {
+    ByteSize(bytes).display().si().to_string()
+}
+
+/// `1.2 s` below a minute, `3m 20s` above: as exact as a person cares.
+pub(crate) fn show_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 9.95 {
+        format!("{seconds:.1} s")
+    } else if seconds < 59.5 {
+        format!("{seconds:.0} s")
+    } else {
+        humantime::format_duration(Duration::from_secs(seconds.round() as u64)).to_string()
+    }
+}
+
+/// `2026-11-23T18:24:00Z` of milliseconds since 1970.
+pub(crate) fn show_time(unix_millis: u64) -> String {
+    // A date past the year 9999 has no RFC 3339 form; a peer may send one.
+    const LAST: u64 = 253_402_300_799_000;
+    let at = std::time::UNIX_EPOCH + Duration::from_millis(unix_millis.min(LAST) / 1000 * 1000);
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_both_families_of_units() {
+        for (text, bytes) in [("256MiB", 256 << 20), ("5GB", 5_000_000_000), ("1.5 KiB", 1536), ("4096", 4096), ("2gb", 2_000_000_000)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "x", "5 parsecs", "-1", "0", "0MB", "99999999999EiB", "MiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_with_and_without_a_unit() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert!(duration("soon").is_err());
+        assert!(duration("-1s").is_err());
+    }
+
+    #[test]
+    fn durations_are_shown_as_exactly_as_a_person_cares() {
+        for (millis, text) in [(0, "0.0 s"), (1234, "1.2 s"), (9940, "9.9 s"), (9960, "10 s"), (59_600, "1m"), (200_400, "3m 20s")] {
+            assert_eq!(show_duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn times_are_shown_whatever_a_peer_sends() {
+        assert_eq!(show_time(1_795_458_240_123), "2026-11-23T18:24:00Z");
+        assert_eq!(show_time(u64::MAX), "9999-12-31T23:59:59Z");
+    }
+}

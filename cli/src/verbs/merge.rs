@@ -1,0 +1,120 @@
+//! `braid merge`: one recipe, one merged checkpoint; in this process, or on a fleet.
+
+mod dry_run;
+mod inside;
+mod watch;
+
+use super::worker::LimitArgs;
+use crate::{
+    address::Address,
+    client::Client,
+    console::Console,
+    error::{Error, Result},
+    exit::Exit,
+    request_id,
+    signals::Signals,
+    units,
+    wire::{PlaintextArgs, ReachArgs},
+};
+use braid_merge::{KIND, MergeError, MergeSpec};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// No recipe is longer; a checkpoint given by mistake is.
+const LONGEST_RECIPE: u64 = 1 << 20;
+
+/// Merge checkpoints as a recipe says
+///
+/// Without --coordinator everything happens inside this process. Run again after an interruption, it goes on where it
+/// stopped.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MergeArgs {
+    /// The recipe: YAML as mergekit reads it
+    recipe: PathBuf,
+    /// The folder that becomes the merged checkpoint; must not exist or be empty
+    out: PathBuf,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Largest file of the result
+    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = units::size)]
+    max_shard_size: u64,
+    /// Seed of the random masks that some methods draw
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    random_seed: u64,
+    /// Check everything and say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Let the fleet of this coordinator do it
+    #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
+    coordinator: Option<Address>,
+    #[command(flatten)]
+    plaintext: PlaintextArgs,
+    /// Do not wait: print the number of the job and return
+    #[arg(long)]
+    detach: bool,
+}
+
+pub(super) async fn run(args: MergeArgs, console: &Console) -> Result {
+    let start = Instant::now();
+    let spec = spec(&args)?;
+    if args.dry_run {
+        return dry_run::run(&spec, console);
+    }
+    let Some(coordinator) = args.coordinator else {
+        if args.detach {
+            return Err(Error::usage("--detach leaves the work to a fleet, but there is no --coordinator"));
+        }
+        return inside::run(&spec, args.limits, console, start).await;
+    };
+    if args.limits.is_given() {
+        console.warn("--threads and --memory say what this process may use; on a fleet each worker has its own");
+    }
+    let mut signals = Signals::listen()?;
+    let client = Client::connect(&ReachArgs { coordinator, plaintext: args.plaintext }).await?;
+    let job = client.submit(KIND, encode(&spec)?, request_id::random()).await?;
+    if args.detach {
+        return console.data(&job.id.to_string());
+    }
+    console.note(&format!("job {}: {}", job.id, job.label));
+    let ended = watch::to_the_end(&client, job.id, &mut signals, std::future::pending(), console).await?;
+    watch::conclude(&ended, &spec.out, start.elapsed(), console)
+}
+
+/// Reads the recipe and makes the job of it. A recipe that does not parse never reaches a coordinator.
+fn spec(args: &MergeArgs) -> Result<MergeSpec> {
+    let file = args.recipe.display().to_string();
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(|error| Error::usage(format!("{} is no path: {error}", path.display())))
+    };
+    let spec = MergeSpec {
+        recipe: read(&args.recipe).map_err(|error| Error::usage(format!("cannot read the recipe {file}: {error}")))?,
+        recipe_file: file,
+        directory: absolute(Path::new("."))?,
+        out: absolute(&args.out)?,
+        max_shard_size: args.max_shard_size,
+        seed: args.random_seed,
+    };
+    spec.recipe().map_err(|error| merge_error(Exit::Usage, &error))?;
+    Ok(spec)
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    use io::Read;
+    let mut text = String::new();
+    fs::File::open(path)?.take(LONGEST_RECIPE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST_RECIPE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than any recipe"));
+    }
+    Ok(text)
+}
+
+fn encode(spec: &MergeSpec) -> Result<String> {
+    serde_json::to_string(spec).map_err(|error| Error::usage(format!("the recipe cannot be sent: {error}")))
+}
+
+fn merge_error(exit: Exit, error: &MergeError) -> Error {
+    Error { exit, message: error.to_string(), hint: error.hint() }
+}

@@ -1,0 +1,28 @@
+//! `braid merge --dry-run`: everything is checked and nothing written.
+
+use super::merge_error;
+use crate::{console::Console, error::Result, exit::Exit, output::fields, units::show_bytes};
+use braid_merge::{DryRun, MergeSpec};
+
+pub(super) fn run(spec: &MergeSpec, console: &Console) -> Result {
+    // The merge itself would end as a failed job.
+    let plan = braid_merge::dry_run(spec).map_err(|error| merge_error(Exit::JobFailed, &error))?;
+    console.data(&table(&plan))
+}
+
+fn table(plan: &DryRun) -> String {
+    let summary = &plan.summary;
+    let mut rows = vec![("method", Some(summary.method.to_owned()))];
+    rows.extend(summary.models.iter().map(|model| ("model", Some(model.clone()))));
+    rows.extend([
+        ("config of", Some(summary.donor.clone())),
+        ("tensors", Some(summary.tensors.to_string())),
+        ("parameters", Some(summary.parameters.to_string())),
+        ("dtype", Some(summary.dtypes.join(", "))),
+        ("reads", Some(show_bytes(summary.bytes_in))),
+        ("writes", Some(show_bytes(summary.bytes_out))),
+        ("memory", Some(format!("{} at least", show_bytes(plan.memory)))),
+    ]);
+    rows.extend(plan.shards.iter().map(|(name, bytes)| ("file", Some(format!("{name} ({})", show_bytes(*bytes))))));
+    fields(&rows)
+}

@@ -1,0 +1,118 @@
+//! A merge inside this process: a fleet of one is started for it, with its state beside the output.
+//!
+//! What a resume needs is in the staging folder of the merge, so the state of a process that was killed is not
+//! continued: a new coordinator starts with an empty store, and the merge finds what is done.
+
+use super::{encode, watch};
+use crate::{
+    console::Console,
+    error::{Error, Result},
+    exit::Exit,
+    local::{Limits, Local},
+    request_id,
+    signals::Signals,
+    verbs::worker::LimitArgs,
+};
+use braid_merge::{KIND, MergeSpec};
+use std::{
+    ffi::OsString,
+    fs,
+    fs::{File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+pub(super) async fn run(spec: &MergeSpec, limits: LimitArgs, console: &Console, start: Instant) -> Result {
+    let mut signals = Signals::listen()?;
+    let state = StateFolder::claim(&spec.out)?;
+    let (threads, memory) = limits.resolve();
+    let mut local = Local::start(&state.path, Limits { threads, memory }).await?;
+    let client = local.client().clone();
+    let ended = async {
+        let job = client.submit(KIND, encode(spec)?, request_id::random()).await?;
+        watch::to_the_end(&client, job.id, &mut signals, local.broken(), console).await
+    }
+    .await;
+    local.stop().await;
+    drop(state);
+    watch::conclude(&ended?, &spec.out, start.elapsed(), console)
+}
+
+/// The folder of the store, for this process alone; removed when dropped.
+struct StateFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateFolder {
+    /// Takes the folder `.OUT.braid-state` beside OUT, empty.
+    fn claim(out: &Path) -> Result<Self> {
+        let cannot = |what: &str, path: &Path, error: &io::Error| {
+            Error::unavailable(format!("cannot {what} {}: {error}", path.display()))
+        };
+        let (Some(parent), Some(name)) = (out.parent(), out.file_name()) else {
+            return Err(Error::usage(format!("{} is no name of a folder that can be made", out.display())));
+        };
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(".braid-state");
+        let path = parent.join(hidden);
+        fs::create_dir_all(&path).map_err(|error| cannot("create", &path, &error))?;
+        let name = path.join("lock");
+        let lock = File::create(&name).map_err(|error| cannot("create", &name, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::new(
+                    Exit::NotFoundOrConflict,
+                    format!("another process is merging into {}", out.display()),
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(cannot("lock", &name, &error)),
+        }
+        let claimed = Self { path, _lock: lock };
+        claimed.clear().map_err(|error| cannot("clear", &claimed.path, &error))?;
+        Ok(claimed)
+    }
+
+    /// Removes what a killed process left, but not the lock.
+    fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_name() == "lock" {
+                continue;
+            }
+            if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for StateFolder {
+    fn drop(&mut self) {
+        // The next run clears what cannot be removed now.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_at_a_time_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        fs::create_dir(folder.path().join(".out.braid-state")).unwrap();
+        fs::write(folder.path().join(".out.braid-state/state.redb"), "old").unwrap();
+        let state = StateFolder::claim(&out).unwrap();
+        assert!(!state.path.join("state.redb").exists(), "the state of a killed process is not continued");
+        let error = StateFolder::claim(&out).err().unwrap();
+        assert_eq!(error.exit.code(), 3);
+        assert!(StateFolder::claim(&folder.path().join("other")).is_ok());
+        drop(state);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(StateFolder::claim(Path::new("/")).err().unwrap().exit.code(), 2);
+    }
+}

@@ -1,0 +1,67 @@
+//! What the command does, one file a verb: fetch, check, act, print.
+
+mod bench;
+mod completions;
+mod coordinator;
+mod job;
+mod merge;
+mod node;
+mod worker;
+
+pub(crate) use coordinator::start_error;
+pub(crate) use worker::worker_error;
+
+use crate::{
+    console::Console,
+    error::Result,
+    logging::Role,
+    signals::{Signals, interrupted},
+};
+
+/// The first word after `braid`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    Merge(merge::MergeArgs),
+    Coordinator(coordinator::CoordinatorArgs),
+    Worker(worker::WorkerArgs),
+    /// Jobs: list, look at, wait for, cancel
+    #[command(subcommand)]
+    Job(job::JobVerb),
+    /// Nodes of the fleet
+    #[command(subcommand)]
+    Node(node::NodeVerb),
+    Bench(bench::BenchArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+impl Verb {
+    /// Who writes the log while this verb runs.
+    pub(crate) fn role(&self) -> Role {
+        match self {
+            Self::Coordinator(_) | Self::Worker(_) => Role::Service,
+            _ => Role::Client,
+        }
+    }
+
+    /// Does it.
+    pub(crate) async fn run(self, console: &Console) -> Result {
+        match self {
+            Self::Merge(args) => Box::pin(merge::run(args, console)).await,
+            Self::Coordinator(args) => Box::pin(coordinator::run(args, console)).await,
+            Self::Worker(args) => Box::pin(worker::run(args, console)).await,
+            Self::Job(verb) => until_signal(Box::pin(job::run(verb, console))).await,
+            Self::Node(verb) => until_signal(Box::pin(node::run(verb, console))).await,
+            Self::Bench(args) => until_signal(Box::pin(bench::run(args, console))).await,
+            Self::Completions(args) => completions::run(args, console),
+        }
+    }
+}
+
+/// Most verbs change nothing while they wait: a signal simply ends them.
+async fn until_signal(verb: impl Future<Output = Result>) -> Result {
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        ended = verb => ended,
+        () = signals.next() => Err(interrupted()),
+    }
+}

@@ -1,0 +1,102 @@
+//! `braid worker`: runs tasks for a coordinator until it is told to stop.
+
+use crate::{
+    address::{Address, plaintext_allowed},
+    console::Console,
+    error::{Error, Result},
+    exit::Exit,
+    kinds,
+    signals::Signals,
+    units, wire,
+};
+use braid_worker::{ConnectError, Machine, NodeClaim, Options, Worker, WorkerError};
+use std::{num::NonZeroUsize, path::PathBuf};
+use tokio_util::sync::CancellationToken;
+
+/// Run tasks for a coordinator
+#[derive(Debug, clap::Args)]
+pub(crate) struct WorkerArgs {
+    /// Address of the coordinator
+    #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
+    join: Address,
+    /// Folder for the node's name; the same folder makes the same node
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// What the coordinator asks of those who join
+    #[arg(long, value_name = "T", env = "BRAID_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Speak plaintext to the coordinator
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// What tasks may use of a machine.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct LimitArgs {
+    /// Compute threads [default: all that this process may use]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Memory that tasks may hold, such as 256MiB [default: three quarters of what there is]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    memory: Option<u64>,
+}
+
+impl LimitArgs {
+    /// Whether any was given.
+    pub(crate) fn is_given(&self) -> bool {
+        self.threads.is_some() || self.memory.is_some()
+    }
+
+    /// Threads and bytes of memory, from the flags or else from the machine.
+    pub(crate) fn resolve(&self) -> (NonZeroUsize, u64) {
+        let machine = Machine::detect();
+        (self.threads.unwrap_or(machine.threads), self.memory.unwrap_or_else(|| machine.memory_for_tasks()))
+    }
+}
+
+pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
+    plaintext_allowed(args.insecure, format_args!("join {}", args.join))?;
+    let mut signals = Signals::listen()?;
+    let claim = NodeClaim::take(&args.data_dir).map_err(worker_error)?;
+    let (threads, memory) = args.limits.resolve();
+    let options =
+        Options { node: claim.id().clone(), threads, memory, token: args.token, address: host_name(&claim) };
+    let endpoint = wire::endpoint(&args.join)?;
+    let connector = move || {
+        let endpoint = endpoint.clone();
+        async move { endpoint.connect().await.map_err(ConnectError::from) }
+    };
+    console.note(&format!("worker {} joins {}", claim.id(), args.join));
+    let cancel = CancellationToken::new();
+    let worker = Worker::run(options, connector, kinds::executors(), cancel.clone());
+    tokio::pin!(worker);
+    tokio::select! {
+        ended = &mut worker => return ended.map_err(worker_error),
+        () = signals.next() => {}
+    }
+    console.note("stopping; what runs is handed back to the coordinator");
+    signals.next_ends_the_process();
+    cancel.cancel();
+    worker.await.map_err(worker_error)
+}
+
+/// Where this worker is, for people.
+fn host_name(claim: &NodeClaim) -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => claim.id().to_string(),
+        name => name.to_owned(),
+    }
+}
+
+/// Why a worker ended, for a person.
+pub(crate) fn worker_error(error: WorkerError) -> Error {
+    let exit = match error {
+        WorkerError::Refused { .. } | WorkerError::BadName { .. } => Exit::Usage,
+        WorkerError::InUse(_) => Exit::NotFoundOrConflict,
+        WorkerError::Threads { .. } | WorkerError::Data { .. } => Exit::Unavailable,
+    };
+    Error { exit, message: error.to_string(), hint: error.hint().map(str::to_owned) }
+}

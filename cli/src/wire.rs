@@ -1,0 +1,93 @@
+//! How both ends of a connection are set up: keep-alives, time-outs, sizes. In one process the two ends are joined by a
+//! pipe in memory and everything above it is the same.
+
+use crate::{
+    address::{Address, plaintext_allowed},
+    error::{Error, Result, chain},
+};
+use hyper_util::rt::TokioIo;
+use std::{io, time::Duration};
+use tokio::{io::DuplexStream, sync::mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint, Server};
+
+/// A silent peer is asked whether it lives; without this a cut link makes every later call wait for its deadline.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
+/// A peer that leaves the question unanswered for so long is gone.
+const KEEP_ALIVE_WITHIN: Duration = Duration::from_secs(20);
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// What the pipe inside a process holds before the writer waits.
+const PIPE: usize = 256 << 10;
+
+/// Where a coordinator is.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ReachArgs {
+    /// Address of the coordinator
+    #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
+    pub(crate) coordinator: Address,
+    #[command(flatten)]
+    pub(crate) plaintext: PlaintextArgs,
+}
+
+/// The clients' consent to plaintext.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct PlaintextArgs {
+    /// Speak plaintext to the coordinator
+    #[arg(long, env = "BRAID_INSECURE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) insecure: bool,
+}
+
+/// A channel to `address`, not yet connected; it connects, and connects again, as calls need it.
+pub(crate) fn endpoint(address: &Address) -> Result<Endpoint> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| Error::usage(format!("{address} is no address: {}", chain(&error))))?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_WITHIN)
+        .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
+        .keep_alive_timeout(KEEP_ALIVE_WITHIN)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true))
+}
+
+/// A connected channel for a verb that asks a coordinator something.
+pub(crate) async fn connect(address: &Address, plaintext: PlaintextArgs) -> Result<Channel> {
+    plaintext_allowed(plaintext.insecure, format_args!("talk to {address}"))?;
+    endpoint(address)?.connect().await.map_err(|error| {
+        let why = chain(&error).replace("transport error: ", "");
+        crate::status::error(&address.to_string(), &tonic::Status::unavailable(why))
+    })
+}
+
+/// The serving end, for TCP and for a pipe.
+pub(crate) fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_WITHIN))
+        .tcp_nodelay(true)
+}
+
+/// Both ends of a connection inside this process: what the server accepts, and the endpoint that reaches it.
+pub(crate) fn pipe() -> (ReceiverStream<io::Result<DuplexStream>>, PipeEndpoint) {
+    let (send, receive) = mpsc::channel(8);
+    (ReceiverStream::new(receive), PipeEndpoint(send))
+}
+
+/// Makes channels to the server at the other end of a [`pipe`].
+#[derive(Debug, Clone)]
+pub(crate) struct PipeEndpoint(mpsc::Sender<io::Result<DuplexStream>>);
+
+impl PipeEndpoint {
+    /// A channel that connects when it is first used.
+    pub(crate) fn channel(&self) -> Channel {
+        let accept = self.0.clone();
+        // The name is never looked up: HTTP/2 wants some authority in its requests.
+        Endpoint::from_static("http://in-process").connect_with_connector_lazy(tower::service_fn(move |_| {
+            let accept = accept.clone();
+            async move {
+                let (ours, theirs) = tokio::io::duplex(PIPE);
+                accept.send(Ok(theirs)).await.map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+                Ok::<_, io::Error>(TokioIo::new(ours))
+            }
+        }))
+    }
+}

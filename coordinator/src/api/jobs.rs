@@ -1,0 +1,204 @@
+//! `braid.v1.Jobs`.
+
+use super::{status::malformed, view};
+use crate::{
+    engine::{Refusal, State},
+    logs::Logs,
+    model::Job,
+    runtime::{Handle, Stopped},
+};
+use braid_proto::{
+    DecodeError,
+    v1::{
+        self, CancelJobRequest, GetJobRequest, JobState, ListJobsRequest, ListJobsResponse, ListTasksRequest,
+        ListTasksResponse, LogsRequest, SubmitRequest, WatchJobRequest, jobs_server::Jobs,
+    },
+};
+use braid_workload::JobId;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, Response, Status};
+
+/// A watcher hears of changes at most this often: a job of ten thousand short tasks is not ten thousand messages.
+const WATCH_PACE: Duration = Duration::from_millis(100);
+/// How often a followed log is looked at.
+const LOG_PACE: Duration = Duration::from_millis(200);
+/// Messages that may wait for a slow client.
+const STREAM: usize = 64;
+/// The longest key against doubling.
+const MAX_REQUEST_ID: usize = 128;
+
+pub(super) struct JobsApi {
+    pub(super) handle: Handle,
+    pub(super) logs: Logs,
+    pub(super) tasks: TaskTracker,
+    pub(super) cancel: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl Jobs for JobsApi {
+    async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<v1::Job>, Status> {
+        let request = request.into_inner();
+        if request.request_id.is_empty() || request.request_id.len() > MAX_REQUEST_ID {
+            return Err(Status::invalid_argument(format!("request_id must have 1 to {MAX_REQUEST_ID} bytes")));
+        }
+        let spec = serde_json::from_str(&request.spec)
+            .map_err(|error| malformed(&DecodeError::json("SubmitRequest", "spec", &error)))?;
+        let id = self.handle.submit(request.kind, spec, request.request_id).await??;
+        self.view(id).await.map(Response::new)
+    }
+
+    async fn get(&self, request: Request<GetJobRequest>) -> Result<Response<v1::Job>, Status> {
+        self.view(JobId(request.into_inner().id)).await.map(Response::new)
+    }
+
+    async fn list(&self, _: Request<ListJobsRequest>) -> Result<Response<ListJobsResponse>, Status> {
+        let jobs = self.handle.read(|state| state.jobs().map(view::job).collect()).await?;
+        Ok(Response::new(ListJobsResponse { jobs }))
+    }
+
+    type WatchStream = ReceiverStream<Result<v1::Job, Status>>;
+
+    async fn watch(&self, request: Request<WatchJobRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let first = self.view(JobId(request.into_inner().id)).await?;
+        let (send, receive) = mpsc::channel(STREAM);
+        self.tasks.spawn(watch(self.handle.clone(), first, send, self.cancel.clone()));
+        Ok(Response::new(ReceiverStream::new(receive)))
+    }
+
+    async fn tasks(&self, request: Request<ListTasksRequest>) -> Result<Response<ListTasksResponse>, Status> {
+        let id = JobId(request.into_inner().job);
+        let tasks = self.handle.read(move |state| find(state, id).map(|job| task_views(state, job))).await??;
+        Ok(Response::new(ListTasksResponse { tasks }))
+    }
+
+    async fn cancel(&self, request: Request<CancelJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let id = self.handle.cancel(JobId(request.into_inner().id)).await??;
+        self.view(id).await.map(Response::new)
+    }
+
+    type LogsStream = ReceiverStream<Result<v1::LogLine, Status>>;
+
+    async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
+        let LogsRequest { id, follow } = request.into_inner();
+        let job = JobId(self.view(JobId(id)).await?.id);
+        let (send, receive) = mpsc::channel(STREAM);
+        let (handle, logs, cancel) = (self.handle.clone(), self.logs.clone(), self.cancel.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = follow_log(&handle, &logs, job, follow, &send) => {}
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receive)))
+    }
+}
+
+impl JobsApi {
+    async fn view(&self, id: JobId) -> Result<v1::Job, Status> {
+        Ok(look(&self.handle, id).await??)
+    }
+}
+
+async fn look(handle: &Handle, id: JobId) -> Result<Result<v1::Job, Refusal>, Stopped> {
+    handle.read(move |state| find(state, id).map(view::job)).await
+}
+
+/// A job by number, or the newest for 0.
+fn find(state: &State, id: JobId) -> Result<&Job, Refusal> {
+    let job = if id.0 == 0 { state.jobs().next_back() } else { state.job(id) };
+    job.ok_or(Refusal::NoSuchJob(id))
+}
+
+fn task_views(state: &State, job: &Job) -> Vec<v1::Task> {
+    let silent: Vec<_> = state.nodes().filter(|node| node.session.is_none()).map(|node| &node.id).collect();
+    (0u32..)
+        .zip(&job.tasks)
+        .map(|(index, task)| {
+            let is_silent = task.assignment().is_some_and(|assignment| silent.contains(&&assignment.node));
+            view::task(job.id.task(index), task, is_silent)
+        })
+        .collect()
+}
+
+fn is_over(job: &v1::Job) -> bool {
+    matches!(job.state(), JobState::Done | JobState::Failed | JobState::Cancelled)
+}
+
+/// Sends the job, then each change, until it is over or nobody listens.
+async fn watch(handle: Handle, first: v1::Job, send: mpsc::Sender<Result<v1::Job, Status>>, cancel: CancellationToken) {
+    let mut changes = handle.changes();
+    let mut last = first;
+    loop {
+        changes.mark_unchanged();
+        let over = is_over(&last);
+        let id = JobId(last.id);
+        if send.send(Ok(last.clone())).await.is_err() || over {
+            return;
+        }
+        let next = tokio::select! {
+            next = changed(&handle, id, &last, &mut changes) => next,
+            () = send.closed() => return,
+            () = cancel.cancelled() => Err(Status::unavailable("the coordinator is shutting down")),
+        };
+        match next {
+            Ok(job) => last = job,
+            Err(status) => {
+                // Nobody may listen any more; then there is nobody to tell.
+                let _ = send.send(Err(status)).await;
+                return;
+            }
+        }
+    }
+}
+
+async fn changed(
+    handle: &Handle,
+    id: JobId,
+    last: &v1::Job,
+    changes: &mut tokio::sync::watch::Receiver<u64>,
+) -> Result<v1::Job, Status> {
+    loop {
+        changes.changed().await.map_err(|_| Status::unavailable("the coordinator stopped"))?;
+        let job = look(handle, id).await??;
+        if job != *last {
+            if !is_over(&job) {
+                tokio::time::sleep(WATCH_PACE).await;
+                return Ok(look(handle, id).await??);
+            }
+            return Ok(job);
+        }
+        tokio::time::sleep(WATCH_PACE / 10).await;
+    }
+}
+
+async fn follow_log(handle: &Handle, logs: &Logs, job: JobId, follow: bool, send: &mpsc::Sender<Result<v1::LogLine, Status>>) {
+    let mut at = 0;
+    loop {
+        // Whether it is over is asked before reading, so that what was written until then is read.
+        let more;
+        let last = !follow || !matches!(look(handle, job).await, Ok(Ok(view)) if !is_over(&view));
+        match logs.read(job, at).await {
+            Ok((lines, next)) => {
+                at = next;
+                more = !lines.is_empty();
+                for line in lines {
+                    if send.send(Ok(line)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            Err(error) => {
+                let _ = send.send(Err(Status::internal(format!("the log of job {job} cannot be read: {error}")))).await;
+                return;
+            }
+        }
+        match (more, last) {
+            (true, _) => {}
+            (false, true) => return,
+            (false, false) => tokio::time::sleep(LOG_PACE).await,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The state as clients see it.
+
+use crate::model::{Job, JobEnd, JobPhase, Node, Task, TaskPhase};
+use braid_proto::v1;
+use braid_workload::TaskId;
+
+/// A job as clients see it.
+pub(super) fn job(job: &Job) -> v1::Job {
+    let tally = job.tally();
+    let (running_done, running_reused) = job
+        .tasks
+        .iter()
+        .filter(|task| task.assignment().is_some())
+        .fold((0u64, 0u64), |(done, reused), task| (done.saturating_add(task.done), reused.saturating_add(task.reused)));
+    let mut view = v1::Job {
+        id: job.id.0,
+        kind: job.kind.clone(),
+        label: job.label.clone(),
+        state: state(&job.phase).into(),
+        submitted_unix_millis: job.submitted.0,
+        finished_unix_millis: job.finished.map(|at| at.0),
+        tasks_waiting: tally.waiting,
+        tasks_running: tally.assigned,
+        tasks_done: tally.done,
+        bytes_total: tally.bytes,
+        bytes_done: tally.bytes_done.saturating_add(running_done).min(tally.bytes),
+        bytes_reused: job.reused.saturating_add(running_reused),
+        reason: job.reason.clone(),
+        ..v1::Job::default()
+    };
+    match &job.phase {
+        JobPhase::Running => {}
+        JobPhase::Ending(end) | JobPhase::Ended(end) => match end {
+            JobEnd::Done(result) => {
+                view.summary = Some(result.summary.clone());
+                view.details = Some(result.details.to_string());
+            }
+            JobEnd::Failed(failure) => view.failure = Some(failure.clone().into()),
+            JobEnd::Cancelled => {}
+        },
+    }
+    view
+}
+
+fn state(phase: &JobPhase) -> v1::JobState {
+    match phase {
+        JobPhase::Ending(JobEnd::Cancelled) => v1::JobState::Cancelling,
+        JobPhase::Running | JobPhase::Ending(_) => v1::JobState::Running,
+        JobPhase::Ended(JobEnd::Done(_)) => v1::JobState::Done,
+        JobPhase::Ended(JobEnd::Failed(_)) => v1::JobState::Failed,
+        JobPhase::Ended(JobEnd::Cancelled) => v1::JobState::Cancelled,
+    }
+}
+
+/// A task as clients see it. `silent`: its node has no session at the moment.
+pub(super) fn task(id: TaskId, task: &Task, silent: bool) -> v1::Task {
+    let state = match &task.phase {
+        TaskPhase::Waiting => v1::TaskState::TaskWaiting,
+        TaskPhase::Assigned(_) if silent => v1::TaskState::TaskLost,
+        TaskPhase::Assigned(_) => v1::TaskState::TaskAssigned,
+        TaskPhase::Done => v1::TaskState::TaskDone,
+        TaskPhase::Failed => v1::TaskState::TaskFailed,
+        TaskPhase::Cancelled => v1::TaskState::TaskCancelled,
+    };
+    v1::Task {
+        id: Some(id.into()),
+        label: task.spec.label.clone(),
+        state: state.into(),
+        attempt: task.attempt.0,
+        node: task.assignment().map(|assignment| assignment.node.0.clone()),
+        demand: Some(task.spec.demand.into()),
+        bytes_done: if task.phase == TaskPhase::Done { task.spec.demand.bytes } else { task.done },
+        failure: task.last_failure.clone().map(Into::into),
+    }
+}
+
+/// A node as clients see it.
+pub(super) fn node(node: &Node) -> v1::Node {
+    let inventory = node.inventory.clone().unwrap_or_default();
+    let state = if node.session.is_some() { v1::NodeState::Ready } else { v1::NodeState::Silent };
+    v1::Node {
+        name: node.id.0.clone(),
+        state: state.into(),
+        version: inventory.version,
+        address: inventory.address,
+        threads: inventory.threads,
+        memory: inventory.memory,
+        kinds: inventory.kinds.into_iter().collect(),
+        tasks_running: u32::try_from(node.tasks.len()).unwrap_or(u32::MAX),
+        bytes_per_second: node.rate.bytes_per_second().map(|rate| rate as u64),
+    }
+}

@@ -1,0 +1,246 @@
+//! `braid.v1.Workers`: the session of a worker.
+//!
+//! The first message must be a Hello with the right protocol and token. From then on the stream's messages become events
+//! and the engine's messages go out. Keep-alives are answered here: they say that the stream works, whatever the engine
+//! is busy with.
+
+use crate::{
+    engine::{Event, Held, Message, Report, Run, TaskProgress},
+    logs::Logs,
+    model::{Inventory, SessionId},
+    runtime::Handle,
+};
+use braid_proto::{
+    DecodeError, PROTOCOL, VERSION,
+    v1::{self, FromWorker, ToWorker, from_worker, to_worker, workers_server::Workers},
+};
+use braid_workload::{AttemptId, Failure, LeaseId, NodeId, TaskOutcome};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, Response, Status, Streaming};
+
+/// How long a new stream may wait before it says Hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// Messages that may wait for a worker; one that lets more pile up loses its stream. Above what placement gives at once.
+const OUTGOING: usize = 4096;
+/// The longest name of a node.
+const MAX_NAME: usize = 128;
+
+pub(super) struct WorkersApi {
+    pub(super) handle: Handle,
+    pub(super) logs: Logs,
+    pub(super) token: Option<Arc<str>>,
+    pub(super) lease: Duration,
+    pub(super) tasks: TaskTracker,
+    pub(super) cancel: CancellationToken,
+}
+
+type Outgoing = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<ToWorker, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Workers for WorkersApi {
+    type SessionStream = Outgoing;
+
+    async fn session(&self, request: Request<Streaming<FromWorker>>) -> Result<Response<Outgoing>, Status> {
+        let mut incoming = request.into_inner();
+        let first = tokio::time::timeout(HELLO_WITHIN, incoming.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("no Hello came"))??;
+        let Some(from_worker::Message::Hello(hello)) = first.and_then(|first| first.message) else {
+            return Err(Status::invalid_argument("the first message of a session must be Hello"));
+        };
+        check(&hello, self.token.as_deref())?;
+
+        let (send, receive) = mpsc::channel(OUTGOING);
+        let (acks, ack_receive) = mpsc::channel(1);
+        let session = self.handle.open(send).await?;
+        self.handle.event(greeting(session, hello)).await?;
+        let reader =
+            Reader { session, handle: self.handle.clone(), logs: self.logs.clone(), acks, lease: self.lease };
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            let handle = reader.handle.clone();
+            tokio::select! {
+                () = reader.run(incoming) => {}
+                () = cancel.cancelled() => {}
+            }
+            // A stopped coordinator has no use for it.
+            let _ = handle.event(Event::Disconnected { session }).await;
+        });
+        let messages = ReceiverStream::new(receive).map(|message| Some(encode(message)));
+        // The driver ends a session by dropping its sender: that must end the stream although acks could still come.
+        let ended = tokio_stream::once(None);
+        let acks = ReceiverStream::new(ack_receive).map(|()| Some(to_worker::Message::KeepAliveAck(v1::KeepAliveAck {})));
+        let merged = messages.chain(ended).merge(acks.chain(tokio_stream::pending()));
+        let outgoing = merged
+            .take_while(Option::is_some)
+            .filter_map(|message| message.map(|message| Ok(ToWorker { message: Some(message) })));
+        Ok(Response::new(Box::pin(outgoing)))
+    }
+}
+
+/// Whether this worker may speak.
+fn check(hello: &v1::Hello, token: Option<&str>) -> Result<(), Status> {
+    if hello.protocol != PROTOCOL {
+        let (ours, theirs) = (PROTOCOL, hello.protocol);
+        return Err(Status::failed_precondition(format!(
+            "the coordinator is braid {VERSION} (session protocol {ours}) and the worker is braid {} (session protocol \
+             {theirs}): update the {}",
+            hello.version,
+            if ours > theirs { "worker" } else { "coordinator" },
+        )));
+    }
+    match (token, hello.token.as_deref()) {
+        (None, None) => {}
+        (None, Some(_)) => {
+            return Err(Status::unauthenticated("the coordinator has no join token: start the worker without --token"));
+        }
+        (Some(_), None) => return Err(Status::unauthenticated("the coordinator wants a join token: start the worker with --token")),
+        (Some(ours), Some(theirs)) if !same(ours, theirs) => {
+            return Err(Status::unauthenticated("the join token is not the coordinator's"));
+        }
+        (Some(_), Some(_)) => {}
+    }
+    if hello.node.is_empty() || hello.node.len() > MAX_NAME || hello.node.chars().any(char::is_control) {
+        return Err(Status::invalid_argument(format!("a node's name has 1 to {MAX_NAME} bytes and no control characters")));
+    }
+    Ok(())
+}
+
+/// Compares secrets in time that depends on their lengths alone.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+fn greeting(session: SessionId, hello: v1::Hello) -> Event {
+    let inventory = hello.inventory.unwrap_or_default();
+    Event::Hello {
+        session,
+        node: NodeId(hello.node),
+        inventory: Inventory {
+            threads: inventory.threads,
+            memory: inventory.memory,
+            kinds: inventory.kinds.into_iter().collect(),
+            address: inventory.address,
+            version: hello.version,
+        },
+        held: hello.held.into_iter().filter_map(held).collect(),
+    }
+}
+
+fn held(held: v1::Held) -> Option<Held> {
+    Some(Held { task: held.task?.into(), attempt: AttemptId(held.attempt), lease: LeaseId(held.lease) })
+}
+
+struct Reader {
+    session: SessionId,
+    handle: Handle,
+    logs: Logs,
+    acks: mpsc::Sender<()>,
+    lease: Duration,
+}
+
+impl Reader {
+    /// Until the stream ends, breaks, is silent for a lease, or sends what cannot be read.
+    async fn run(self, mut incoming: Streaming<FromWorker>) {
+        loop {
+            let message = match tokio::time::timeout(self.lease, incoming.message()).await {
+                Ok(Ok(Some(message))) => message,
+                Ok(Ok(None)) => return,
+                Ok(Err(status)) => {
+                    tracing::debug!(session = self.session.0, %status, "a worker's stream broke");
+                    return;
+                }
+                Err(_) => return,
+            };
+            match self.take(message).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(session = self.session.0, %error, "a worker sent what cannot be read; its stream ends");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn take(&self, message: FromWorker) -> Result<(), DecodeError> {
+        let session = self.session;
+        let event = match message.message.ok_or_else(|| DecodeError::missing("FromWorker", "message"))? {
+            from_worker::Message::Hello(_) => {
+                return Err(DecodeError { message: "Hello", problem: "it came twice".into() });
+            }
+            from_worker::Message::Log(line) => {
+                self.logs.write(line);
+                return Ok(());
+            }
+            from_worker::Message::KeepAlive(keep_alive) => {
+                // A full channel means that an ack is on its way already.
+                let _ = self.acks.try_send(());
+                Event::KeepAlive { session, progress: keep_alive.running.into_iter().filter_map(progress).collect() }
+            }
+            from_worker::Message::Finished(finished) => Event::Finished { session, report: report(finished)? },
+        };
+        // A driver that is gone ends the stream from its side.
+        let _ = self.handle.event(event).await;
+        Ok(())
+    }
+}
+
+fn progress(progress: v1::TaskProgress) -> Option<TaskProgress> {
+    Some(TaskProgress {
+        task: progress.task?.into(),
+        attempt: AttemptId(progress.attempt),
+        done: progress.done,
+        reused: progress.reused,
+    })
+}
+
+fn report(finished: v1::Finished) -> Result<Report, DecodeError> {
+    let task = finished.task.ok_or_else(|| DecodeError::missing("Finished", "task"))?;
+    let outcome = match finished.outcome.ok_or_else(|| DecodeError::missing("Finished", "outcome"))? {
+        v1::finished::Outcome::Failure(failure) => TaskOutcome::Failed(failure.into()),
+        v1::finished::Outcome::Value(text) => match serde_json::from_str(&text) {
+            Ok(value) => TaskOutcome::Done(value),
+            Err(error) => TaskOutcome::Failed(Failure::fatal(DecodeError::json("Finished", "value", &error).to_string())),
+        },
+    };
+    Ok(Report {
+        held: Held { task: task.into(), attempt: AttemptId(finished.attempt), lease: LeaseId(finished.lease) },
+        outcome,
+        ran: Duration::from_micros(finished.run_micros),
+        done: finished.done,
+        reused: finished.reused,
+    })
+}
+
+fn encode(message: Message) -> to_worker::Message {
+    match message {
+        Message::Welcome { lease, patience, drop } => to_worker::Message::Welcome(v1::Welcome {
+            lease: lease.0,
+            lease_millis: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
+            version: VERSION.to_owned(),
+            drop: drop.into_iter().map(encode_held).collect(),
+        }),
+        Message::Run(run) => {
+            let Run { held, kind, spec, label, payload, demand } = *run;
+            to_worker::Message::Run(v1::Run {
+                task: Some(held.task.into()),
+                attempt: held.attempt.0,
+                lease: held.lease.0,
+                kind,
+                spec: spec.to_string(),
+                label,
+                payload: payload.to_string(),
+                demand: Some(demand.into()),
+            })
+        }
+        Message::Stop { task, attempt } => to_worker::Message::Stop(v1::Stop { task: Some(task.into()), attempt: attempt.0 }),
+        Message::Taken { task, attempt } => to_worker::Message::Taken(v1::Taken { task: Some(task.into()), attempt: attempt.0 }),
+    }
+}
+
+fn encode_held(held: Held) -> v1::Held {
+    v1::Held { task: Some(held.task.into()), attempt: held.attempt.0, lease: held.lease.0 }
+}

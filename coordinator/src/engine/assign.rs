@@ -1,0 +1,117 @@
+//! What to ask placement, and what its answer starts.
+
+use super::{Effect, Effects, Engine, Held, Message, Run};
+use crate::{
+    model::{Assignment, Change, Inventory, Job, JobPhase, Millis, Node, TaskPhase},
+    placement::{Candidate, Decision, Placement, Problem, Waiting},
+};
+use std::collections::BTreeSet;
+
+impl Engine {
+    /// The question for placement, when something may have changed its answer. Asking once settles it until then.
+    pub fn problem(&mut self) -> Option<Problem> {
+        if !std::mem::take(&mut self.state.unplaced) {
+            return None;
+        }
+        let running = self.state.jobs.values().filter(|job| job.phase == JobPhase::Running);
+        let classes: Vec<Waiting> = running
+            .flat_map(|job| {
+                job.waiting().iter().map(|(class, queue)| Waiting {
+                    job: job.id,
+                    class: *class,
+                    kind: job.kind.clone(),
+                    count: u32::try_from(queue.len()).unwrap_or(u32::MAX),
+                    bytes: mean_bytes(job, queue),
+                    seconds: job.pace.get(class).copied(),
+                    warm: job.warm.clone(),
+                })
+            })
+            .collect();
+        if classes.is_empty() {
+            return None;
+        }
+        let nodes = self.state.nodes.values().filter_map(|node| self.candidate(node)).collect();
+        Some(Problem { classes, nodes })
+    }
+
+    fn candidate(&self, node: &Node) -> Option<Candidate> {
+        node.session?;
+        let inventory = node.inventory.as_ref()?;
+        let mut candidate = Candidate {
+            node: node.id.clone(),
+            threads: inventory.threads,
+            memory: inventory.memory,
+            kinds: inventory.kinds.clone(),
+            wide: 0,
+            narrow: 0,
+            backlog: 0.0,
+            rate: node.rate.bytes_per_second(),
+        };
+        for id in &node.tasks {
+            let Some(task) = self.state.job(id.job).and_then(|job| job.tasks.get(id.index as usize)) else { continue };
+            *if task.spec.demand.wide { &mut candidate.wide } else { &mut candidate.narrow } += 1;
+            candidate.backlog += task.spec.demand.bytes.saturating_sub(task.done).max(1) as f64;
+        }
+        Some(candidate)
+    }
+
+    pub(super) fn placed(&mut self, decision: Decision, now: Millis, effects: &mut Effects) {
+        for placement in &decision.placements {
+            self.assign(placement, now, effects);
+        }
+        for (job, reason) in decision.reasons {
+            if let Some(job) = self.state.jobs.get_mut(&job) {
+                job.reason = (job.tally().assigned == 0 && job.phase == JobPhase::Running).then_some(reason);
+            }
+        }
+    }
+
+    /// Hands out the first waiting tasks of a class, as many as there still are, if the node is there and offers what
+    /// they need.
+    fn assign(&mut self, placement: &Placement, now: Millis, effects: &mut Effects) {
+        let Some(job) = self.state.jobs.get_mut(&placement.job).filter(|job| job.phase == JobPhase::Running) else { return };
+        let Some(node) = self.state.nodes.get_mut(&placement.node) else { return };
+        let Some(session) = node.session else { return };
+        let able = |offer: &Inventory| offer.kinds.contains(&job.kind) && placement.class.memory <= offer.memory;
+        if !node.inventory.as_ref().is_some_and(able) {
+            return;
+        }
+        job.reason = None;
+        for index in first(job.waiting().get(&placement.class), placement.count) {
+            let id = job.id.task(index);
+            let assignment = Assignment { node: node.id.clone(), lease: node.lease, since: now };
+            job.set_phase(index, TaskPhase::Assigned(assignment));
+            let Some(task) = job.tasks.get_mut(index as usize) else { continue };
+            task.attempt = task.attempt.next();
+            (task.done, task.reused) = (0, 0);
+            node.tasks.insert(id);
+            effects.push(Change::task(id, task).into());
+            let run = Run {
+                held: Held { task: id, attempt: task.attempt, lease: node.lease },
+                kind: job.kind.clone(),
+                spec: job.spec.clone(),
+                label: task.spec.label.clone(),
+                payload: task.spec.payload.clone(),
+                demand: task.spec.demand,
+            };
+            effects.push(Effect::Send { session, message: Message::Run(Box::new(run)) });
+        }
+    }
+}
+
+fn first(queue: Option<&BTreeSet<u32>>, count: u32) -> Vec<u32> {
+    queue.into_iter().flatten().take(count as usize).copied().collect()
+}
+
+/// The mean of what is at the head of the queue: enough to tell long tasks from short ones, at a cost that does not grow
+/// with the queue.
+fn mean_bytes(job: &Job, queue: &BTreeSet<u32>) -> f64 {
+    const HEAD: usize = 16;
+    let bytes: Vec<f64> = queue
+        .iter()
+        .take(HEAD)
+        .filter_map(|index| job.tasks.get(*index as usize))
+        .map(|task| task.spec.demand.bytes as f64)
+        .collect();
+    bytes.iter().sum::<f64>() / bytes.len().max(1) as f64
+}

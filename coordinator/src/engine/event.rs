@@ -1,0 +1,109 @@
+//! What can happen.
+
+use crate::{
+    model::{Inventory, SessionId},
+    placement::Decision,
+};
+use braid_workload::{AttemptId, JobId, LeaseId, NodeId, TaskId, TaskOutcome};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Names a question so that its answer finds whoever asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReplyId(pub u64);
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A client wants a job.
+    Submit {
+        /// Who asks.
+        reply: ReplyId,
+        /// The word of its workload.
+        kind: String,
+        /// The workload's own description.
+        spec: Value,
+        /// The client's key against doubling.
+        request_id: String,
+    },
+    /// A client wants a job to end.
+    Cancel {
+        /// Who asks.
+        reply: ReplyId,
+        /// Which.
+        job: JobId,
+    },
+    /// A worker opened a stream. Its token and version have been checked.
+    Hello {
+        /// The stream.
+        session: SessionId,
+        /// The worker's node.
+        node: NodeId,
+        /// What it offers.
+        inventory: Inventory,
+        /// What it has of earlier sessions.
+        held: Vec<Held>,
+    },
+    /// A stream ended.
+    Disconnected {
+        /// Which.
+        session: SessionId,
+    },
+    /// A worker is alive.
+    KeepAlive {
+        /// Its stream.
+        session: SessionId,
+        /// How far its tasks are.
+        progress: Vec<TaskProgress>,
+    },
+    /// A worker hands over a result.
+    Finished {
+        /// Its stream.
+        session: SessionId,
+        /// The result.
+        report: Report,
+    },
+    /// Placement has decided.
+    Placed(Decision),
+    /// Time passed.
+    Tick,
+}
+
+/// An attempt that a worker has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Of which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: AttemptId,
+    /// The lease under which it was given away.
+    pub lease: LeaseId,
+}
+
+/// How far an attempt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskProgress {
+    /// Of which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: AttemptId,
+    /// Bytes read and written.
+    pub done: u64,
+    /// Bytes kept from an earlier run.
+    pub reused: u64,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Which attempt, with its fence.
+    pub held: Held,
+    /// How it ended.
+    pub outcome: TaskOutcome,
+    /// How long it ran.
+    pub ran: Duration,
+    /// Bytes read and written.
+    pub done: u64,
+    /// Bytes kept from an earlier run.
+    pub reused: u64,
+}

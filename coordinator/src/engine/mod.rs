@@ -1,0 +1,140 @@
+//! The core that decides: `step(event, now) -> effects`.
+//!
+//! No I/O, no clock, no randomness. Everything that can happen (a submit, a result that comes twice, a worker that is
+//! lost, a restart) is an [`Event`]; everything that must be done about it is an [`Effect`]. The
+//! [`runtime`](crate::runtime) performs the effects, and holds back whatever leaves the coordinator until the writes
+//! before it are durable: nobody ever learns of something that a crash could undo.
+//!
+//! | file | decides |
+//! |---|---|
+//! | `submit` | what becomes of a new job, and of a wish to cancel one |
+//! | `session` | who a worker is, and what it may go on with |
+//! | `outcome` | what a result changes |
+//! | `ending` | how a job ends, and what is forgotten |
+//! | `assign` | what to ask placement, and what its answer starts |
+//! | `recover` | the state that the records of a store describe |
+
+mod assign;
+mod effect;
+mod ending;
+mod event;
+mod outcome;
+mod recover;
+mod session;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+pub use effect::{Effect, Message, Refusal, Run};
+pub use event::{Event, Held, ReplyId, Report, TaskProgress};
+pub use recover::{Records, recover};
+
+use crate::model::{Change, Job, Millis, Node, SessionId};
+use braid_workload::{JobId, LeaseId, NodeId, Registry, Workload};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+/// Tries of a task that may fail before its job does.
+pub const MAX_FAILURES: u32 = 3;
+/// Workers that a task may lose before it is taken for their killer.
+pub const MAX_LOSSES: u32 = 10;
+/// Ended jobs that are kept for people to look at.
+pub const KEEP_ENDED: usize = 256;
+/// The largest state or result of a workload, so that the job's record stays within the store's limit.
+pub const MAX_STATE: usize = 24 << 10;
+/// The longest text for people that is kept, in bytes of a record; the rest is cut off.
+pub const MAX_TEXT: usize = 4 << 10;
+
+/// All that the coordinator knows.
+#[derive(Debug, Default)]
+pub struct State {
+    jobs: BTreeMap<JobId, Job>,
+    nodes: BTreeMap<NodeId, Node>,
+    sessions: BTreeMap<SessionId, NodeId>,
+    requests: HashMap<String, JobId>,
+    last_job: u64,
+    epoch: u64,
+    leases: u64,
+    /// Something changed that may let placement do more.
+    unplaced: bool,
+}
+
+/// The state and what it is stepped with.
+pub struct Engine {
+    state: State,
+    workloads: Registry<dyn Workload>,
+    lease: Duration,
+}
+
+/// What a step adds up to, in the order in which it must be done.
+type Effects = Vec<Effect>;
+
+impl Engine {
+    /// An engine that goes on from `state`; a worker that is silent for `lease` is lost.
+    pub fn new(state: State, workloads: Registry<dyn Workload>, lease: Duration) -> Self {
+        Self { state, workloads, lease }
+    }
+
+    /// Takes in one event.
+    pub fn step(&mut self, event: Event, now: Millis) -> Vec<Effect> {
+        let mut effects = Effects::new();
+        match event {
+            Event::Submit { reply, kind, spec, request_id } => {
+                let result = self.submit(&kind, spec, request_id, now, &mut effects);
+                effects.push(Effect::Answer { reply, result });
+            }
+            Event::Cancel { reply, job } => {
+                let result = self.cancel(job, now, &mut effects);
+                effects.push(Effect::Answer { reply, result });
+            }
+            Event::Hello { session, node, inventory, held } => self.hello(session, node, inventory, held, now, &mut effects),
+            Event::Disconnected { session } => self.disconnected(session),
+            Event::KeepAlive { session, progress } => self.keep_alive(session, &progress, now),
+            Event::Finished { session, report } => self.finished(session, report, now, &mut effects),
+            Event::Placed(decision) => self.placed(decision, now, &mut effects),
+            Event::Tick => self.expire(now, &mut effects),
+        }
+        effects
+    }
+
+    /// What is known, for those who only look.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// How long a worker may be silent.
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+}
+
+impl State {
+    /// A job by its number.
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(&id)
+    }
+
+    /// The jobs, oldest first.
+    pub fn jobs(&self) -> impl DoubleEndedIterator<Item = &Job> {
+        self.jobs.values()
+    }
+
+    /// The nodes, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// A lease that was never given before: the epoch of this coordinator, then a count.
+    fn next_lease(&mut self) -> LeaseId {
+        self.leases += 1;
+        LeaseId((self.epoch << 32) | self.leases)
+    }
+}
+
+impl From<Change> for Effect {
+    fn from(change: Change) -> Self {
+        Self::Write(change)
+    }
+}

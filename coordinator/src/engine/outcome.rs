@@ -1,0 +1,174 @@
+//! What a result changes.
+//!
+//! A result counts once: it is fenced by (task, attempt, lease). Any other is stale (the task runs elsewhere, or its
+//! result is in); the worker is told to forget it, and nothing changes.
+
+use super::{
+    Effect, Effects, Engine, MAX_FAILURES, MAX_LOSSES, MAX_STATE, MAX_TEXT, Message, Report,
+    ending::{self, brief},
+    submit::{add_tasks, clip, within},
+};
+use crate::model::{Change, Class, Job, JobEnd, JobPhase, Millis, SessionId, Task, TaskPhase};
+use braid_workload::{Advance, Failure, FailureKind, MAX_RECORD, TaskId, TaskOutcome};
+use serde_json::Value;
+use std::time::Duration;
+
+/// What an old observation of a task's length still counts.
+const PACE_MEMORY: f64 = 0.8;
+
+impl Engine {
+    pub(super) fn finished(&mut self, session: SessionId, report: Report, now: Millis, effects: &mut Effects) {
+        let Report { held, outcome, ran, done, reused } = report;
+        let taken = Effect::Send { session, message: Message::Taken { task: held.task, attempt: held.attempt } };
+        let accepted = self
+            .state
+            .jobs
+            .get_mut(&held.task.job)
+            .filter(|job| job.tasks.get(held.task.index as usize).is_some_and(|task| task.accepts(held.attempt, held.lease)));
+        let Some(job) = accepted else {
+            effects.push(taken);
+            return;
+        };
+        // By the assignment, not by the session: a result may be read after a newer stream has replaced its own.
+        let holder = job.tasks.get(held.task.index as usize).and_then(Task::assignment).map(|to| &to.node);
+        if let Some(node) = holder.and_then(|node| self.state.nodes.get_mut(node)) {
+            node.tasks.remove(&held.task);
+            node.rate.observe(done, ran);
+            job.warm.insert(node.id.clone());
+        }
+        self.state.unplaced = true;
+        if job.phase == JobPhase::Running {
+            match outcome {
+                TaskOutcome::Done(value) => {
+                    observe_pace(job, held.task.index, ran);
+                    job.reused = job.reused.saturating_add(reused);
+                    self.done(held.task, &value, now, effects);
+                }
+                TaskOutcome::Failed(failure) => self.failed(held.task, failure, now, effects),
+            }
+        } else {
+            job.set_phase(held.task.index, TaskPhase::Cancelled);
+            ending::settle(&mut self.state, held.task.job, now, effects);
+        }
+        effects.push(taken);
+    }
+
+    /// A task of a running job is done: the workload says what follows.
+    fn done(&mut self, id: TaskId, value: &Value, now: Millis, effects: &mut Effects) {
+        let Some(job) = self.state.jobs.get_mut(&id.job) else { return };
+        job.set_phase(id.index, TaskPhase::Done);
+        if let Some(task) = job.tasks.get(id.index as usize) {
+            effects.push(Change::task(id, task).into());
+        }
+        let follow = match self.workloads.get(&job.kind) {
+            None => Err(format!("this coordinator has no kind of job `{}`", job.kind)),
+            Some(workload) => match job.tasks.get(id.index as usize) {
+                None => Err(format!("there is no task {id}")),
+                Some(task) => within("result of a task", value, MAX_RECORD)
+                    .map_err(|error| error.to_string())
+                    .and_then(|()| {
+                        workload
+                            .advance(&job.spec, &job.state, &task.spec, value, job.open())
+                            .map_err(|error| error.to_string())
+                    })
+                    .and_then(|follow| go_on(job, follow, effects)),
+            },
+        };
+        match follow {
+            Ok(None) => self.state.unplaced = true,
+            Ok(Some(end)) => ending::end(&mut self.state, id.job, end, now, effects),
+            Err(message) => {
+                let failure = Failure::fatal(format!("after task {id}: {message}"));
+                ending::end(&mut self.state, id.job, JobEnd::Failed(failure), now, effects);
+            }
+        }
+    }
+
+    /// A task of a running job failed: tried again, or the end of the job.
+    fn failed(&mut self, id: TaskId, mut failure: Failure, now: Millis, effects: &mut Effects) {
+        brief(&mut failure);
+        let Some(job) = self.state.jobs.get_mut(&id.job) else { return };
+        let Some(task) = job.tasks.get_mut(id.index as usize) else { return };
+        let again = match failure.kind {
+            // Nobody asked for it: the worker itself is going away.
+            FailureKind::Cancelled => true,
+            FailureKind::Retry => {
+                task.failures += 1;
+                task.failures < MAX_FAILURES
+            }
+            FailureKind::Fatal => false,
+        };
+        if failure.kind != FailureKind::Cancelled {
+            task.last_failure = Some(failure.clone());
+        }
+        self.close_attempt(id, again, failure, now, effects);
+    }
+
+    /// The worker of a task is gone.
+    pub(super) fn lost(&mut self, id: TaskId, now: Millis, effects: &mut Effects) {
+        let Some(job) = self.state.jobs.get_mut(&id.job) else { return };
+        if job.phase != JobPhase::Running {
+            job.set_phase(id.index, TaskPhase::Cancelled);
+            ending::settle(&mut self.state, id.job, now, effects);
+            return;
+        }
+        let Some(task) = job.tasks.get_mut(id.index as usize) else { return };
+        task.losses += 1;
+        let again = task.losses < MAX_LOSSES;
+        let failure = Failure::fatal(format!("task {id} ({}) lost its worker {} times", task.spec.label, task.losses))
+            .with_hint("the task may be what ends the workers: look at the log of one");
+        self.close_attempt(id, again, failure, now, effects);
+    }
+
+    fn close_attempt(&mut self, id: TaskId, again: bool, failure: Failure, now: Millis, effects: &mut Effects) {
+        let Some(job) = self.state.jobs.get_mut(&id.job) else { return };
+        if let Some(task) = job.tasks.get_mut(id.index as usize) {
+            (task.done, task.reused) = (0, 0);
+        }
+        job.set_phase(id.index, if again { TaskPhase::Waiting } else { TaskPhase::Failed });
+        let change = job.tasks.get(id.index as usize).map(|task| Change::task(id, task).into());
+        self.state.unplaced = true;
+        // The job before the task: a crash may lose the end of a long step, and a job that runs must have no failed task.
+        if !again {
+            ending::end(&mut self.state, id.job, JobEnd::Failed(failure), now, effects);
+        }
+        effects.extend(change);
+    }
+}
+
+/// Applies what the workload wants. `Some` when that ends the job.
+fn go_on(job: &mut Job, follow: Advance, effects: &mut Effects) -> Result<Option<JobEnd>, String> {
+    match follow {
+        Advance::Finished(mut result) => {
+            clip(&mut result.summary, MAX_TEXT);
+            within("result", &result.details, MAX_STATE).map_err(|error| error.to_string())?;
+            Ok(Some(JobEnd::Done(result)))
+        }
+        Advance::Continue { state, tasks } => {
+            let changed = state.is_some() || !tasks.is_empty();
+            if let Some(state) = state {
+                within("state", &state, MAX_STATE).map_err(|error| error.to_string())?;
+                job.state = state;
+            }
+            add_tasks(job, tasks, effects).map_err(|error| error.to_string())?;
+            if job.open() == 0 {
+                return Err("no task is left and the job has no result".into());
+            }
+            if changed {
+                effects.push(Change::job(job).into());
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// Learns how long tasks of a class take.
+fn observe_pace(job: &mut Job, index: u32, ran: Duration) {
+    let Some(task) = job.tasks.get(index as usize) else { return };
+    let class = Class::from(&task.spec.demand);
+    let seconds = ran.as_secs_f64();
+    job.pace
+        .entry(class)
+        .and_modify(|pace| *pace = *pace * PACE_MEMORY + seconds * (1.0 - PACE_MEMORY))
+        .or_insert(seconds);
+}

@@ -1,0 +1,111 @@
+//! Who a worker is, and what it may go on with.
+//!
+//! A node has one session. A newer one replaces an older one: the worker came back before its old stream was noticed to
+//! be dead. What the worker still holds and the records confirm goes on; what they give to somebody else is dropped;
+//! what they give to this node and it does not know of (it was restarted, or never heard of it) waits again.
+
+use super::{Effect, Effects, Engine, Held, Message, TaskProgress};
+use crate::model::{Inventory, JobPhase, Millis, Node, Rate, SessionId};
+use braid_workload::{NodeId, TaskId};
+use std::collections::BTreeSet;
+
+impl Engine {
+    pub(super) fn hello(
+        &mut self,
+        session: SessionId,
+        id: NodeId,
+        inventory: Inventory,
+        held: Vec<Held>,
+        now: Millis,
+        effects: &mut Effects,
+    ) {
+        // A second hello on one stream: whoever it was before is heard of no more.
+        self.disconnected(session);
+        let lease = self.state.next_lease();
+        let old = self.state.nodes.remove(&id);
+        let (old_session, assigned, rate) = match old {
+            Some(node) => (node.session, node.tasks, node.rate),
+            None => (None, BTreeSet::new(), Rate::default()),
+        };
+        if let Some(old) = old_session {
+            self.state.sessions.remove(&old);
+            effects.push(Effect::Close { session: old, reason: "a newer session of the same node" });
+        }
+        let (kept, drop): (Vec<Held>, Vec<Held>) = held.into_iter().partition(|held| self.holds(&id, held));
+        let kept_tasks: BTreeSet<TaskId> = kept.iter().map(|held| held.task).collect();
+        let unknown: Vec<TaskId> = assigned.difference(&kept_tasks).copied().collect();
+        self.state.sessions.insert(session, id.clone());
+        self.state.nodes.insert(
+            id.clone(),
+            Node {
+                id,
+                session: Some(session),
+                lease,
+                expires: now + self.lease,
+                inventory: Some(inventory),
+                tasks: kept_tasks,
+                rate,
+            },
+        );
+        effects.push(Effect::Send { session, message: Message::Welcome { lease, patience: self.lease, drop } });
+        for held in kept {
+            let ending = self.state.job(held.task.job).is_some_and(|job| job.phase != JobPhase::Running);
+            if ending {
+                let message = Message::Stop { task: held.task, attempt: held.attempt };
+                effects.push(Effect::Send { session, message });
+            }
+        }
+        for task in unknown {
+            self.lost(task, now, effects);
+        }
+        self.state.unplaced = true;
+    }
+
+    /// Whether the records give this attempt to this node.
+    fn holds(&self, node: &NodeId, held: &Held) -> bool {
+        self.state
+            .job(held.task.job)
+            .and_then(|job| job.tasks.get(held.task.index as usize))
+            .is_some_and(|task| {
+                task.accepts(held.attempt, held.lease)
+                    && task.assignment().is_some_and(|assignment| assignment.node == *node)
+            })
+    }
+
+    pub(super) fn disconnected(&mut self, session: SessionId) {
+        let Some(id) = self.state.sessions.remove(&session) else { return };
+        if let Some(node) = self.state.nodes.get_mut(&id) {
+            node.session = None;
+        }
+        // Placement may have counted on it: what was meant for it is free for another.
+        self.state.unplaced = true;
+    }
+
+    pub(super) fn keep_alive(&mut self, session: SessionId, progress: &[TaskProgress], now: Millis) {
+        let Some(node) = self.state.sessions.get(&session).and_then(|id| self.state.nodes.get_mut(id)) else { return };
+        node.expires = now + self.lease;
+        for report in progress.iter().filter(|report| node.tasks.contains(&report.task)) {
+            let task = self.state.jobs.get_mut(&report.task.job).and_then(|job| job.tasks.get_mut(report.task.index as usize));
+            if let Some(task) = task.filter(|task| task.attempt == report.attempt) {
+                (task.done, task.reused) = (report.done, report.reused);
+            }
+        }
+    }
+
+    /// Loses the nodes whose lease has ended.
+    pub(super) fn expire(&mut self, now: Millis, effects: &mut Effects) {
+        let late: Vec<NodeId> =
+            self.state.nodes.values().filter(|node| node.expires <= now).map(|node| node.id.clone()).collect();
+        for id in late {
+            let Some(node) = self.state.nodes.remove(&id) else { continue };
+            if let Some(session) = node.session {
+                self.state.sessions.remove(&session);
+                effects.push(Effect::Close { session, reason: "silent for longer than its lease" });
+            }
+            for task in node.tasks {
+                self.lost(task, now, effects);
+            }
+            self.state.unplaced = true;
+        }
+    }
+}

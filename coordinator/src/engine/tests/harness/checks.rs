@@ -1,0 +1,150 @@
+//! What must hold: in each state, across each step, and between a state and its records.
+
+use crate::{
+    engine::{Effect, Event, Held, Message, Records, State, recover},
+    model::{Assignment, Job, JobPhase, Millis, Task, TaskPhase, TaskRecord, decode, keys},
+};
+use braid_workload::{AttemptId, NodeId, TaskId, TaskOutcome};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    time::Duration,
+};
+
+/// The parts of a state tell the same story.
+pub(crate) fn consistent(state: &State) {
+    let mut held: BTreeMap<&NodeId, BTreeSet<TaskId>> = state.nodes.keys().map(|node| (node, BTreeSet::new())).collect();
+    let mut names = HashSet::new();
+    for job in state.jobs.values() {
+        let (mut waiting, mut assigned, mut done) = (BTreeSet::new(), 0, 0);
+        for (index, task) in (0u32..).zip(&job.tasks) {
+            match &task.phase {
+                TaskPhase::Waiting => assert!(waiting.insert(index)),
+                TaskPhase::Assigned(Assignment { node, .. }) => {
+                    assigned += 1;
+                    let Some(tasks) = held.get_mut(node) else { panic!("{} is given to {node}, which is not known", job.id.task(index)) };
+                    tasks.insert(job.id.task(index));
+                }
+                TaskPhase::Done => done += 1,
+                TaskPhase::Failed => assert_ne!(job.phase, JobPhase::Running, "job {} goes on without task {index}", job.id),
+                TaskPhase::Cancelled => assert_ne!(job.phase, JobPhase::Running),
+            }
+        }
+        let tally = job.tally();
+        assert_eq!((tally.waiting as usize, tally.assigned, tally.done), (waiting.len(), assigned, done), "job {}", job.id);
+        assert_eq!(job.waiting().values().flatten().copied().collect::<BTreeSet<_>>(), waiting, "job {}", job.id);
+        match job.phase {
+            JobPhase::Running => assert!(job.open() > 0, "job {} waits for nothing", job.id),
+            JobPhase::Ending(_) => assert!(assigned > 0 && waiting.is_empty(), "job {} should be over", job.id),
+            JobPhase::Ended(_) => assert!(assigned == 0 && waiting.is_empty(), "job {} is over and runs", job.id),
+        }
+        assert_eq!(job.finished.is_some(), job.is_over());
+        assert!(job.reason.is_none() || (job.phase == JobPhase::Running && assigned == 0), "job {}: {:?}", job.id, job.reason);
+        assert!(job.is_over() || job.exclusive.is_none() || names.insert(&job.exclusive), "two jobs hold {:?}", job.exclusive);
+        assert_eq!(state.requests.get(&job.request_id), Some(&job.id));
+    }
+    assert_eq!(state.requests.len(), state.jobs.len());
+    for node in state.nodes.values() {
+        assert_eq!(held.get(&node.id), Some(&node.tasks), "node {}", node.id);
+    }
+    let sessions = state.nodes.values().filter_map(|node| Some((node.session?, node.id.clone())));
+    assert_eq!(sessions.collect::<BTreeMap<_, _>>(), state.sessions);
+}
+
+/// Where each task stood before a step.
+pub(crate) struct Before {
+    tasks: BTreeMap<TaskId, (TaskPhase, AttemptId)>,
+    nodes: Vec<NodeId>,
+}
+
+impl Before {
+    pub(crate) fn of(state: &State) -> Self {
+        let jobs = state.jobs.values();
+        let tasks = jobs.flat_map(|job| (0u32..).zip(&job.tasks).map(|(index, task)| (job.id.task(index), (task.phase.clone(), task.attempt))));
+        Self { tasks: tasks.collect(), nodes: state.nodes.keys().cloned().collect() }
+    }
+
+    /// Each task moved, if at all, along an arrow that this event may take. `late`: a node has been silent for its lease.
+    pub(crate) fn leads_to(&self, event: &Event, effects: &[Effect], state: &State, late: impl Fn(&NodeId) -> bool) {
+        let mut stale = matches!(event, Event::Finished { .. });
+        for (id, (old, attempt)) in &self.tasks {
+            let Some(job) = state.jobs.get(&id.job) else { continue };
+            let new = &job.tasks[id.index as usize];
+            let fenced = self.fenced(event, *id);
+            stale &= !fenced;
+            if *old != new.phase {
+                let allowed = match (old, &new.phase) {
+                    (TaskPhase::Waiting, TaskPhase::Assigned(_)) => matches!(event, Event::Placed(_)) && new.attempt > *attempt,
+                    (TaskPhase::Waiting, TaskPhase::Cancelled) => job.phase != JobPhase::Running,
+                    (TaskPhase::Assigned(_), TaskPhase::Done) => fenced && succeeded(event),
+                    (TaskPhase::Assigned(_), TaskPhase::Waiting | TaskPhase::Failed) if fenced => !succeeded(event),
+                    (TaskPhase::Assigned(_), TaskPhase::Cancelled) if fenced => job.phase != JobPhase::Running,
+                    (TaskPhase::Assigned(to), TaskPhase::Waiting | TaskPhase::Failed | TaskPhase::Cancelled) => {
+                        gave_up(event, *id, *attempt, to, &late)
+                    }
+                    _ => false,
+                };
+                assert!(allowed, "{event:?} moves {id} from {old:?} to {:?}", new.phase);
+            }
+            assert!(new.attempt == *attempt || new.assignment().is_some(), "{event:?} counts a try of {id} that nobody has");
+        }
+        if let (true, Event::Finished { session, report }) = (stale, event) {
+            let message = Message::Taken { task: report.held.task, attempt: report.held.attempt };
+            assert_eq!(effects, [Effect::Send { session: *session, message }], "a stale result has an effect");
+        }
+        if matches!(event, Event::Tick) {
+            for node in &self.nodes {
+                assert_ne!(state.nodes.contains_key(node), late(node), "{node}");
+            }
+        }
+    }
+
+    fn fenced(&self, event: &Event, id: TaskId) -> bool {
+        let Event::Finished { report, .. } = event else { return false };
+        let Some((TaskPhase::Assigned(to), attempt)) = self.tasks.get(&id) else { return false };
+        report.held.task == id && report.held.attempt == *attempt && report.held.lease == to.lease
+    }
+}
+
+/// Whether the event says that the worker of an attempt has it no more.
+fn gave_up(event: &Event, task: TaskId, attempt: AttemptId, to: &Assignment, late: impl Fn(&NodeId) -> bool) -> bool {
+    match event {
+        Event::Tick => late(&to.node),
+        Event::Hello { node, held, .. } => *node == to.node && !held.contains(&Held { task, attempt, lease: to.lease }),
+        _ => false,
+    }
+}
+
+fn succeeded(event: &Event) -> bool {
+    matches!(event, Event::Finished { report, .. } if matches!(report.outcome, TaskOutcome::Done(_)))
+}
+
+/// A coordinator that has just started leaves each attempt with whoever has it.
+pub(crate) fn adopted(state: &State, records: &Records) {
+    for (key, value) in &records.tasks {
+        let (id, index) = keys::numbered(key).unwrap();
+        let record: TaskRecord = decode(key, value).unwrap();
+        let Some(job) = state.job(id).filter(|job| !job.is_over()) else { continue };
+        let task = &job.tasks[index as usize];
+        let given = matches!(record.phase, TaskPhase::Assigned(_));
+        assert!(!given || (&task.phase, task.attempt) == (&record.phase, record.attempt), "{key}: {task:?}");
+    }
+}
+
+/// A coordinator that starts from the records knows what this one knows, but for what it need not know.
+pub(crate) fn recoverable(state: &State, records: &Records, lease: Duration) {
+    let recovered = recover(records, state.epoch + 1, lease, Millis(0)).unwrap();
+    consistent(&recovered);
+    assert_eq!(state.last_job, recovered.last_job);
+    assert_eq!(state.requests, recovered.requests);
+    for (live, stored) in state.jobs.values().zip(recovered.jobs.values()) {
+        let of = |job: &Job| (job.id, job.phase.clone(), job.state.clone(), job.chunks, job.finished, job.tasks.len());
+        assert_eq!(of(live), of(stored));
+        for (live_task, stored_task) in live.tasks.iter().zip(&stored.tasks) {
+            let of = |task: &Task| (task.attempt, task.failures, task.losses, task.last_failure.clone(), task.spec.clone());
+            assert_eq!(of(live_task), of(stored_task), "job {}", live.id);
+            let ended_since = live.phase != JobPhase::Running && live_task.phase == TaskPhase::Cancelled;
+            let same = live_task.phase == stored_task.phase || (ended_since && stored_task.assignment().is_some());
+            assert!(same, "job {}: {:?} is stored as {:?}", live.id, live_task.phase, stored_task.phase);
+        }
+    }
+}

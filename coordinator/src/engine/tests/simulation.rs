@@ -1,0 +1,270 @@
+//! Whatever happens, in whatever order: every accepted job ends with the right result, and each task takes effect once.
+//!
+//! Each seed is a world of its own. A failure prints `BRAID_SIM=PROFILE:SEED`; with that in the environment the test runs
+//! only this world and prints what happens in it. `BRAID_SIM_SEEDS` sets the number of worlds.
+
+use super::harness::{
+    LEASE, Seen, World, checks,
+    toy::{ToySpec, Trouble},
+};
+use crate::{engine::Event, model::Millis};
+use braid_workload::{Failure, TaskId};
+use fastrand::Rng;
+use std::{collections::BTreeMap, time::Instant};
+
+/// What kind of world it is: how often things go wrong, in a thousand steps.
+#[derive(Clone, Copy)]
+struct Profile {
+    name: &'static str,
+    workers: usize,
+    jobs: usize,
+    steps: usize,
+    /// How many queued writes or releases are done for one step, at most: few lets results pile up that a crash undoes.
+    performs: usize,
+    crash: u32,
+    kill: u32,
+    drop: u32,
+    pause: u32,
+    cancel: u32,
+    fail: u32,
+    trouble: u32,
+    /// Most milliseconds between two steps: lease ends are rare where it is small.
+    tick: u64,
+}
+
+const CALM: Profile = Profile {
+    name: "calm",
+    workers: 3,
+    jobs: 12,
+    steps: 1200,
+    performs: 6,
+    crash: 0,
+    kill: 0,
+    drop: 0,
+    pause: 0,
+    cancel: 0,
+    fail: 0,
+    trouble: 0,
+    tick: 2,
+};
+
+const PROFILES: [Profile; 4] = [
+    CALM,
+    Profile { name: "workers", kill: 4, drop: 10, pause: 3, cancel: 3, fail: 20, trouble: 300, tick: 10, ..CALM },
+    Profile { name: "coordinator", performs: 3, crash: 8, cancel: 3, trouble: 200, ..CALM },
+    Profile { name: "storm", workers: 5, performs: 3, crash: 6, kill: 6, drop: 20, pause: 3, cancel: 6, fail: 30, trouble: 300, tick: 20, ..CALM },
+];
+
+struct Run {
+    world: World,
+    rng: Rng,
+    profile: Profile,
+    failed: BTreeMap<TaskId, u32>,
+}
+
+impl Run {
+    fn new(profile: Profile, seed: u64) -> Self {
+        Self { world: World::new(profile.workers), rng: Rng::with_seed(seed), profile, failed: BTreeMap::new() }
+    }
+
+    fn chance(&mut self, in_a_thousand: u32) -> bool {
+        self.rng.u32(0..1000) < in_a_thousand
+    }
+
+    /// One thing happens.
+    fn act(&mut self) {
+        let Profile { crash, kill, drop, pause, cancel, tick, performs, .. } = self.profile;
+        self.world.now = Millis(self.world.now.0 + self.rng.u64(0..=tick));
+        for _ in 0..self.rng.usize(0..=performs) {
+            self.world.perform();
+        }
+        let worker = self.rng.usize(0..self.world.workers.len());
+        if self.chance(crash) {
+            // The streams hold what the coordinator had sent; some of it arrives.
+            for _ in 0..self.rng.usize(0..10) {
+                self.network();
+            }
+            return self.world.crash();
+        }
+        if self.chance(kill) {
+            return self.world.kill(worker);
+        }
+        if self.chance(pause) {
+            // Everybody is silent for so long that some leases end; who was lost does not know it.
+            self.world.now = Millis(self.world.now.0 + self.rng.u64(0..1500));
+            return self.world.step(Event::Tick);
+        }
+        if self.chance(drop)
+            && let Some(session) = self.world.workers[worker].session
+        {
+            return self.cut(session);
+        }
+        if self.chance(cancel)
+            && let Some(wish) = self.rng.usize(0..=self.world.clients.wishes.len()).checked_sub(1)
+            && let Some(event) = self.world.clients.cancel(wish)
+        {
+            return self.world.step(event);
+        }
+        match self.rng.u8(0..16) {
+            0 => self.submit(),
+            1 => self.world.step(Event::Tick),
+            2 if self.world.workers[worker].session.is_none() => self.world.connect(worker),
+            // Even one that has a session may open a newer one.
+            2 if self.chance(drop) => self.world.connect(worker),
+            2 | 3 => {
+                let event = self.world.workers[worker].keep_alive();
+                self.world.tell(event, worker);
+            }
+            4 | 5 => self.world.place(),
+            6 | 7 => self.decide(),
+            8..=10 => self.finish(worker),
+            _ => self.network(),
+        }
+    }
+
+    fn submit(&mut self) {
+        let known = self.world.clients.wishes.len();
+        let wish = if known == self.profile.jobs || (known > 0 && self.rng.u8(0..4) == 0) {
+            self.rng.usize(0..known)
+        } else {
+            let spec = self.spec(known);
+            self.world.clients.wish(spec)
+        };
+        let event = self.world.clients.submit(wish);
+        self.world.step(event);
+    }
+
+    fn spec(&mut self, number: usize) -> ToySpec {
+        const TROUBLES: [Trouble; 7] = [
+            Trouble::Poison,
+            Trouble::Fatal,
+            Trouble::Killer,
+            Trouble::Garbage,
+            Trouble::Huge,
+            Trouble::HugeTask,
+            Trouble::Stall,
+        ];
+        let trouble = self.chance(self.profile.trouble).then(|| self.rng.choice(TROUBLES)).flatten();
+        let parts = self.rng.u64(0..8).max(u64::from(trouble.is_some()));
+        ToySpec {
+            tag: format!("job-{number}"),
+            parts,
+            further: if trouble == Some(Trouble::Stall) { 0 } else { self.rng.u64(0..3) },
+            quiet: self.rng.bool(),
+            exclusive: self.rng.bool().then(|| format!("out-{}", self.rng.u8(0..3))),
+            padding: if self.rng.u8(0..4) == 0 { 10_000 } else { 0 },
+            trouble,
+        }
+    }
+
+    fn decide(&mut self) {
+        let Some(decision) = self.world.decisions.pop_front() else { return };
+        // Now and then an answer comes twice, or long after its question.
+        match self.rng.u8(0..8) {
+            0 => self.world.decisions.push_back(decision.clone()),
+            1 => return self.world.decisions.push_back(decision),
+            _ => {}
+        }
+        self.world.step(Event::Placed(decision));
+    }
+
+    fn finish(&mut self, worker: usize) {
+        let running = self.world.workers[worker].running();
+        let Some(held) = self.rng.choice(running) else { return };
+        let failure = if self.chance(self.profile.fail) {
+            let failed = self.failed.entry(held.task).or_default();
+            *failed += 1;
+            // So few that a job without trouble does not fail of them.
+            if *failed < super::super::MAX_FAILURES { Some(Failure::retry("bad luck")) } else { Some(Failure::cancelled()) }
+        } else {
+            None
+        };
+        match self.world.workers[worker].finish(held, failure) {
+            Ok(event) => self.world.tell(event, worker),
+            Err(()) => self.world.kill(worker),
+        }
+    }
+
+    fn network(&mut self) {
+        let sessions: Vec<_> = self.world.links.keys().copied().collect();
+        let Some(session) = self.rng.choice(sessions) else { return };
+        if self.rng.bool() { self.world.read(session) } else { self.world.deliver(session) }
+    }
+
+    /// Cuts a stream; what is on its way up is lost from some point on.
+    fn cut(&mut self, session: crate::model::SessionId) {
+        if let Some(link) = self.world.links.get_mut(&session) {
+            link.up.truncate(self.rng.usize(0..=link.up.len()));
+        }
+        self.world.close(session);
+    }
+
+    fn whole(&mut self) {
+        for _ in 0..self.profile.steps {
+            self.act();
+        }
+        self.world.settle();
+        let World { clients, engine, durable, seen, .. } = &mut self.world;
+        clients.judge(engine.state(), &durable.calls);
+        seen.ends(engine.state());
+        checks::recoverable(self.world.engine.state(), &self.world.durable.records(), LEASE);
+    }
+}
+
+/// Says on a failure how to see it again.
+struct Replay(&'static str, u64);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("see it again with BRAID_SIM={}:{}", self.0, self.1);
+        }
+    }
+}
+
+fn simulate(profile: Profile) {
+    let only = std::env::var("BRAID_SIM").ok();
+    let only = only.as_deref().and_then(|only| only.split_once(':')).map(|(name, seed)| (name, seed.parse::<u64>().unwrap()));
+    if only.is_some_and(|(name, _)| name != profile.name) {
+        return;
+    }
+    let seeds = std::env::var("BRAID_SIM_SEEDS").map_or(30, |seeds| seeds.parse().unwrap());
+    let seeds = only.map_or(0..seeds, |(_, seed)| seed..seed + 1);
+    let (start, mut seen) = (Instant::now(), Seen::default());
+    for seed in seeds.clone() {
+        let _replay = Replay(profile.name, seed);
+        let mut run = Run::new(profile, seed);
+        run.world.trace = only.is_some();
+        run.whole();
+        seen.add(&run.world.seen);
+    }
+    let rate = seen.steps as f64 / start.elapsed().as_secs_f64();
+    eprintln!("{}: {} worlds, {rate:.0} steps/s, {seen:?}", profile.name, seeds.clone().count());
+    // What never happens is not tested.
+    if seeds.count() >= 20 {
+        assert!(seen.done > 0 && seen.lost + seen.unknown > 0 || profile.kill + profile.drop + profile.crash == 0);
+        assert!(profile.drop == 0 || (seen.kept > 0 && seen.dropped > 0 && seen.stale > 0 && seen.replaced > 0), "{seen:?}");
+        assert!(profile.crash == 0 || (seen.crashes > 0 && seen.adopted > 0), "{seen:?}");
+        assert!(profile.trouble == 0 || (seen.failed > 0 && seen.cancelled > 0 && seen.stops > 0), "{seen:?}");
+    }
+}
+
+#[test]
+fn in_a_calm_world_every_job_has_its_result() {
+    simulate(PROFILES[0]);
+}
+
+#[test]
+fn workers_that_fail_lose_nothing() {
+    simulate(PROFILES[1]);
+}
+
+#[test]
+fn coordinators_that_crash_lose_nothing() {
+    simulate(PROFILES[2]);
+}
+
+#[test]
+fn all_at_once_lose_nothing() {
+    simulate(PROFILES[3]);
+}

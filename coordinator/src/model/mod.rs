@@ -1,0 +1,18 @@
+//! What the coordinator knows: jobs, their tasks, the nodes, and how each is written down.
+//!
+//! Plain data and its invariants. What happens to it is decided in [`engine`](crate::engine); where it is kept, by
+//! [`store`](crate::store).
+
+mod job;
+mod node;
+mod records;
+mod task;
+mod time;
+
+pub(crate) use job::NewJob;
+pub use job::{Job, JobEnd, JobPhase, Tally};
+pub use node::{Inventory, Node, Rate, SessionId};
+pub(crate) use records::decode;
+pub use records::{Change, JobRecord, RecordError, TaskRecord, chunk_specs, keys};
+pub use task::{Assignment, Class, Task, TaskPhase};
+pub use time::Millis;

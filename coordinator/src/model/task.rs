@@ -1,0 +1,108 @@
+//! One task.
+//!
+//! ```text
+//!              placed                     result, fenced
+//!   Waiting ────────────▶ Assigned ────────────────────────▶ Done
+//!      ▲                     │ │
+//!      │ lost, or a failure  │ │ fatal failure,
+//!      └─────────────────────┘ │ or too many tries
+//!                              └──────────────────────────▶ Failed
+//! ```
+//! Every arrow into `Assigned` raises the attempt number, and it is durable before the worker hears of it. When the job
+//! ends early, tasks that wait are `Cancelled` at once and assigned ones when their worker has let go of them.
+
+use super::Millis;
+use braid_workload::{AttemptId, Demand, Failure, LeaseId, NodeId, TaskSpec};
+use serde::{Deserialize, Serialize};
+
+/// A task and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// What it is, as the workload made it.
+    pub spec: TaskSpec,
+    /// Where it stands.
+    pub phase: TaskPhase,
+    /// The newest try; zero before the first.
+    pub attempt: AttemptId,
+    /// Tries that ended in a failure which another try may mend.
+    pub failures: u32,
+    /// Tries whose worker was lost.
+    pub losses: u32,
+    /// Why the last failed try failed.
+    pub last_failure: Option<Failure>,
+    /// Bytes that the running try reports; not stored.
+    pub done: u64,
+    /// Bytes that the running try kept from an earlier run; not stored.
+    pub reused: u64,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskPhase {
+    /// For a worker.
+    Waiting,
+    /// A worker has it.
+    Assigned(Assignment),
+    /// Its result is in.
+    Done,
+    /// It will not be tried again.
+    Failed,
+    /// The job ended without it.
+    Cancelled,
+}
+
+/// Who has a task. Together with the attempt this fences its result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Where it runs.
+    pub node: NodeId,
+    /// The lease under which it was given away.
+    pub lease: LeaseId,
+    /// When.
+    pub since: Millis,
+}
+
+/// Tasks that placement need not tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Class {
+    /// Whether they spread over all threads of a worker.
+    pub wide: bool,
+    /// Bytes of memory that each needs.
+    pub memory: u64,
+}
+
+impl Task {
+    /// A task that has not been tried.
+    pub fn new(spec: TaskSpec) -> Self {
+        Self {
+            spec,
+            phase: TaskPhase::Waiting,
+            attempt: AttemptId::default(),
+            failures: 0,
+            losses: 0,
+            last_failure: None,
+            done: 0,
+            reused: 0,
+        }
+    }
+
+    /// Who has it, if somebody has.
+    pub fn assignment(&self) -> Option<&Assignment> {
+        match &self.phase {
+            TaskPhase::Assigned(assignment) => Some(assignment),
+            _ => None,
+        }
+    }
+
+    /// Whether a result with this attempt and lease is the one that counts.
+    pub fn accepts(&self, attempt: AttemptId, lease: LeaseId) -> bool {
+        self.attempt == attempt && self.assignment().is_some_and(|assignment| assignment.lease == lease)
+    }
+}
+
+impl From<&Demand> for Class {
+    fn from(demand: &Demand) -> Self {
+        Self { wide: demand.wide, memory: demand.memory }
+    }
+}

@@ -1,0 +1,271 @@
+//! Greedy placement: the oldest job first, each task to the node that would finish it first.
+//!
+//! Finishing time is what the node holds already plus the task, over the rate that it has shown; among equals the node
+//! that has run tasks of the same job, then the one that holds least. A node is given a little more than it can run at
+//! once, so that the next task is there when one ends, but no more than about [`AHEAD`] of work: what was handed out
+//! cannot move to a node that comes later.
+
+use super::{Candidate, Decision, Placement, Placer, Problem, Waiting};
+use braid_workload::NodeId;
+use bytesize::ByteSize;
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::{BTreeMap, BinaryHeap},
+};
+
+/// Seconds of work that a node may hold beyond what it runs.
+const AHEAD: f64 = 0.25;
+/// Tasks that a node may hold at most, however short they are.
+const MOST: u32 = 1024;
+/// Bytes per second of a node that has not finished anything yet, when no other has either.
+const UNKNOWN_RATE: f64 = 1e9;
+
+/// The greedy placer.
+#[derive(Debug, Default)]
+pub struct Greedy;
+
+impl Placer for Greedy {
+    fn place(&mut self, problem: &Problem) -> Decision {
+        let mut nodes = problem.nodes.clone();
+        let usual = usual_rate(&nodes);
+        let mut decision = Decision::default();
+        for class in &problem.classes {
+            let placed = place_class(class, &mut nodes, usual, &mut decision.placements);
+            if placed == 0 {
+                decision.reasons.push((class.job, reason(class, &problem.nodes)));
+            }
+        }
+        decision
+    }
+}
+
+/// What a node of unknown rate is taken for: the mean of the others.
+fn usual_rate(nodes: &[Candidate]) -> f64 {
+    let known: Vec<f64> = nodes.iter().filter_map(|node| node.rate).collect();
+    if known.is_empty() { UNKNOWN_RATE } else { known.iter().sum::<f64>() / known.len() as f64 }
+}
+
+fn place_class(class: &Waiting, nodes: &mut [Candidate], usual: f64, placements: &mut Vec<Placement>) -> u32 {
+    let mut heap: BinaryHeap<Reverse<Bid>> = nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| fits(class, node) && room(class, node) > 0)
+        .map(|(at, node)| Reverse(Bid::new(class, node, at, usual)))
+        .collect();
+    let mut given: BTreeMap<NodeId, u32> = BTreeMap::new();
+    let mut placed = 0;
+    while placed < class.count {
+        let Some(Reverse(bid)) = heap.pop() else { break };
+        let Some(node) = nodes.get_mut(bid.at) else { break };
+        *if class.class.wide { &mut node.wide } else { &mut node.narrow } += 1;
+        node.backlog += class.bytes.max(1.0);
+        *given.entry(node.node.clone()).or_default() += 1;
+        placed += 1;
+        if room(class, node) > 0 {
+            heap.push(Reverse(Bid::new(class, node, bid.at, usual)));
+        }
+    }
+    placements.extend(given.into_iter().map(|(node, count)| Placement { job: class.job, class: class.class, node, count }));
+    placed
+}
+
+/// Whether the node could ever run such a task.
+fn fits(class: &Waiting, node: &Candidate) -> bool {
+    node.kinds.contains(&class.kind) && class.class.memory <= node.memory
+}
+
+/// How many more such tasks the node may be given now.
+fn room(class: &Waiting, node: &Candidate) -> u32 {
+    let at_once = if class.class.wide { 1 } else { node.threads.clamp(1, MOST) };
+    let ahead = match class.seconds {
+        Some(seconds) if seconds > 0.0 => (AHEAD * f64::from(at_once) / seconds).ceil().min(f64::from(MOST)) as u32,
+        Some(_) => MOST,
+        None => at_once,
+    };
+    (at_once + ahead.max(1)).min(MOST).saturating_sub(node.wide + node.narrow)
+}
+
+/// A node's offer for the next task of a class; the least wins.
+struct Bid {
+    finish: f64,
+    cold: bool,
+    held: u32,
+    at: usize,
+}
+
+impl Bid {
+    fn new(class: &Waiting, node: &Candidate, at: usize, usual: f64) -> Self {
+        let rate = node.rate.unwrap_or(usual).max(1.0);
+        Self {
+            finish: (node.backlog + class.bytes.max(1.0)) / rate,
+            cold: !class.warm.contains(&node.node),
+            held: node.wide + node.narrow,
+            at,
+        }
+    }
+}
+
+impl Ord for Bid {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.finish
+            .total_cmp(&other.finish)
+            .then(self.cold.cmp(&other.cold))
+            .then(self.held.cmp(&other.held))
+            .then(self.at.cmp(&other.at))
+    }
+}
+
+impl PartialOrd for Bid {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Bid {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Bid {}
+
+/// Why nothing of a class was placed, by the first thing that stands in the way.
+fn reason(class: &Waiting, nodes: &[Candidate]) -> String {
+    if nodes.is_empty() {
+        return "no worker is connected".into();
+    }
+    let able: Vec<&Candidate> = nodes.iter().filter(|node| node.kinds.contains(&class.kind)).collect();
+    if able.is_empty() {
+        return format!("none of the {} workers can run `{}` jobs", nodes.len(), class.kind);
+    }
+    if !able.iter().any(|node| fits(class, node)) {
+        let most = able.iter().map(|node| node.memory).max().unwrap_or(0);
+        return format!("no worker may hold {} (the largest may hold {})", ByteSize(class.class.memory), ByteSize(most));
+    }
+    let busy = able.iter().filter(|node| fits(class, node)).count();
+    match busy {
+        1 => "the only worker that could run it is busy".into(),
+        _ => format!("all {busy} workers that could run it are busy"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Class;
+    use braid_workload::JobId;
+    use proptest::prelude::*;
+
+    fn node(name: &str, rate: Option<f64>) -> Candidate {
+        Candidate {
+            node: NodeId(name.into()),
+            threads: 2,
+            memory: 100,
+            kinds: ["merge".to_owned()].into(),
+            wide: 0,
+            narrow: 0,
+            backlog: 0.0,
+            rate,
+        }
+    }
+
+    fn class(count: u32, wide: bool) -> Waiting {
+        Waiting {
+            job: JobId(1),
+            class: Class { wide, memory: 10 },
+            kind: "merge".into(),
+            count,
+            bytes: 100.0,
+            seconds: None,
+            warm: [].into(),
+        }
+    }
+
+    fn counts(decision: &Decision) -> Vec<(&str, u32)> {
+        decision.placements.iter().map(|placement| (placement.node.0.as_str(), placement.count)).collect()
+    }
+
+    fn place(classes: Vec<Waiting>, nodes: Vec<Candidate>) -> Decision {
+        Greedy.place(&Problem { classes, nodes })
+    }
+
+    #[test]
+    fn a_faster_node_gets_the_task() {
+        let decision = place(vec![class(1, true)], vec![node("slow", Some(10.0)), node("fast", Some(50.0))]);
+        assert_eq!(counts(&decision), [("fast", 1)]);
+    }
+
+    #[test]
+    fn among_equals_the_warm_node_gets_it() {
+        let mut warm = class(1, true);
+        warm.warm.insert(NodeId("b".into()));
+        assert_eq!(counts(&place(vec![warm], vec![node("a", None), node("b", None)])), [("b", 1)]);
+    }
+
+    #[test]
+    fn wide_tasks_run_one_at_a_time_with_the_next_at_hand() {
+        let decision = place(vec![class(10, true)], vec![node("a", None), node("b", None)]);
+        assert_eq!(counts(&decision), [("a", 2), ("b", 2)]);
+    }
+
+    #[test]
+    fn short_tasks_are_handed_out_ahead_and_long_ones_are_not() {
+        let mut short = class(10_000, false);
+        short.seconds = Some(0.001);
+        assert_eq!(counts(&place(vec![short], vec![node("a", None)])), [("a", 502)]);
+        let mut long = class(10_000, false);
+        long.seconds = Some(60.0);
+        assert_eq!(counts(&place(vec![long], vec![node("a", None)])), [("a", 3)]);
+    }
+
+    #[test]
+    fn each_wait_has_a_reason() {
+        let text = |classes, nodes| place(classes, nodes).reasons.remove(0).1;
+        assert_eq!(text(vec![class(1, true)], vec![]), "no worker is connected");
+        let mut other = node("a", None);
+        other.kinds = ["noop".to_owned()].into();
+        assert_eq!(text(vec![class(1, true)], vec![other]), "none of the 1 workers can run `merge` jobs");
+        let mut large = class(1, true);
+        large.class.memory = 3 << 30;
+        assert_eq!(text(vec![large], vec![node("a", None)]), "no worker may hold 3.0 GiB (the largest may hold 100 B)");
+        let mut busy = node("a", None);
+        busy.wide = 5;
+        assert_eq!(text(vec![class(1, true)], vec![busy.clone()]), "the only worker that could run it is busy");
+        assert_eq!(text(vec![class(1, true)], vec![busy.clone(), busy]), "all 2 workers that could run it are busy");
+    }
+
+    proptest! {
+        /// No class is over-placed, no node gets what it cannot run or more than it has room for, and nothing waits
+        /// while a node that could run it has room.
+        #[test]
+        fn placements_are_sound_and_leave_no_room_unused(
+            counts in proptest::collection::vec((0u32..40, any::<bool>(), 0u64..200), 1..5),
+            nodes in proptest::collection::vec((0u32..4, 0u32..4, proptest::option::of(1.0f64..1e3)), 0..5),
+        ) {
+            let classes: Vec<Waiting> = counts.iter().enumerate().map(|(job, (count, wide, memory))| {
+                let mut waiting = class(*count, *wide);
+                waiting.job = JobId(job as u64);
+                waiting.class.memory = *memory;
+                waiting
+            }).collect();
+            let nodes: Vec<Candidate> = nodes.iter().enumerate().map(|(name, (wide, narrow, rate))| {
+                Candidate { wide: *wide, narrow: *narrow, ..node(&format!("n{name}"), *rate) }
+            }).collect();
+            let decision = place(classes.clone(), nodes.clone());
+            let mut after = nodes;
+            for placement in &decision.placements {
+                let class = classes.iter().find(|class| class.job == placement.job).unwrap();
+                let node = after.iter_mut().find(|node| node.node == placement.node).unwrap();
+                prop_assert!(fits(class, node));
+                prop_assert!(room(class, node) >= placement.count);
+                *if class.class.wide { &mut node.wide } else { &mut node.narrow } += placement.count;
+            }
+            for class in &classes {
+                let placed: u32 = decision.placements.iter().filter(|placement| placement.job == class.job).map(|placement| placement.count).sum();
+                prop_assert!(placed <= class.count);
+                let room_left = after.iter().any(|node| fits(class, node) && room(class, node) > 0);
+                prop_assert!(placed == class.count || !room_left);
+            }
+        }
+    }
+}

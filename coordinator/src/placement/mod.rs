@@ -1,0 +1,90 @@
+//! What runs where: from tasks that wait and nodes that have room to who gets how many of which.
+//!
+//! A [`Placer`] is a pure function, asked with a snapshot and answered with a [`Decision`] that carries its reasons. It
+//! sees classes of tasks, not tasks: ten thousand equal tasks are one line of the problem. It does not start anything;
+//! the engine checks each placement against what is true when the answer arrives.
+
+mod greedy;
+
+pub use greedy::Greedy;
+
+use crate::model::Class;
+use braid_workload::{JobId, NodeId};
+use std::collections::BTreeSet;
+
+/// Decides what runs where.
+pub trait Placer: Send {
+    /// Places as many waiting tasks as nodes have room for.
+    fn place(&mut self, problem: &Problem) -> Decision;
+}
+
+/// What there is to decide.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Problem {
+    /// Tasks that wait, oldest job first.
+    pub classes: Vec<Waiting>,
+    /// Nodes that may be given tasks.
+    pub nodes: Vec<Candidate>,
+}
+
+/// Equal tasks of one job that wait.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    /// Of which job.
+    pub job: JobId,
+    /// Which of its tasks.
+    pub class: Class,
+    /// The kind of the job.
+    pub kind: String,
+    /// How many wait.
+    pub count: u32,
+    /// Bytes that one reads and writes, on average.
+    pub bytes: f64,
+    /// Seconds that one took so far, on average, once known.
+    pub seconds: Option<f64>,
+    /// Nodes that have run tasks of the job: its headers are parsed and its shards may be cached there.
+    pub warm: BTreeSet<NodeId>,
+}
+
+/// A node that may be given tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Which.
+    pub node: NodeId,
+    /// Compute threads.
+    pub threads: u32,
+    /// Bytes that tasks may hold.
+    pub memory: u64,
+    /// Kinds of job that it can run.
+    pub kinds: BTreeSet<String>,
+    /// Wide tasks that it holds.
+    pub wide: u32,
+    /// Narrow tasks that it holds.
+    pub narrow: u32,
+    /// Bytes of the tasks that it holds.
+    pub backlog: f64,
+    /// Bytes per second that it has managed, once known.
+    pub rate: Option<f64>,
+}
+
+/// Who gets what, and why the rest waits.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Decision {
+    /// In the order in which tasks should be handed out.
+    pub placements: Vec<Placement>,
+    /// For each class of which nothing was placed, a sentence for a person.
+    pub reasons: Vec<(JobId, String)>,
+}
+
+/// Some tasks for a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// Of which job.
+    pub job: JobId,
+    /// Which of its tasks.
+    pub class: Class,
+    /// Where to.
+    pub node: NodeId,
+    /// How many.
+    pub count: u32,
+}

@@ -1,0 +1,249 @@
+//! The one task that owns the engine.
+
+use super::{
+    clock::Clock,
+    handle::{COMMANDS, Command, Handle, Release, Stopped},
+    outbox::Outbox,
+};
+use crate::{
+    engine::{Effect, Engine, Event, Message, Refusal, ReplyId},
+    model::{Change, SessionId},
+    placement::Placer,
+    store::{Op, WriterHandle},
+};
+use braid_workload::JobId;
+use std::{collections::HashMap, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::MissedTickBehavior,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How often leases are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// Commands taken in before placement is asked once for all of them.
+const BATCH: usize = 256;
+/// Writes that may be under way before the driver takes in no more: the backlog of an absent store stays with those who
+/// hold results, and does not grow here.
+const IN_FLIGHT: u64 = 512;
+
+/// What waits until all that it tells of is durable.
+enum Held {
+    Effect(Effect),
+    Release(Release),
+}
+
+pub(super) struct Driver {
+    engine: Engine,
+    placer: Box<dyn Placer>,
+    clock: Clock,
+    writer: WriterHandle,
+    outbox: Outbox<Held>,
+    commands: mpsc::Receiver<Command>,
+    durable: watch::Sender<u64>,
+    sessions: HashMap<SessionId, mpsc::Sender<Message>>,
+    last_session: u64,
+    asked: HashMap<ReplyId, oneshot::Sender<Result<JobId, Refusal>>>,
+    last_reply: u64,
+    changes: watch::Sender<u64>,
+    stopped: watch::Sender<Option<Stopped>>,
+}
+
+impl Driver {
+    pub(super) fn new(engine: Engine, placer: Box<dyn Placer>, writer: WriterHandle, clock: Clock) -> (Self, Handle) {
+        let (send, commands) = mpsc::channel(COMMANDS);
+        let (changes, changes_seen) = watch::channel(0);
+        let (stopped, stopped_seen) = watch::channel(None);
+        let driver = Self {
+            engine,
+            placer,
+            clock,
+            writer,
+            outbox: Outbox::new(),
+            commands,
+            durable: watch::channel(0).0,
+            sessions: HashMap::new(),
+            last_session: 0,
+            asked: HashMap::new(),
+            last_reply: 0,
+            changes,
+            stopped,
+        };
+        (driver, Handle { commands: send, changes: changes_seen, stopped: stopped_seen })
+    }
+
+    /// Until it is cancelled or may no longer write.
+    pub(super) async fn run(mut self, cancel: CancellationToken) {
+        let writer = self.writer.clone();
+        let mut durable = self.durable.subscribe();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let reason = loop {
+            let open = self.has_room();
+            // Commands come before the tick: after a pause the keep-alives that waited are heard before leases end.
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => break None,
+                ended = writer.ended() => {
+                    break Some(ended.err().map_or_else(|| "its writer ended".to_owned(), |error| error.to_string()));
+                }
+                Ok(()) = durable.changed() => {
+                    let n = *durable.borrow_and_update();
+                    self.release(n);
+                }
+                command = self.commands.recv(), if open => match command {
+                    Some(command) => self.take_batch(command).await,
+                    None => break None,
+                },
+                _ = tick.tick(), if open => self.step(Event::Tick).await,
+            }
+        };
+        match reason {
+            Some(reason) => {
+                tracing::error!(reason, "the coordinator stops: it may no longer write");
+                self.stopped.send_replace(Some(Stopped(reason.into())));
+            }
+            None => self.flush(&mut durable).await,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        // A step submits at most two batches, and a batch of commands is checked before each step.
+        self.outbox.in_flight() < IN_FLIGHT && self.writer.room() > 4
+    }
+
+    async fn take_batch(&mut self, first: Command) {
+        self.take(first).await;
+        for _ in 1..BATCH {
+            if !self.has_room() {
+                return;
+            }
+            match self.commands.try_recv() {
+                Ok(command) => self.take(command).await,
+                Err(_) => break,
+            }
+        }
+        if let Some(problem) = self.engine.problem() {
+            let decision = self.placer.place(&problem);
+            self.step(Event::Placed(decision)).await;
+        }
+    }
+
+    async fn take(&mut self, command: Command) {
+        match command {
+            Command::Event(event) => self.step(event).await,
+            Command::Ask(make, answer) => {
+                self.last_reply += 1;
+                let reply = ReplyId(self.last_reply);
+                self.asked.insert(reply, answer);
+                self.step(make(reply)).await;
+            }
+            Command::Open(outgoing, answer) => {
+                self.last_session += 1;
+                let session = SessionId(self.last_session);
+                self.sessions.insert(session, outgoing);
+                // Whoever asked may be gone; then its session ends with its stream.
+                let _ = answer.send(session);
+            }
+            Command::Read(look) => {
+                let release = look(self.engine.state());
+                self.hold(Held::Release(release));
+            }
+        }
+    }
+
+    async fn step(&mut self, event: Event) {
+        if let Event::Disconnected { session } = event {
+            self.sessions.remove(&session);
+        }
+        let quiet = matches!(event, Event::Tick);
+        let effects = self.engine.step(event, self.clock.now());
+        if quiet && effects.is_empty() {
+            return;
+        }
+        let (mut prepare, mut writes, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for effect in effects {
+            match effect {
+                Effect::Prepare(change) => prepare.push(op(change)),
+                Effect::Write(change) => writes.push(op(change)),
+                other => rest.push(other),
+            }
+        }
+        if !prepare.is_empty() {
+            self.write(prepare).await;
+        }
+        if !writes.is_empty() {
+            self.write(writes).await;
+        }
+        for effect in rest {
+            self.hold(Held::Effect(effect));
+        }
+        self.hold(Held::Release(Box::new({
+            let changes = self.changes.clone();
+            move || changes.send_modify(|count| *count = count.wrapping_add(1))
+        })));
+    }
+
+    async fn write(&mut self, ops: Vec<Op>) {
+        let n = self.outbox.wrote();
+        let durable = self.durable.clone();
+        let submitted = self.writer.submit(ops, move |_| durable.send_modify(|last| *last = n.max(*last))).await;
+        if let Err(error) = submitted {
+            // Closed: `run` learns why and ends. A limit: the engine let through what it must not, and going on would
+            // acknowledge what is not written; nothing after this is released either.
+            tracing::error!(%error, "a change cannot be written");
+        }
+    }
+
+    fn hold(&mut self, held: Held) {
+        if let Some(ready) = self.outbox.hold(held) {
+            self.perform(ready);
+        }
+    }
+
+    fn release(&mut self, n: u64) {
+        let ready: Vec<Held> = self.outbox.durable(n).collect();
+        for held in ready {
+            self.perform(held);
+        }
+    }
+
+    fn perform(&mut self, held: Held) {
+        match held {
+            Held::Release(release) => release(),
+            Held::Effect(Effect::Answer { reply, result }) => {
+                if let Some(answer) = self.asked.remove(&reply) {
+                    // A client that has gone away asks again with the same key.
+                    let _ = answer.send(result);
+                }
+            }
+            Held::Effect(Effect::Send { session, message }) => {
+                let sent = self.sessions.get(&session).is_none_or(|outgoing| outgoing.try_send(message).is_ok());
+                if !sent {
+                    tracing::warn!(session = session.0, "a worker does not drain its stream; it must register again");
+                    self.sessions.remove(&session);
+                }
+            }
+            Held::Effect(Effect::Close { session, reason }) => {
+                tracing::info!(session = session.0, reason, "a worker's stream is closed");
+                self.sessions.remove(&session);
+            }
+            Held::Effect(Effect::Prepare(_) | Effect::Write(_)) => {}
+        }
+    }
+
+    /// Waits for the writes that are under way, and passes on what they allow.
+    async fn flush(&mut self, durable: &mut watch::Receiver<u64>) {
+        while !self.outbox.is_flushed() && durable.changed().await.is_ok() {
+            let n = *durable.borrow_and_update();
+            self.release(n);
+        }
+    }
+}
+
+fn op(change: Change) -> Op {
+    match change.value {
+        Some(value) => Op::put(change.key, value),
+        None => Op::delete(change.key),
+    }
+}

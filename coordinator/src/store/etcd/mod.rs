@@ -1,0 +1,270 @@
+//! A store in an etcd v3 cluster, for several coordinators.
+//!
+//! All keys are under one root. A transaction compares the `mod_revision` of the guarded keys. Every call has a deadline
+//! of its own besides the HTTP/2 keep-alive, because a connection that is silently gone would hold it for minutes. Leases
+//! and locks of etcd are not used: a claim that is part of each transaction (see `Fence`) holds where those do not.
+
+mod outcome;
+mod watch;
+
+use super::{Expect, Key, Op, Revision, Snapshot, Store, StoreError, Transaction, Value, Versioned, Watch, types::Guard};
+use super::{MAX_KEY, MAX_RECORD};
+use async_trait::async_trait;
+use etcd_client::{
+    Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, GetResponse, KeyValue, KvClient, ResponseHeader, Txn, TxnOp,
+    WatchClient,
+};
+use outcome::Trouble;
+use std::{future::Future, sync::Arc, time::Duration};
+
+/// Records in one answer to a listing.
+const PAGE: usize = 512;
+/// Bytes of an answer: a page of the largest records, with room for what goes with each.
+const MAX_ANSWER: usize = PAGE * (MAX_RECORD + MAX_KEY + 256);
+/// How often a call is sent anew that did not reach a server (of several, one may be down), or a listing whose history
+/// was compacted meanwhile.
+const TRIES: u32 = 8;
+/// Servers answer faster pings than this with a refusal (`--grpc-keepalive-min-time`, 5 s).
+const PING: Duration = Duration::from_secs(10);
+
+/// How to use a cluster.
+#[derive(Debug, Clone)]
+pub struct EtcdOptions {
+    /// What all keys start with.
+    pub root: String,
+    /// How long a call may take, an election of the cluster (some seconds) included or not.
+    pub deadline: Duration,
+}
+
+/// A store in an etcd cluster.
+#[derive(Clone)]
+pub struct Etcd(Arc<Shared>);
+
+struct Shared {
+    kv: KvClient,
+    watch: WatchClient,
+    /// `etcd at a:1, b:2`, for errors.
+    place: String,
+    options: EtcdOptions,
+    /// Keeps the set of endpoints alive that the other clients choose from.
+    _client: Client,
+}
+
+impl Default for EtcdOptions {
+    fn default() -> Self {
+        Self { root: "/braid/".into(), deadline: Duration::from_secs(5) }
+    }
+}
+
+impl Etcd {
+    /// Connects to the cluster at these `HOST:PORT`s and sees whether it answers.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it does not.
+    pub async fn connect(endpoints: &[String], options: EtcdOptions) -> Result<Self, StoreError> {
+        let place = format!("etcd at {}", endpoints.join(", "));
+        let connecting = ConnectOptions::new()
+            .with_connect_timeout(options.deadline)
+            .with_keep_alive(PING, options.deadline)
+            .with_keep_alive_while_idle(true)
+            // A member that is cut off from its cluster must say so, not serve what it last knew.
+            .with_require_leader(true);
+        let failed =
+            |error: Error| StoreError::Failed { operation: "connect".into(), place: place.clone(), source: error.into() };
+        let client = Client::connect(endpoints, Some(connecting)).await.map_err(failed)?;
+        let kv = client.kv_client().max_decoding_message_size(MAX_ANSWER);
+        let watch = client.watch_client().max_decoding_message_size(MAX_ANSWER);
+        let etcd = Self(Arc::new(Shared { kv, watch, place, options, _client: client }));
+        etcd.get(&Key::from(super::schema::KEY)).await?;
+        Ok(etcd)
+    }
+
+    fn name(&self, key: &str) -> String {
+        format!("{}{key}", self.0.options.root)
+    }
+
+    /// The key and its end of the range of all keys with this prefix.
+    fn range(&self, prefix: &str) -> (String, Vec<u8>) {
+        let from = self.name(prefix);
+        let mut end = from.clone().into_bytes();
+        // Text has no byte 0xff, and the root is not empty: the last byte can always be raised.
+        if let Some(last) = end.last_mut() {
+            *last = last.saturating_add(1);
+        }
+        (from, end)
+    }
+
+    /// Makes a call, again where it certainly was not sent.
+    async fn call<T, F>(&self, mut send: impl FnMut() -> F) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match tokio::time::timeout(self.0.options.deadline, send()).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => match outcome::judge(error) {
+                    Trouble::NotSent(_) if tries < TRIES => {}
+                    trouble => return Err(trouble),
+                },
+                Err(elapsed) => return Err(Trouble::NoAnswer(elapsed.into())),
+            }
+        }
+    }
+
+    async fn fetch(&self, key: &str, options: GetOptions) -> Result<GetResponse, Trouble> {
+        let send = || {
+            let (mut kv, options) = (self.0.kv.clone(), options.clone());
+            async move { kv.get(key, Some(options)).await }
+        };
+        self.call(send).await
+    }
+
+    /// Names what a reading call met.
+    fn not_read(&self, operation: String, trouble: Trouble) -> StoreError {
+        let place = self.0.place.clone();
+        match trouble {
+            Trouble::NoAnswer(source) | Trouble::NotSent(source) | Trouble::Busy(source) => {
+                StoreError::Unavailable { operation, place, source }
+            }
+            Trouble::Refused(source) | Trouble::Compacted(source) => StoreError::Failed { operation, place, source },
+        }
+    }
+
+    /// Names what a writing call met.
+    fn not_written(&self, operation: String, trouble: Trouble) -> StoreError {
+        match trouble {
+            Trouble::NoAnswer(source) => StoreError::OutcomeUnknown { operation, place: self.0.place.clone(), source },
+            certain => self.not_read(operation, certain),
+        }
+    }
+
+    /// Lists once; `None` if the history was compacted under it.
+    async fn try_list(&self, prefix: &str) -> Result<Option<Snapshot>, StoreError> {
+        let (mut from, end) = self.range(prefix);
+        let page = GetOptions::new().with_range(end).with_limit(PAGE as i64);
+        let mut snapshot: Option<Snapshot> = None;
+        loop {
+            // All pages are of the moment of the first.
+            let page = match &snapshot {
+                Some(first) => page.clone().with_revision(i64::try_from(first.revision.0).unwrap_or(i64::MAX)),
+                None => page.clone(),
+            };
+            let mut answer = match self.fetch(&from, page).await {
+                Err(Trouble::Compacted(_)) => return Ok(None),
+                answer => answer.map_err(|trouble| self.not_read(format!("list {prefix:?}"), trouble))?,
+            };
+            let revision = self.revision(answer.header())?;
+            let snapshot = snapshot.get_or_insert_with(|| Snapshot { revision, records: Vec::new() });
+            for found in answer.take_kvs() {
+                snapshot.records.push((self.key(&found)?, self.versioned(found)?));
+            }
+            match snapshot.records.last() {
+                // The next key in byte order.
+                Some((last, _)) if answer.more() => from = format!("{}\0", self.name(last.as_str())),
+                _ => return Ok(Some(std::mem::replace(snapshot, Snapshot { revision, records: Vec::new() }))),
+            }
+        }
+    }
+
+    /// Which of several guards did not hold, by reading again; the first if they all hold by now.
+    async fn failed_guard(&self, guards: &[Guard]) -> Result<Key, StoreError> {
+        let mut first = None;
+        for guard in guards {
+            first = first.or(Some(&guard.key));
+            if guards.len() > 1 && guard.expect.allows(self.get(&guard.key).await?.map(|found| found.revision)) {
+                continue;
+            }
+            return Ok(guard.key.clone());
+        }
+        first.cloned().ok_or_else(|| self.nonsense("a failed transaction without a condition"))
+    }
+
+    fn revision(&self, header: Option<&ResponseHeader>) -> Result<Revision, StoreError> {
+        let revision = header.and_then(|header| u64::try_from(header.revision()).ok());
+        revision.map(Revision).ok_or_else(|| self.nonsense("an answer without a revision"))
+    }
+
+    fn key(&self, found: &KeyValue) -> Result<Key, StoreError> {
+        match found.key_str().ok().and_then(|name| name.strip_prefix(&self.0.options.root)) {
+            Some(key) => Ok(Key::from(key)),
+            None => Err(StoreError::Foreign {
+                place: format!("{}, key {}", self.0.place, found.key().escape_ascii()),
+                reason: format!("it is not text under {}", self.0.options.root),
+            }),
+        }
+    }
+
+    fn versioned(&self, found: KeyValue) -> Result<Versioned, StoreError> {
+        let revision = u64::try_from(found.mod_revision()).map_err(|_| self.nonsense("a record without a revision"))?;
+        Ok(Versioned { value: Value::from(found.into_key_value().1), revision: Revision(revision) })
+    }
+
+    fn nonsense(&self, what: &str) -> StoreError {
+        StoreError::Foreign { place: self.0.place.clone(), reason: format!("it sent {what}") }
+    }
+
+    fn compare(&self, guard: &Guard) -> Compare {
+        let revision = match guard.expect {
+            Expect::Absent => 0,
+            // No record has it, so the comparison fails as it should.
+            Expect::At(revision) => i64::try_from(revision.0).unwrap_or(i64::MAX),
+        };
+        Compare::mod_revision(self.name(guard.key.as_str()), CompareOp::Equal, revision)
+    }
+
+    fn op(&self, op: &Op) -> TxnOp {
+        match op {
+            Op::Put(key, value) => TxnOp::put(self.name(key.as_str()), &**value, None),
+            Op::Delete(key) => TxnOp::delete(self.name(key.as_str()), None),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Etcd {
+    async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
+        let name = self.name(key.as_str());
+        let answer = self.fetch(&name, GetOptions::new()).await;
+        let mut answer = answer.map_err(|trouble| self.not_read(format!("get {key}"), trouble))?;
+        answer.take_kvs().pop().map(|found| self.versioned(found)).transpose()
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Snapshot, StoreError> {
+        for _ in 0..TRIES {
+            if let Some(snapshot) = self.try_list(prefix).await? {
+                return Ok(snapshot);
+            }
+        }
+        Err(StoreError::Unavailable {
+            operation: format!("list {prefix:?}"),
+            place: self.0.place.clone(),
+            source: "its history is compacted faster than it can be read".into(),
+        })
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Revision, StoreError> {
+        let (guards, ops) = (transaction.guards(), transaction.ops());
+        let conditions: Vec<_> = guards.iter().map(|guard| self.compare(guard)).collect();
+        let effects: Vec<_> = ops.iter().map(|op| self.op(op)).collect();
+        let txn = Txn::new().when(conditions).and_then(effects);
+        let send = || {
+            let (mut kv, txn) = (self.0.kv.clone(), txn.clone());
+            async move { kv.txn(txn).await }
+        };
+        let operation = || match ops {
+            [only] => format!("write {}", only.key()),
+            ops => format!("write {} records", ops.len()),
+        };
+        let answer = self.call(send).await.map_err(|trouble| self.not_written(operation(), trouble))?;
+        if !answer.succeeded() {
+            return Err(StoreError::Conflict { key: self.failed_guard(guards).await? });
+        }
+        self.revision(answer.header())
+    }
+
+    fn watch(&self, prefix: &str) -> Watch {
+        Watch::new(watch::Feed::new(self.clone(), prefix))
+    }
+}

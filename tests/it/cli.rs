@@ -1,0 +1,5 @@
+//! What a user sees of the command: both channels and the exit code, whole.
+
+mod fleet;
+mod merge;
+mod usage;

@@ -1,0 +1,178 @@
+//! Verbs that talk to a coordinator.
+
+use crate::{
+    harness::{Coordinator, CoordinatorSetup, Process, Run, Scratch, Worker, WorkerSetup, command, eventually, goldens, timed},
+    see,
+};
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// Leaves a job that nobody runs: there is no worker.
+fn submit_to_nobody(coordinator: &Coordinator, scratch: &Scratch) -> String {
+    let out = scratch.join("out");
+    let args = ["merge", "recipes/linear.yml", out.to_str().unwrap(), "--detach"];
+    coordinator.braid_in(&goldens(), args).ok().stdout.trim().to_owned()
+}
+
+#[test]
+fn a_job_from_start_to_end() {
+    let scratch = Scratch::new();
+    let coordinator = Coordinator::spawn(None);
+    see!(scratch, coordinator.braid(["job", "ls"]), @"");
+    see!(scratch, coordinator.braid(["node", "ls", "-o", "yaml"]), @"");
+
+    let memory = Some("256MiB".to_owned());
+    let _worker = Worker::start(coordinator.address(), WorkerSetup { memory, ..WorkerSetup::default() });
+    coordinator.wait_for_nodes(1);
+    let nodes = coordinator.braid(["node", "ls", "-o", "json"]).json();
+    let node = &nodes["nodes"][0];
+    assert_eq!((&node["threads"], &node["memory"], &node["state"]), (&1.into(), &(256 << 20).into(), &"ready".into()));
+    assert_eq!(node["kinds"], serde_json::json!(["merge", "noop"]));
+    let names = coordinator.braid(["node", "ls", "-o", "name"]).ok().stdout;
+    assert_eq!(names.trim(), node["name"].as_str().unwrap());
+    let table = coordinator.braid(["node", "ls"]).ok().stdout;
+    assert!(table.starts_with("NAME") && table.lines().nth(1).unwrap().starts_with(names.trim()), "{table}");
+
+    let figures = coordinator.braid(["bench", "--tasks", "3"]).ok().json();
+    assert_eq!((&figures["tasks"], &figures["job"]), (&3.into(), &1.into()));
+    assert!(figures["tasks_per_second"].as_f64().unwrap() > 0.0);
+
+    see!(scratch, coordinator.braid(["job", "show", "1"]), @"");
+    see!(scratch, coordinator.braid(["job", "show", "last", "--tasks", "-o", "name"]), @"");
+    see!(scratch, coordinator.braid(["job", "ls", "-o", "name"]), @"");
+    see!(scratch, coordinator.braid(["job", "wait", "last"]), @"");
+    see!(scratch, coordinator.braid(["job", "wait", "last", "--quiet"]), @"");
+    see!(scratch, coordinator.braid(["job", "show", "1", "--watch", "-o", "name"]), @"");
+    see!(scratch, coordinator.braid(["job", "logs", "1"]), @"");
+    see!(scratch, coordinator.braid(["job", "cancel", "1"]), @"");
+    let jobs = coordinator.braid(["job", "ls", "-o", "json"]).json();
+    assert_eq!((&jobs["schema"], &jobs["jobs"][0]["state"]), (&"braid/v1".into(), &"done".into()));
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let scratch = Scratch::new();
+    let coordinator = Coordinator::spawn(Some("memory:"));
+    see!(scratch, coordinator.braid(["job", "show", "7"]), @"");
+    for verb in [&["job", "show", "last"][..], &["job", "wait", "7"], &["job", "logs", "7"], &["job", "cancel", "7"]] {
+        let run = coordinator.braid(verb);
+        assert_eq!(run.code, Some(3), "{verb:?}: {run}");
+    }
+}
+
+#[test]
+fn a_job_that_nobody_runs_can_be_waited_for_and_cancelled() {
+    let scratch = Scratch::new();
+    let coordinator = Coordinator::spawn(Some("memory:"));
+    let id = submit_to_nobody(&coordinator, &scratch);
+    assert_eq!(id, "1");
+    let (run, took) = timed(|| coordinator.braid(["job", "wait", "1", "--timeout", "300ms", "--quiet"]));
+    see!(scratch, run, @"");
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(10), "{took:?}");
+    let job = coordinator.braid(["job", "show", "1", "-o", "json"]).json();
+    assert_eq!((&job["state"], &job["task_counts"]["waiting"]), (&"running".into(), &1.into()));
+    assert!(job["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "a job that waits says why: {job}");
+
+    see!(scratch, submit_again(&coordinator, &scratch), @"");
+    see!(scratch, coordinator.braid(["job", "cancel", "last"]), @"");
+    see!(scratch, coordinator.braid(["job", "wait", "1"]), @"");
+    assert!(scratch.names().is_empty(), "a job that never ran leaves nothing: {:?}", scratch.names());
+}
+
+/// Two jobs must not write one folder.
+fn submit_again(coordinator: &Coordinator, scratch: &Scratch) -> Run {
+    let out = scratch.join("out");
+    coordinator.braid_in(&goldens(), ["merge", "recipes/ties.yml", out.to_str().unwrap(), "--detach"])
+}
+
+#[test]
+fn a_failed_job_says_why_wherever_it_is_asked() {
+    let scratch = Scratch::new();
+    let coordinator = Coordinator::spawn(Some("memory:"));
+    let _worker = Worker::spawn(coordinator.address());
+    coordinator.wait_for_nodes(1);
+    let recipe = scratch.write("r.yml", "merge_method: linear\nmodels:\n  - {model: gone, parameters: {weight: 1}}\n");
+    let merge = || coordinator.braid_in(scratch.path(), ["merge", recipe.to_str().unwrap(), "out", "--quiet"]);
+    see!(scratch, merge(), @"");
+    see!(scratch, coordinator.braid(["job", "wait", "1", "--quiet"]), @"");
+    assert_eq!(scratch.names(), ["r.yml"], "nothing is left behind");
+}
+
+#[test]
+fn a_worker_needs_the_token_of_its_coordinator() {
+    let scratch = Scratch::new();
+    let setup = CoordinatorSetup { token: Some("right".into()), store: Some("memory:".into()), ..CoordinatorSetup::default() };
+    let coordinator = Coordinator::start(setup);
+    let join = |args: &[&str]| {
+        let start = ["worker", "--insecure", "--join", coordinator.address(), "--data-dir", "w", "--quiet"];
+        let run = scratch.braid(start.iter().chain(args));
+        // The name of the node is the machine's.
+        let node = std::fs::read_to_string(scratch.join("w/node")).unwrap();
+        Run { stderr: run.stderr.replace(node.trim(), "[NODE]"), ..run }
+    };
+    see!(scratch, join(&["--token", "wrong"]), @"");
+    see!(scratch, join(&[]), @"");
+    let token = Some("right".to_owned());
+    let _worker = Worker::start(coordinator.address(), WorkerSetup { token, ..WorkerSetup::default() });
+    coordinator.wait_for_nodes(1);
+}
+
+#[test]
+fn one_process_at_a_time_holds_a_data_folder() {
+    let scratch = Scratch::new();
+    let coordinator = Coordinator::spawn(None);
+    let data = coordinator.folder().join("data");
+    let args = ["coordinator", "--insecure", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()];
+    let run = scratch.braid(args);
+    let stderr = run.stderr.replace(&*data.to_string_lossy(), "[DATA]");
+    see!(scratch, Run { stderr, ..run }, @"");
+    let run = scratch.braid(["coordinator", "--insecure", "--listen", coordinator.address(), "--data-dir", "other"]);
+    see!(scratch, run, @"");
+}
+
+#[test]
+fn services_stop_when_told_to() {
+    let mut coordinator = Coordinator::spawn(None);
+    let mut worker = Worker::spawn(coordinator.address());
+    coordinator.wait_for_nodes(1);
+    worker.process().signal(Signal::TERM);
+    assert_eq!(worker.process().wait().code(), Some(0), "{}", worker.process().log());
+    coordinator.process().signal(Signal::INT);
+    assert_eq!(coordinator.process().wait().code(), Some(0), "{}", coordinator.process().log());
+}
+
+#[test]
+fn a_restarted_coordinator_knows_its_jobs_and_a_waiting_client_outlives_the_restart() {
+    let scratch = Scratch::new();
+    let mut coordinator = Coordinator::spawn(None);
+    let id = submit_to_nobody(&coordinator, &scratch);
+    let mut wait = Process::spawn("wait", coordinator.command(scratch.path(), ["job", "wait", &id]), &scratch.join("log"));
+    eventually("the first line of progress", || (!wait.log().is_empty()).then_some(()));
+    coordinator.restart();
+    let job = coordinator.braid(["job", "show", "last", "-o", "json"]).ok().json();
+    assert_eq!((&job["id"], &job["state"]), (&1.into(), &"running".into()));
+    let _worker = Worker::spawn(coordinator.address());
+    assert_eq!(wait.wait().code(), Some(0), "{}", wait.log());
+    assert!(scratch.join("out/config.json").exists());
+}
+
+#[test]
+fn a_signal_ends_a_watch() {
+    let scratch = Scratch::new();
+    let coordinator = Coordinator::spawn(Some("memory:"));
+    let command = coordinator.command(scratch.path(), ["job", "ls", "--watch", "-o", "json"]);
+    let mut watch = Process::spawn("watch", command, &scratch.join("log"));
+    assert_eq!(watch.first_line(), r#"{"schema":"braid/v1","jobs":[]}"#);
+    watch.signal(Signal::INT);
+    assert_eq!(watch.wait().code(), Some(130), "{}", watch.log());
+}
+
+#[test]
+fn plaintext_beyond_this_machine_is_warned_of() {
+    let scratch = Scratch::new();
+    let mut open = command(scratch.path());
+    open.args(["coordinator", "--insecure", "--listen", "0.0.0.0:0", "--data-dir", "data"]);
+    let mut open = Process::spawn("coordinator", open, &scratch.join("log"));
+    assert!(open.first_line().starts_with("listening on 0.0.0.0:"));
+    assert!(open.log().contains("warning: anyone who can reach 0.0.0.0:0 may run jobs"), "{}", open.log());
+}

@@ -1,0 +1,101 @@
+//! A coordinator process.
+
+use super::{Process, Run, Scratch, eventually, run};
+use std::{ffi::OsStr, path::Path, process::Command};
+
+/// How to start one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CoordinatorSetup {
+    /// As `--store`; without one the embedded store.
+    pub(crate) store: Option<String>,
+    pub(crate) token: Option<String>,
+    /// As `--lease`.
+    pub(crate) lease: Option<String>,
+}
+
+/// A coordinator on loopback, with its data in a folder of its own.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    process: Process,
+    address: String,
+    setup: CoordinatorSetup,
+    scratch: Scratch,
+}
+
+impl Coordinator {
+    /// Starts one with this store (`None`: embedded) and waits until it listens.
+    pub(crate) fn spawn(store: Option<&str>) -> Self {
+        Self::start(CoordinatorSetup { store: store.map(str::to_owned), ..CoordinatorSetup::default() })
+    }
+
+    pub(crate) fn start(setup: CoordinatorSetup) -> Self {
+        let scratch = Scratch::new();
+        let (process, address) = launch(&scratch, &setup, "127.0.0.1:0");
+        Self { process, address, setup, scratch }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What it was started in; its data is in `data`.
+    pub(crate) fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    pub(crate) fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    pub(crate) fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Starts it again at the same address with the same data; kills it first if it still runs.
+    pub(crate) fn restart(&mut self) {
+        self.process.kill9();
+        (self.process, self.address) = launch(&self.scratch, &self.setup, &self.address);
+    }
+
+    /// Runs a verb that talks to this coordinator, in `folder`.
+    pub(crate) fn braid_in<S: AsRef<OsStr>>(&self, folder: &Path, args: impl IntoIterator<Item = S>) -> Run {
+        run::finish(self.command(folder, args))
+    }
+
+    /// The same without a folder that matters.
+    pub(crate) fn braid<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
+        self.braid_in(self.scratch.path(), args)
+    }
+
+    /// A verb that talks to this coordinator, not yet started.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, folder: &Path, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = run::command(folder);
+        command.args(args).env("BRAID_COORDINATOR", &self.address).env("BRAID_INSECURE", "1");
+        command
+    }
+
+    /// Waits until so many nodes are ready.
+    pub(crate) fn wait_for_nodes(&self, count: usize) {
+        eventually(&format!("{count} ready nodes"), || {
+            let nodes = self.braid(["node", "ls", "-o", "json"]).ok().json();
+            let ready = nodes["nodes"].as_array().unwrap().iter().filter(|node| node["state"] == "ready").count();
+            (ready == count).then_some(())
+        });
+    }
+}
+
+fn launch(scratch: &Scratch, setup: &CoordinatorSetup, listen: &str) -> (Process, String) {
+    let mut command = run::command(scratch.path());
+    command.args(["coordinator", "--insecure", "--listen", listen, "--data-dir", "data"]);
+    for (flag, value) in [("--store", &setup.store), ("--token", &setup.token), ("--lease", &setup.lease)] {
+        if let Some(value) = value {
+            command.args([flag, value]);
+        }
+    }
+    let mut process = Process::spawn("coordinator", command, &scratch.join("coordinator.log"));
+    let line = process.first_line();
+    let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("not an address: {line}"));
+    let address = address.to_owned();
+    (process, address)
+}

@@ -1,0 +1,93 @@
+//! The output of a merge depends on the recipe and the inputs alone.
+
+use crate::harness::{Coordinator, Family, SMALL, Scratch, Tensors, Worker, WorkerSetup, braid};
+use std::{fs, path::Path};
+
+/// All of a result that must not differ: every file but for its time stamps.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Output(Vec<(String, blake3::Hash)>);
+
+impl Output {
+    pub(crate) fn read(folder: &Path) -> Self {
+        let mut files: Vec<_> = fs::read_dir(folder)
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), blake3::hash(&fs::read(path).unwrap())))
+            .collect();
+        files.sort_by(|a, b| a.0.cmp(&b.0));
+        assert!(files.iter().any(|(name, _)| name == "braid.json"), "{files:?}");
+        Self(files)
+    }
+}
+
+/// What one process makes of a recipe.
+pub(crate) fn reference(scratch: &Scratch, recipe: &Path) -> Output {
+    braid(scratch.path(), ["merge".as_ref(), recipe.as_os_str(), "reference".as_ref(), "--threads".as_ref(), "1".as_ref()]).ok();
+    Output::read(&scratch.join("reference"))
+}
+
+#[test]
+fn threads_memory_and_runs_change_nothing() {
+    let scratch = Scratch::new();
+    let family = Family::write(scratch.path(), SMALL, 1);
+    for method in ["linear", "ties", "dare_ties"] {
+        let recipe = scratch.write(&format!("{method}.yml"), family.recipe(method, 0.4));
+        let recipe = recipe.to_str().unwrap();
+        let mut outputs = Vec::new();
+        for (run, flags) in [["--threads", "1"], ["--threads", "2"], ["--memory", "32MiB"]].into_iter().enumerate() {
+            let out = format!("{method}-{run}");
+            scratch.braid(["merge", recipe, &out].into_iter().chain(flags)).ok();
+            outputs.push(Output::read(&scratch.join(&out)));
+        }
+        assert_eq!(outputs[0], outputs[1], "{method}: one thread and two");
+        assert_eq!(outputs[0], outputs[2], "{method}: much memory and little");
+    }
+}
+
+fn workers_and_their_threads_change_nothing(store: Option<&str>) {
+    let scratch = Scratch::new();
+    let family = Family::write(scratch.path(), SMALL, 2);
+    let recipe = scratch.write("recipe.yml", family.recipe("dare_ties", 0.4));
+    let expected = reference(&scratch, &recipe);
+    let coordinator = Coordinator::spawn(store);
+    let mut workers = Vec::new();
+    for count in 1..=3 {
+        for threads in [1, 2] {
+            workers.clear();
+            workers.extend(
+                (0..count)
+                    .map(|_| Worker::start(coordinator.address(), WorkerSetup { threads: Some(threads), ..WorkerSetup::default() })),
+            );
+            let out = format!("out-{count}-{threads}");
+            coordinator.braid_in(scratch.path(), ["merge", "recipe.yml", &out]).ok();
+            assert_eq!(Output::read(&scratch.join(&out)), expected, "{count} workers with {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn workers_change_nothing_with_the_embedded_store() {
+    workers_and_their_threads_change_nothing(None);
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn workers_change_nothing_with_etcd() {
+    let etcd = crate::harness::Etcd::spawn();
+    workers_and_their_threads_change_nothing(Some(&etcd.url()));
+}
+
+/// A larger shard limit moves tensors between files and changes none of them.
+#[test]
+fn shards_hold_the_same_tensors_however_they_are_cut() {
+    let scratch = Scratch::new();
+    let family = Family::write(scratch.path(), SMALL, 3);
+    scratch.write("recipe.yml", family.recipe("linear", 1.0));
+    scratch.braid(["merge", "recipe.yml", "one"]).ok();
+    scratch.braid(["merge", "recipe.yml", "many", "--max-shard-size", "10MB"]).ok();
+    let shards = scratch.join("many").read_dir().unwrap().filter(|entry| {
+        entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "safetensors")
+    });
+    assert!(shards.count() >= 5);
+    assert_eq!(Tensors::read(&scratch.join("one")), Tensors::read(&scratch.join("many")));
+}

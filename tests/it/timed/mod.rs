@@ -1,0 +1,4 @@
+//! Tests of time and memory. `./x test` runs them by themselves, one at a time: beside others their figures mean nothing.
+
+mod memory;
+mod throughput;

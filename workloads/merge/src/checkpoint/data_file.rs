@@ -1,0 +1,79 @@
+//! Files that tensors are read from, by position and by many threads at once.
+//!
+//! Reads go into buffers of ours. Mapping the file would save a copy, but then a file that somebody truncates kills the
+//! process (SIGBUS), and how much memory is resident is no longer ours to say.
+
+use crate::MergeError;
+use std::{
+    fs::File,
+    io::ErrorKind,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+/// A file open for positional reads.
+#[derive(Debug)]
+pub struct DataFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl DataFile {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`MergeError::Io`] with its path.
+    pub fn open(path: &Path) -> Result<Self, MergeError> {
+        let file = File::open(path).map_err(MergeError::io("open", path))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Fills `buffer` with the bytes at `offset`.
+    ///
+    /// # Errors
+    /// [`MergeError::ShortRead`] when the file ends before, [`MergeError::Io`] when it cannot be read.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), MergeError> {
+        let mut got = 0;
+        while got < buffer.len() {
+            match self.file.read_at(&mut buffer[got..], offset + got as u64) {
+                Ok(0) => {
+                    let (path, wanted, got) = (self.path.clone(), buffer.len() as u64, got as u64);
+                    return Err(MergeError::ShortRead { path, offset, wanted, got });
+                }
+                Ok(n) => got += n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(MergeError::io("read", &self.path)(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_past_the_end_names_the_file_and_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shard");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let file = DataFile::open(&path).unwrap();
+        let mut buffer = [0; 4];
+        file.read_exact_at(&mut buffer, 3).unwrap();
+        assert_eq!(&buffer, b"3456");
+        let text = file.read_exact_at(&mut buffer, 8).unwrap_err().to_string();
+        assert!(text.ends_with("shard: expected 4 bytes at offset 8, but the file ends after 2 of them"), "{text}");
+    }
+
+}

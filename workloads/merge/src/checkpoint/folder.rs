@@ -1,0 +1,219 @@
+//! A checkpoint folder: its config, its tensors, and enough about its files to notice that they change.
+
+use super::{
+    data_file::DataFile,
+    header::{Header, PREFIX},
+    index::Index,
+};
+use crate::MergeError;
+use blake3::{Hash, Hasher};
+use braid_kernels::Dtype;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+const CONFIG: &str = "config.json";
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The longest JSON file beside the tensors that is read.
+const MAX_JSON: u64 = 100_000_000;
+
+/// A checkpoint of which the headers have been read and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Its folder.
+    pub root: PathBuf,
+    /// Its `config.json`.
+    pub config: Map<String, Value>,
+    /// Its tensors by name.
+    pub tensors: BTreeMap<String, TensorInfo>,
+    /// The safetensors files, as full paths.
+    pub files: Vec<PathBuf>,
+    /// When and how large each of [`files`](Self::files) was found, in that order.
+    pub stamps: Vec<Stamp>,
+    /// BLAKE3 of the config and of every header and file length: equal for equal folders wherever they lie.
+    pub digest: Hash,
+}
+
+/// Where a tensor lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Its element type.
+    pub dtype: Dtype,
+    /// Its shape; empty for a scalar.
+    pub shape: Vec<u64>,
+    /// The index of its file in [`Checkpoint::files`].
+    pub file: usize,
+    /// Where it begins in that file.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+/// What tells that a file has been replaced, without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Its length.
+    pub bytes: u64,
+    /// When it was last written, in nanoseconds since 1970.
+    pub modified: i64,
+}
+
+impl Stamp {
+    /// The stamp of an open file.
+    pub(crate) fn of(metadata: &fs::Metadata) -> Self {
+        let modified = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+        Self { bytes: metadata.len(), modified }
+    }
+}
+
+impl Checkpoint {
+    /// Reads the config and the headers of the checkpoint in the folder `root`.
+    ///
+    /// # Errors
+    /// What is missing or wrong, naming the file and the tensor.
+    pub fn open(root: &Path) -> Result<Self, MergeError> {
+        check_folder(root)?;
+        let (config, config_text) = read_config(root)?;
+        let mut digest = Hasher::new();
+        digest.update(blake3::hash(&config_text).as_bytes());
+        let mut checkpoint = Self {
+            root: root.to_owned(),
+            config,
+            tensors: BTreeMap::new(),
+            files: Vec::new(),
+            stamps: Vec::new(),
+            digest: blake3::hash(&[]),
+        };
+        if root.join(SINGLE).is_file() {
+            checkpoint.add_file(root.join(SINGLE), &mut digest, |_| true)?;
+        } else if root.join(INDEX).is_file() {
+            checkpoint.add_shards(&mut digest)?;
+        } else {
+            return Err(no_weights(root));
+        }
+        checkpoint.digest = digest.finalize();
+        Ok(checkpoint)
+    }
+
+    /// Whether its files are as they were when it was opened.
+    ///
+    /// # Errors
+    /// [`MergeError::Changed`] with the first that is not.
+    pub fn check_unchanged(&self) -> Result<(), MergeError> {
+        for (path, stamp) in self.files.iter().zip(&self.stamps) {
+            let metadata = fs::metadata(path).map_err(MergeError::io("look at", path))?;
+            if Stamp::of(&metadata) != *stamp {
+                return Err(MergeError::Changed { path: path.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn add_shards(&mut self, digest: &mut Hasher) -> Result<(), MergeError> {
+        let path = self.root.join(INDEX);
+        let wrong = |problem| MergeError::Checkpoint { path: path.clone(), problem, hint: None };
+        let Index(map) = Index::parse(&read_small(&path)?).map_err(wrong)?;
+        let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (tensor, shard) in &map {
+            shards.entry(shard).or_default().push(tensor);
+        }
+        for (shard, tensors) in shards {
+            let file = self.root.join(shard);
+            if !file.is_file() {
+                let problem = format!("names the shard {shard:?}, which is not in the folder");
+                let hint = Some("the download is incomplete: fetch the missing file".into());
+                return Err(MergeError::Checkpoint { path, problem, hint });
+            }
+            self.add_file(file, digest, |tensor| map.get(tensor).is_some_and(|of| of == shard))?;
+            if let Some(tensor) = tensors.into_iter().find(|tensor| !self.tensors.contains_key(*tensor)) {
+                return Err(wrong(format!("puts tensor {tensor:?} into {shard:?}, which does not hold it")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the tensors of a file that `wanted` names.
+    fn add_file(&mut self, path: PathBuf, digest: &mut Hasher, wanted: impl Fn(&str) -> bool) -> Result<(), MergeError> {
+        let data = DataFile::open(&path)?;
+        let stamp = Stamp::of(&data.file().metadata().map_err(MergeError::io("look at", &path))?);
+        let refuse = |problem| MergeError::Header { path: path.clone(), problem };
+        let mut prefix = [0; PREFIX as usize];
+        if stamp.bytes >= PREFIX {
+            data.read_exact_at(&mut prefix, 0)?;
+        }
+        let length = Header::length(prefix, stamp.bytes).map_err(refuse)?;
+        let mut json = vec![0; length as usize];
+        data.read_exact_at(&mut json, PREFIX)?;
+        digest.update(blake3::hash(&json).as_bytes()).update(&stamp.bytes.to_le_bytes());
+        let file = self.files.len();
+        for tensor in Header::parse(&json, stamp.bytes).map_err(refuse)?.tensors {
+            if wanted(&tensor.name) {
+                let info = TensorInfo { dtype: tensor.dtype, shape: tensor.shape, file, offset: tensor.offset, bytes: tensor.bytes };
+                self.tensors.insert(tensor.name, info);
+            }
+        }
+        self.files.push(path);
+        self.stamps.push(stamp);
+        Ok(())
+    }
+}
+
+fn check_folder(root: &Path) -> Result<(), MergeError> {
+    let problem = match fs::metadata(root) {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(_) => "is a file; a checkpoint is a folder with config.json and safetensors",
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such folder",
+        Err(error) => return Err(MergeError::io("open", root)(error)),
+    };
+    Err(MergeError::Checkpoint { path: root.to_owned(), problem: problem.into(), hint: None })
+}
+
+fn read_config(root: &Path) -> Result<(Map<String, Value>, Vec<u8>), MergeError> {
+    let path = root.join(CONFIG);
+    if !path.is_file() {
+        let problem = format!("has no {CONFIG}: not a checkpoint in the layout of Hugging Face");
+        return Err(MergeError::Checkpoint { path: root.to_owned(), problem, hint: None });
+    }
+    let text = read_small(&path)?;
+    match serde_json::from_slice(&text) {
+        Ok(config) => Ok((config, text)),
+        Err(error) => Err(MergeError::Checkpoint { path, problem: format!("is not a JSON object: {error}"), hint: None }),
+    }
+}
+
+fn read_small(path: &Path) -> Result<Vec<u8>, MergeError> {
+    let bytes = fs::metadata(path).map_err(MergeError::io("look at", path))?.len();
+    if bytes > MAX_JSON {
+        let problem = format!("is {bytes} bytes long; at most {MAX_JSON} are read");
+        return Err(MergeError::Checkpoint { path: path.to_owned(), problem, hint: None });
+    }
+    fs::read(path).map_err(MergeError::io("read", path))
+}
+
+/// Says what a folder without `model.safetensors` and without an index holds instead.
+fn no_weights(root: &Path) -> MergeError {
+    let names: Vec<String> =
+        fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let has = |test: fn(&str) -> bool| names.iter().any(|name| test(name));
+    let (problem, hint) = if has(|name| name == "adapter_config.json") {
+        ("holds a LoRA adapter, not a whole checkpoint", "merge the adapter into its base model first")
+    } else if has(|name| name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth")) {
+        (
+            "holds its weights as pickles (.bin, .pt), which can run code when they are read; Braid reads safetensors only",
+            "convert it: load it with transformers and save it with save_pretrained",
+        )
+    } else {
+        ("has neither model.safetensors nor model.safetensors.index.json", "is this the right folder, and is the download complete?")
+    };
+    MergeError::Checkpoint { path: root.to_owned(), problem: problem.into(), hint: Some(hint.into()) }
+}
+
+#[cfg(test)]
+mod tests;

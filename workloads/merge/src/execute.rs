@@ -1,0 +1,129 @@
+//! The doing half of a merge: runs its tasks on a worker.
+//!
+//! What the tasks of one merge share (recipe, headers, plan) is opened once and kept for the next. No task relies on that:
+//! each may run alone, on any worker, after any other was killed.
+
+mod flush;
+mod plan;
+mod publish;
+mod tensors;
+
+use crate::{
+    MergeError,
+    opened::Opened,
+    output::{Staged, boot_id},
+    run::{Buffers, Passes},
+    spec::KIND,
+    step::{self, Step},
+    workload::read_spec,
+};
+use braid_workload::{Execute, Failure, TaskContext, TaskSpec};
+use flush::Flusher;
+use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Merges kept open; a worker seldom has tasks of more than two at a time.
+const KEPT: usize = 2;
+
+/// Runs the tasks of merges.
+#[derive(Debug)]
+pub struct MergeExecute {
+    /// The merges used last, the latest at the end, each with the spec that it was opened for.
+    opened: Mutex<Vec<(Value, Arc<Opened>)>>,
+    flusher: Flusher,
+    boot: String,
+}
+
+/// One task and all it works with.
+struct Job<'a> {
+    opened: &'a Opened,
+    context: &'a TaskContext,
+    flusher: &'a Flusher,
+    boot: &'a str,
+}
+
+impl MergeExecute {
+    /// A fresh one, that has nothing open.
+    pub fn new() -> Self {
+        Self { opened: Mutex::default(), flusher: Flusher::default(), boot: boot_id() }
+    }
+
+    fn step(&self, spec: &Value, task: &TaskSpec, context: &TaskContext) -> Result<Value, MergeError> {
+        let step = step::read(&task.payload)?;
+        if step == Step::Plan {
+            // Planned from what is there now, not from what an earlier job of the same recipe saw.
+            self.forget(spec);
+        }
+        let opened = self.open(spec)?;
+        let job = Job { opened: &opened, context, flusher: &self.flusher, boot: &self.boot };
+        match step {
+            Step::Plan => step::write(&job.plan()?),
+            Step::Tensors { first, end, plan } => {
+                opened.check(&plan).inspect_err(|_| self.forget(spec))?;
+                step::write(&job.tensors(first, end)?)
+            }
+            Step::Publish { plan } => {
+                opened.check(&plan).inspect_err(|_| self.forget(spec))?;
+                let published = job.publish()?;
+                self.forget(spec);
+                step::write(&published)
+            }
+        }
+    }
+
+    fn open(&self, spec: &Value) -> Result<Arc<Opened>, MergeError> {
+        let mut kept = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = match kept.iter().position(|(of, _)| of == spec) {
+            Some(index) => kept.remove(index),
+            None => (spec.clone(), Arc::new(Opened::open(read_spec(spec)?)?)),
+        };
+        let opened = Arc::clone(&entry.1);
+        kept.push(entry);
+        let excess = kept.len().saturating_sub(KEPT);
+        kept.drain(..excess);
+        Ok(opened)
+    }
+
+    fn forget(&self, spec: &Value) {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _)| of != spec);
+    }
+}
+
+impl Default for MergeExecute {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Execute for MergeExecute {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn run(&self, spec: &Value, task: &TaskSpec, context: &TaskContext) -> Result<Value, Failure> {
+        Ok(self.step(spec, task, context)?)
+    }
+}
+
+impl Job<'_> {
+    /// The memory that tiles work in: half of what the task may hold; the rest is for headers and what methods measure.
+    fn passes(&self) -> Passes<'_> {
+        let memory = self.context.memory / 2;
+        let threads = self.context.pool.current_num_threads();
+        Passes { context: self.context, buffers: Buffers::new(threads, self.opened.tile_bytes(), memory), memory }
+    }
+
+    /// A name for a file of this attempt that no other attempt has, on whatever machine it runs.
+    fn attempt_name(&self) -> String {
+        let TaskContext { task, attempt, .. } = self.context;
+        let node = self.boot.get(..8).unwrap_or("unknown");
+        format!("{}-{attempt}-{node}-{}", task.index, std::process::id())
+    }
+
+    fn staged(&self) -> Result<Staged, MergeError> {
+        crate::output::Staging::open(&self.opened.folder, &self.opened.record)
+    }
+}
+
+#[cfg(test)]
+mod tests;

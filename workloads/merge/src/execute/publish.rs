@@ -1,0 +1,90 @@
+//! The last task: makes sure that every tensor is there, adds all other files, and gives the result its name.
+
+use super::{Job, tensors::check_claims};
+use crate::{
+    MergeError,
+    output::{self, Content, Extra, Provenance, Record, Staged, Staging},
+    step::Published,
+};
+
+impl Job<'_> {
+    /// Turns the staging folder into the result.
+    pub(super) fn publish(&self) -> Result<Published, MergeError> {
+        let opened = self.opened;
+        self.flusher.finish()?;
+        let mut published = Published {
+            out: opened.folder.out.display().to_string(),
+            models: opened.plan.models.len(),
+            tensors: opened.plan.tensors.len(),
+            bytes: opened.layout.bytes,
+            shards: opened.layout.shards.len(),
+            digest: None,
+            reused_tensors: 0,
+            reused_bytes: 0,
+            repaired_tensors: 0,
+        };
+        let Staged::Open(staging) = self.staged()? else { return Ok(published) };
+        let kept = staging.kept(self.boot)?;
+        published.reused_tensors = kept.len();
+        published.reused_bytes = kept.keys().filter_map(|&index| opened.plan.tensors.get(index)).map(|t| t.bytes_in() + t.bytes_out()).sum();
+        let (records, repaired) = self.complete(&staging)?;
+        published.repaired_tensors = repaired;
+        let shapes = opened.shapes();
+        published.digest = Some(output::digest(&shapes, &records).to_string());
+        output::publish(staging, &opened.layout, &self.extras(&records)?)?;
+        Ok(published)
+    }
+
+    /// A record of every tensor. Those whose bytes did not outlive the machine that wrote them are merged again.
+    fn complete(&self, staging: &Staging) -> Result<(Vec<Record>, usize), MergeError> {
+        let count = self.opened.plan.tensors.len();
+        let mut claims = check_claims(self, staging, staging.claims(self.boot, "")?)?;
+        let missing: Vec<usize> = (0..count).filter(|index| !claims.contains_key(index)).collect();
+        if !missing.is_empty() {
+            self.context.log(format!("merging {} tensors again whose bytes are not on disk", missing.len()));
+            self.merge(staging, &missing)?;
+            self.flusher.finish()?;
+            let mut again = staging.claims(self.boot, &self.attempt_name())?;
+            claims.append(&mut again);
+        }
+        let records: Vec<Record> = claims.into_values().map(|claim| claim.record).collect();
+        match records.len() == count {
+            true => Ok((records, missing.len())),
+            false => Err(MergeError::Task(format!("{} of {count} tensors have been merged", records.len()))),
+        }
+    }
+
+    /// All files of the result but the shards.
+    fn extras(&self, records: &[Record]) -> Result<Vec<Extra>, MergeError> {
+        let opened = self.opened;
+        let (plan, shapes) = (&opened.plan, opened.shapes());
+        let Some(donor) = plan.models.get(plan.donor) else {
+            return Err(MergeError::Task("the plan names no donor of the config".into()));
+        };
+        let mut extras = output::companions(donor)?;
+        if let Some(chosen) = &plan.chat_template
+            && let Some(template) = output::template(chosen, &plan.models)?
+        {
+            output::set_template(&mut extras, donor, &template)?;
+        }
+        let provenance = Provenance {
+            braid: env!("CARGO_PKG_VERSION"),
+            plan: &opened.record.plan,
+            method: plan.method.name(),
+            seed: opened.spec.seed,
+            models: opened.recipe.models.iter().map(|model| model.path.as_str()).collect(),
+            recipe: &opened.spec.recipe,
+        };
+        let inputs = plan.tensors.iter().map(|tensor| tensor.sources.iter().map(|source| (source.model, source.tensor.as_str())).collect());
+        let manifest = output::manifest(&provenance, &shapes, records, inputs)?;
+        let card = output::card(&provenance, opened.recipe.base, &output::digest(&shapes, records).to_string());
+        let mut text = |name: &str, text: String| extras.push(Extra { name: name.into(), content: Content::Text(text.into_bytes()) });
+        text("config.json", output::pretty(&plan.config)?);
+        text("README.md", card);
+        if let Some(index) = opened.layout.index(&shapes) {
+            text("model.safetensors.index.json", index);
+        }
+        text(output::MANIFEST, manifest);
+        Ok(extras)
+    }
+}

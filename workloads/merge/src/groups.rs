@@ -1,0 +1,71 @@
+//! How the tensors of a plan are shared out into tasks. Pure.
+
+use crate::step::Group;
+
+/// A task moves at least so many bytes, where the tensors allow: below that, starting it costs more than it wins.
+const SMALLEST: u64 = 64 << 20;
+
+/// The most tasks of a merge, so that the value that lists them stays a small record.
+const MOST: u64 = 1000;
+
+/// Runs of consecutive tensors for tasks of about equal size. `pending` has the bytes of each tensor that is to be merged,
+/// and `None` for those that are done; these may lie inside a run.
+pub(crate) fn groups(pending: &[Option<u64>]) -> Vec<Group> {
+    let total = pending.iter().flatten().fold(0u64, |sum, &bytes| sum.saturating_add(bytes));
+    // Twice the even share: a run is closed when it reaches half of it, as what comes next may be large.
+    let target = (total / (MOST / 2)).max(SMALLEST);
+    let mut groups = Vec::new();
+    let mut open: Option<Group> = None;
+    for (tensor, bytes) in pending.iter().enumerate().filter_map(|(tensor, bytes)| Some((tensor, (*bytes)?))) {
+        let group = match open.take() {
+            Some(Group(first, _, sum)) if sum.saturating_add(bytes) <= target.saturating_mul(2) => Group(first, tensor + 1, sum.saturating_add(bytes)),
+            closed => {
+                groups.extend(closed);
+                Group(tensor, tensor + 1, bytes)
+            }
+        };
+        if group.2 >= target { groups.push(group) } else { open = Some(group) }
+    }
+    groups.extend(open);
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn small_tensors_share_a_task_and_large_ones_have_their_own() {
+        assert_eq!(groups(&[Some(10 * MIB); 13]), [Group(0, 7, 70 * MIB), Group(7, 13, 60 * MIB)]);
+        assert_eq!(groups(&[Some(MIB), Some(500 * MIB), Some(MIB)]), [Group(0, 1, MIB), Group(1, 2, 500 * MIB), Group(2, 3, MIB)]);
+        assert_eq!(groups(&[None, Some(0), None, Some(MIB), None]), [Group(1, 4, MIB)]);
+        assert_eq!(groups(&[None, None]), []);
+        assert_eq!(groups(&[]), []);
+    }
+
+    proptest! {
+        #[test]
+        fn every_pending_tensor_is_in_one_group(sizes in proptest::collection::vec(proptest::option::of(0u64..(1 << 42)), 0..1500)) {
+            let groups = groups(&sizes);
+            let mut next = 0;
+            for Group(first, end, bytes) in &groups {
+                prop_assert!(next <= *first && first < end && *end <= sizes.len());
+                prop_assert!(sizes[next..*first].iter().all(Option::is_none), "a pending tensor between groups");
+                prop_assert_eq!(sizes[*first..*end].iter().flatten().sum::<u64>(), *bytes);
+                next = *end;
+            }
+            prop_assert!(sizes[next..].iter().all(Option::is_none));
+            prop_assert!(groups.len() as u64 <= MOST + 1);
+        }
+    }
+
+    #[test]
+    fn the_list_of_the_largest_merge_is_a_small_record() {
+        let sizes = vec![Some(40 << 30); 100_000];
+        let text = serde_json::to_string(&groups(&sizes)).unwrap();
+        assert!(text.len() < 48 << 10, "{} bytes", text.len());
+    }
+}

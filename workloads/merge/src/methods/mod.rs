@@ -1,0 +1,145 @@
+//! The methods of merging, one file or family each, and the table of them.
+//!
+//! A method is handed one output tensor at a time: its resolved parameters and passes over its tiles. It decides how many
+//! passes it takes; the arithmetic is in the kernels. To add a method: one file here, one line in [`METHODS`].
+
+mod buffer;
+mod error;
+mod linear;
+mod parameter;
+mod passthrough;
+mod slerp;
+mod sparsify;
+mod task_arithmetic;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use buffer::Buffer;
+pub use error::MethodError;
+pub use parameter::{Absent, Kind, Parameter, Scalar, Scope, TensorParameters, Values};
+
+use crate::{MergeError, run::Tiles};
+use std::fmt;
+
+/// Every method that Braid has, in the order in which errors list them.
+pub static METHODS: &[&dyn Method] = &[
+    &linear::Linear,
+    &task_arithmetic::TASK_ARITHMETIC,
+    &task_arithmetic::TIES,
+    &task_arithmetic::DARE_LINEAR,
+    &task_arithmetic::DARE_TIES,
+    &slerp::Slerp,
+    &passthrough::Passthrough,
+];
+
+/// mergekit's methods that are still to come.
+pub(crate) const NOT_YET: &[&str] = &[
+    "arcee_fusion",
+    "breadcrumbs",
+    "breadcrumbs_ties",
+    "della",
+    "della_linear",
+    "karcher",
+    "model_stock",
+    "multislerp",
+    "nearswap",
+    "nuslerp",
+    "ram",
+    "ramplus_tl",
+    "sce",
+];
+
+/// A way to make one tensor of several.
+pub trait Method: Sync {
+    /// Its name in recipes.
+    fn name(&self) -> &'static str;
+
+    /// What a recipe may set for it.
+    fn parameters(&self) -> &'static [Parameter];
+
+    /// How many inputs it takes, and what a base is to it.
+    fn contract(&self) -> Contract;
+
+    /// What one element of the output depends on.
+    fn class(&self) -> Class;
+
+    /// Whether these values make sense together; pure, called before anything is read.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    fn check(&self, parameters: &TensorParameters) -> Result<(), BadValue> {
+        let _ = parameters;
+        Ok(())
+    }
+
+    /// Computes one output tensor.
+    ///
+    /// # Errors
+    /// Whatever reading, computing or writing meets.
+    fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError>;
+}
+
+/// A value that a method cannot work with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BadValue {
+    /// The parameter.
+    pub parameter: &'static str,
+    /// The input that has it; none where it belongs to all of them.
+    pub input: Option<usize>,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// How many inputs a method takes, and what a base is to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contract {
+    /// The base.
+    pub base: BaseRule,
+    /// The fewest inputs, not counting a base that is required.
+    pub min: usize,
+    /// The most inputs, counted alike; none for any number.
+    pub max: Option<usize>,
+}
+
+/// What a base is to a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BaseRule {
+    /// The others are compared with it.
+    Required,
+    /// One more input like the others.
+    Input,
+    /// Nothing: it only gives the output its config and tokenizer.
+    Unused,
+}
+
+/// What one element of the output depends on: decides the number of passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The same element of every input: one pass.
+    Elementwise,
+    /// The row it is in.
+    Row,
+    /// The whole tensor, through some statistic: a measuring pass, then a writing one.
+    Tensor,
+    /// All tensors of a model.
+    Global,
+}
+
+/// The method of this name.
+pub fn find(name: &str) -> Option<&'static dyn Method> {
+    METHODS.iter().copied().find(|method| method.name() == name)
+}
+
+impl fmt::Debug for dyn Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl PartialEq for dyn Method {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}

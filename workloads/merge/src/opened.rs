@@ -1,0 +1,95 @@
+//! A merge as a worker sees it: recipe, headers and layout brought together once, and used by all of its tasks.
+
+use crate::{
+    MergeError,
+    checkpoint::{Checkpoint, DataFile},
+    open_files::OpenFiles,
+    output::{Layout, OutputFolder, PlanRecord, TensorShape},
+    plan::{MergePlan, ModelHeader, PlanOptions, TensorHeader},
+    recipe::Recipe,
+    spec::MergeSpec,
+};
+use blake3::Hasher;
+use braid_kernels::GRANULE;
+
+/// Input files kept open between tasks.
+const OPEN: usize = 64;
+
+/// A merge of which everything but the tensors has been read.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) spec: MergeSpec,
+    pub(crate) recipe: Recipe,
+    pub(crate) checkpoints: Vec<Checkpoint>,
+    pub(crate) plan: MergePlan,
+    pub(crate) layout: Layout,
+    pub(crate) folder: OutputFolder,
+    /// Identifies the merge.
+    pub(crate) record: PlanRecord,
+    /// The input files in use.
+    pub(crate) files: OpenFiles<DataFile>,
+}
+
+impl Opened {
+    /// Reads the recipe and the headers, and plans.
+    pub(crate) fn open(spec: MergeSpec) -> Result<Self, MergeError> {
+        let folder = spec.output()?;
+        let recipe = spec.recipe()?;
+        let checkpoints =
+            spec.locate(&recipe)?.iter().map(|root| Checkpoint::open(root)).collect::<Result<Vec<_>, _>>()?;
+        let headers = checkpoints.iter().map(|checkpoint| (checkpoint.root.clone(), header(checkpoint))).collect();
+        let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed: spec.seed })?;
+        let layout = Layout::new(&shapes(&plan), spec.max_shard_size)?;
+        let inputs = checkpoints.iter().map(|checkpoint| checkpoint.stamps.clone()).collect();
+        let record = PlanRecord { plan: digest(&spec, &checkpoints, &plan), inputs };
+        Ok(Self { spec, recipe, checkpoints, plan, layout, folder, record, files: OpenFiles::new(OPEN, DataFile::open) })
+    }
+
+    /// The names, types and shapes of the output.
+    pub(crate) fn shapes(&self) -> Vec<TensorShape<'_>> {
+        shapes(&self.plan)
+    }
+
+    /// The least memory for the buffers of one tile, of the largest kind that occurs.
+    pub(crate) fn tile_bytes(&self) -> u64 {
+        let per_element = self.plan.tensors.iter().map(|tensor| {
+            tensor.sources.iter().map(|source| source.dtype.size() as u64).sum::<u64>() + tensor.dtype.size() as u64
+        });
+        per_element.max().unwrap_or(0).saturating_mul(GRANULE as u64)
+    }
+
+    /// Requires that the merge is the one with this digest, and that no input has changed since it was opened.
+    pub(crate) fn check(&self, plan: &str) -> Result<(), MergeError> {
+        if self.record.plan != plan {
+            return Err(MergeError::OtherPlan { planned: plan.to_owned(), here: self.record.plan.clone() });
+        }
+        self.checkpoints.iter().try_for_each(Checkpoint::check_unchanged)
+    }
+}
+
+fn shapes(plan: &MergePlan) -> Vec<TensorShape<'_>> {
+    plan.tensors.iter().map(|tensor| TensorShape { name: &tensor.name, dtype: tensor.dtype, shape: &tensor.shape }).collect()
+}
+
+fn header(checkpoint: &Checkpoint) -> ModelHeader {
+    let tensor = |(name, info): (&String, &crate::checkpoint::TensorInfo)| {
+        (name.clone(), TensorHeader { dtype: info.dtype, shape: info.shape.clone() })
+    };
+    ModelHeader { config: checkpoint.config.clone(), tensors: checkpoint.tensors.iter().map(tensor).collect() }
+}
+
+/// The digest of all that decides the result but the bytes of the inputs. It is the same on every worker, whatever the
+/// folders are mounted as there.
+fn digest(spec: &MergeSpec, checkpoints: &[Checkpoint], plan: &MergePlan) -> String {
+    let mut hasher = Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+    };
+    part(env!("CARGO_PKG_VERSION").as_bytes());
+    part(spec.recipe.as_bytes());
+    part(&spec.max_shard_size.to_le_bytes());
+    part(&spec.seed.to_le_bytes());
+    checkpoints.iter().for_each(|checkpoint| part(checkpoint.digest.as_bytes()));
+    part(plan.canonical().to_string().as_bytes());
+    hasher.finalize().to_hex().to_string()
+}

@@ -1,0 +1,154 @@
+//! The files of a checkpoint beside its tensors: tokenizer, generation config, chat template, custom code.
+//!
+//! They come from one model, the donor. What the recipe changes in them is the chat template.
+
+use super::{
+    files::read_if_there,
+    publish::{Content, Extra},
+};
+use crate::{
+    MergeError,
+    recipe::{ChatTemplate, most_common},
+};
+use serde_json::{Map, Value};
+use std::{fs, path::Path};
+
+const TEMPLATE: &str = "chat_template.jinja";
+const OLD_TEMPLATE: &str = "chat_template.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+
+/// What transformers writes beside the tensors and the config, for every kind of tokenizer and processor.
+const NAMES: [&str; 18] = [
+    "added_tokens.json",
+    OLD_TEMPLATE,
+    TEMPLATE,
+    "generation_config.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer.model.v3",
+    TOKENIZER_CONFIG,
+    "video_preprocessor_config.json",
+    "vocab.json",
+    "vocab.txt",
+    "source.spm",
+];
+
+/// The companions that the result gets from the model in `donor`.
+///
+/// # Errors
+/// A folder or file that cannot be read.
+pub(crate) fn companions(donor: &Path) -> Result<Vec<Extra>, MergeError> {
+    let entries = fs::read_dir(donor).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(MergeError::io("read", donor))?;
+    let mut names: Vec<String> = entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| NAMES.contains(&name.as_str()) || name.ends_with(".py"));
+    names.sort();
+    let extra = |name: String| Extra { content: Content::CopyOf(donor.join(&name)), name };
+    Ok(names.into_iter().filter(|name| donor.join(name).is_file()).map(extra).collect())
+}
+
+/// The template that the recipe asks for; `None` where `auto` finds no model that has one.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn template(chosen: &ChatTemplate, models: &[impl AsRef<Path>]) -> Result<Option<String>, MergeError> {
+    let ChatTemplate::Auto = chosen else {
+        let ChatTemplate::Text(text) = chosen else { return Ok(None) };
+        return Ok(Some(text.clone()));
+    };
+    let templates = models.iter().map(|root| own_template(root.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    Ok(most_common(templates.iter().flatten().map(String::as_str)).map(str::to_owned))
+}
+
+/// The chat template of a model, from where newer and older versions of transformers keep it.
+fn own_template(root: &Path) -> Result<Option<String>, MergeError> {
+    if let Some(text) = read_if_there(&root.join(TEMPLATE))? {
+        return Ok(String::from_utf8(text).ok());
+    }
+    let config = read_object(&root.join(TOKENIZER_CONFIG))?;
+    Ok(config.and_then(|config| config.get("chat_template")?.as_str().map(str::to_owned)))
+}
+
+/// Sets the chat template, in the file that transformers reads today and in the one that it used to read.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn set_template(extras: &mut Vec<Extra>, donor: &Path, template: &str) -> Result<(), MergeError> {
+    extras.retain(|extra| ![TEMPLATE, OLD_TEMPLATE].contains(&extra.name.as_str()));
+    extras.push(Extra { name: TEMPLATE.into(), content: Content::Text(template.into()) });
+    if let Some(mut config) = read_object(&donor.join(TOKENIZER_CONFIG))? {
+        config.insert("chat_template".into(), template.into());
+        let text = pretty(&config)?;
+        for extra in extras.iter_mut().filter(|extra| extra.name == TOKENIZER_CONFIG) {
+            extra.content = Content::Text(text.clone().into_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// JSON as transformers writes it: two spaces, and a line break at the end.
+pub(crate) fn pretty(object: &Map<String, Value>) -> Result<String, MergeError> {
+    let text = serde_json::to_string_pretty(object);
+    text.map(|text| text + "\n").map_err(|error| MergeError::Task(format!("cannot write JSON: {error}")))
+}
+
+fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, MergeError> {
+    let Some(text) = read_if_there(path)? else { return Ok(None) };
+    let wrong = |error| MergeError::Checkpoint { path: path.to_owned(), problem: format!("is not a JSON object: {error}"), hint: None };
+    serde_json::from_slice(&text).map(Some).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
+        folder
+    }
+
+    #[test]
+    fn tokenizer_files_and_code_come_along_and_nothing_else() {
+        let files = ["tokenizer.json", "modeling_x.py", "model.safetensors", "config.json", "README.md", "vocab.txt", "optimizer.pt"];
+        let donor = folder(&files.map(|name| (name, "")));
+        fs::create_dir(donor.path().join("tokenizer.model")).unwrap();
+        let names: Vec<_> = companions(donor.path()).unwrap().into_iter().map(|extra| extra.name).collect();
+        assert_eq!(names, ["modeling_x.py", "tokenizer.json", "vocab.txt"]);
+    }
+
+    #[test]
+    fn a_chosen_template_replaces_the_old_ones() {
+        let donor = folder(&[(TOKENIZER_CONFIG, r#"{"eos_token": "x", "chat_template": "old"}"#), (OLD_TEMPLATE, "{}"), (TEMPLATE, "old")]);
+        let mut extras = companions(donor.path()).unwrap();
+        set_template(&mut extras, donor.path(), "{{ new }}").unwrap();
+        let text = |name: &str| match &extras.iter().find(|extra| extra.name == name)?.content {
+            Content::Text(text) => Some(String::from_utf8(text.clone()).unwrap()),
+            Content::CopyOf(_) => None,
+        };
+        assert_eq!(text(TEMPLATE).unwrap(), "{{ new }}");
+        assert_eq!(text(TOKENIZER_CONFIG).unwrap(), "{\n  \"eos_token\": \"x\",\n  \"chat_template\": \"{{ new }}\"\n}\n");
+        assert!(!extras.iter().any(|extra| extra.name == OLD_TEMPLATE));
+    }
+
+    #[test]
+    fn auto_asks_the_models() {
+        let a = folder(&[(TEMPLATE, "a")]);
+        let b = folder(&[(TOKENIZER_CONFIG, r#"{"chat_template": "b"}"#)]);
+        let c = folder(&[(TOKENIZER_CONFIG, r#"{"chat_template": "b"}"#), ("x", "")]);
+        let none = folder(&[]);
+        let choose = |models: &[&tempfile::TempDir]| {
+            let roots: Vec<_> = models.iter().map(|model| model.path()).collect();
+            template(&ChatTemplate::Auto, &roots).unwrap()
+        };
+        assert_eq!(choose(&[&a, &b, &c, &none]).as_deref(), Some("b"));
+        assert_eq!(choose(&[&a, &b]).as_deref(), Some("a"));
+        assert_eq!(choose(&[&none]), None);
+        assert_eq!(template(&ChatTemplate::Text("t".into()), &[none.path()]).unwrap().as_deref(), Some("t"));
+    }
+}

@@ -1,0 +1,32 @@
+//! Writing a checkpoint so that nobody ever sees half of one.
+//!
+//! ```text
+//!  absent ──prepare──▶ staged ──(tensors written, one by one)──▶ complete ──publish──▶ OUT
+//!                        ▲                                          │
+//!                        └── killed: prepared again, what is        └── killed: published again,
+//!                            verified stays                             the same files
+//! ```
+//!
+//! All work happens in the staging folder beside OUT; publishing is one rename. Not here: computing tensors.
+
+mod card;
+mod companions;
+mod files;
+mod layout;
+mod lock;
+mod manifest;
+mod progress;
+mod publish;
+mod shard_file;
+mod staging;
+mod target;
+
+pub(crate) use card::card;
+pub(crate) use companions::{companions, pretty, set_template, template};
+pub use layout::{Layout, Place, Shard, TensorShape};
+pub(crate) use manifest::{Provenance, digest, manifest};
+pub(crate) use progress::{Claim, Digest, Progress, Record, boot_id};
+pub(crate) use publish::{Content, Extra, publish};
+pub use shard_file::ShardFile;
+pub(crate) use staging::{PlanRecord, Staged, Staging};
+pub(crate) use target::{MANIFEST, OutputFolder};

@@ -1,0 +1,196 @@
+//! The staging folder: where a result is made, and what lets an interrupted merge go on.
+//!
+//! ```text
+//! .OUT.braid/
+//!   lock          held by every process that works here
+//!   plan.json     which merge this is; written last, so a folder without it is no staging yet
+//!   progress/     what each attempt has written
+//!   tree/         what becomes OUT
+//! ```
+
+use super::{
+    files::{read_if_there, remove_folder, replace},
+    layout::Layout,
+    lock::{Lock, Use},
+    progress::{self, Claim, Progress},
+    shard_file::ShardFile,
+    target::{Found, OutputFolder},
+};
+use crate::{MergeError, checkpoint::Stamp};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+const LOCK: &str = "lock";
+const PLAN: &str = "plan.json";
+const PROGRESS: &str = "progress";
+const TREE: &str = "tree";
+/// The progress file with what a new run takes over from those before it.
+const KEPT: &str = "kept.jsonl";
+
+/// Which merge a staging folder belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PlanRecord {
+    /// The digest of the plan: equal for equal recipes and equal headers.
+    pub plan: String,
+    /// The files of each model as the planner found them: a file that was replaced by one with the same header shows here.
+    pub inputs: Vec<Vec<Stamp>>,
+}
+
+/// A staging folder in use; others may work in it too, but nobody replaces it.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    folder: OutputFolder,
+    _lock: Lock,
+}
+
+/// What stands where a result is to be made.
+#[derive(Debug)]
+pub(crate) enum Staged {
+    /// Work to do, in a folder that an interrupted run of the same merge may have left.
+    Open(Staging),
+    /// The result of this very merge.
+    Published,
+}
+
+impl PlanRecord {
+    /// Whether `found` is the result of this merge: of the same plan, and finished after its inputs were last written.
+    pub(super) fn made(&self, found: &Found) -> bool {
+        let Found::Merge { plan, finished } = found else { return false };
+        let since = |stamp: &Stamp| SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(stamp.modified).unwrap_or(0));
+        *plan == self.plan && self.inputs.iter().flatten().all(|stamp| since(stamp) <= *finished)
+    }
+}
+
+impl Staging {
+    /// Makes the staging folder of a merge, or takes up the one that an interrupted run of it left.
+    ///
+    /// What another merge left there is removed.
+    ///
+    /// # Errors
+    /// The output folder holds something else; there is not enough space; another merge works there now.
+    pub(crate) fn prepare(folder: &OutputFolder, plan: &PlanRecord, layout: &Layout) -> Result<Staged, MergeError> {
+        let found = folder.find()?;
+        if plan.made(&found) {
+            return Ok(Staged::Published);
+        }
+        if found != Found::Free {
+            return Err(folder.not_empty(&found));
+        }
+        if read_plan(folder)?.as_ref() != Some(plan) {
+            clear(folder)?;
+        }
+        let staged: u64 = layout.shards.iter().map(|shard| allocated(&folder.staging.join(TREE).join(&shard.name))).sum();
+        folder.check_space(layout.file_bytes().saturating_sub(staged))?;
+        for part in [TREE, PROGRESS] {
+            let path = folder.staging.join(part);
+            fs::create_dir_all(&path).map_err(MergeError::io("create", &path))?;
+        }
+        let staging = Self::lock(folder)?;
+        for shard in &layout.shards {
+            ShardFile::prepare(&staging.shard(&shard.name), shard)?;
+        }
+        let text = serde_json::to_vec(plan).map_err(|error| MergeError::Task(format!("cannot write the plan: {error}")))?;
+        replace(&folder.staging.join(PLAN), &text)?;
+        Ok(Staged::Open(staging))
+    }
+
+    /// Opens the staging folder that was prepared for this merge.
+    ///
+    /// # Errors
+    /// There is none: it was removed, or another merge has taken its place.
+    pub(crate) fn open(folder: &OutputFolder, plan: &PlanRecord) -> Result<Staged, MergeError> {
+        if plan.made(&folder.find()?) {
+            return Ok(Staged::Published);
+        }
+        let gone = |path: &Path| MergeError::Changed { path: path.to_owned() };
+        match read_plan(folder)? {
+            Some(found) if found.plan == plan.plan => Ok(Staged::Open(Self::lock(folder)?)),
+            _ => Err(gone(&folder.staging)),
+        }
+    }
+
+    /// The folder in which this result is made.
+    pub(crate) fn folder(&self) -> &OutputFolder {
+        &self.folder
+    }
+
+    /// The path of a shard.
+    pub(crate) fn shard(&self, name: &str) -> PathBuf {
+        self.tree().join(name)
+    }
+
+    /// The folder that becomes the result.
+    pub(crate) fn tree(&self) -> PathBuf {
+        self.folder.staging.join(TREE)
+    }
+
+    /// Starts the progress file of an attempt; `name` says which, and is the same for no other.
+    pub(crate) fn progress(&self, name: &str, boot: &str) -> Result<Progress, MergeError> {
+        Progress::create(self.folder.staging.join(PROGRESS).join(format!("{name}.jsonl")), boot)
+    }
+
+    /// What is claimed to be written; of all attempts, or of those whose file begins with `prefix`.
+    pub(crate) fn claims(&self, boot: &str, prefix: &str) -> Result<BTreeMap<usize, Claim>, MergeError> {
+        progress::read(&self.folder.staging.join(PROGRESS), boot, |name| name.ends_with(".jsonl") && name.starts_with(prefix))
+    }
+
+    /// What the run before this one had done and this one keeps.
+    pub(crate) fn kept(&self, boot: &str) -> Result<BTreeMap<usize, Claim>, MergeError> {
+        self.claims(boot, KEPT)
+    }
+
+    /// Makes `claims`, which have been checked, the only ones.
+    pub(crate) fn keep(&self, claims: &BTreeMap<usize, Claim>, boot: &str) -> Result<(), MergeError> {
+        let folder = self.folder.staging.join(PROGRESS);
+        let old = fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(MergeError::io("read", &folder))?;
+        let next = folder.join("next");
+        let _ = fs::remove_file(&next);
+        let progress = Progress::create(next.clone(), boot)?;
+        claims.values().try_for_each(|claim| progress.add(claim.record.clone()))?;
+        let kept = folder.join(KEPT);
+        fs::rename(&next, &kept).map_err(MergeError::io("replace", &kept))?;
+        for entry in old.into_iter().filter(|entry| entry.file_name() != KEPT) {
+            let _ = fs::remove_file(entry.path());
+        }
+        Ok(())
+    }
+
+    fn lock(folder: &OutputFolder) -> Result<Self, MergeError> {
+        match Lock::take(&folder.staging.join(LOCK), Use::Together)? {
+            Some(lock) => Ok(Self { folder: folder.clone(), _lock: lock }),
+            None => Err(MergeError::Busy { path: folder.staging.clone() }),
+        }
+    }
+}
+
+/// Removes the staging folder, unless somebody works in it.
+pub(crate) fn clear(folder: &OutputFolder) -> Result<(), MergeError> {
+    if !folder.staging.exists() {
+        return Ok(());
+    }
+    match Lock::take(&folder.staging.join(LOCK), Use::Alone)? {
+        // Without the plan the rest is nobody's, should this be interrupted.
+        Some(_lock) => {
+            let _ = fs::remove_file(folder.staging.join(PLAN));
+            remove_folder(&folder.staging)
+        }
+        None => Err(MergeError::Busy { path: folder.staging.clone() }),
+    }
+}
+
+/// The plan of a staging folder; `None` where there is none that this version can read.
+fn read_plan(folder: &OutputFolder) -> Result<Option<PlanRecord>, MergeError> {
+    Ok(read_if_there(&folder.staging.join(PLAN))?.and_then(|text| serde_json::from_slice(&text).ok()))
+}
+
+/// The bytes that a file takes on disk already.
+fn allocated(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.blocks().saturating_mul(512))
+}
+

@@ -1,0 +1,35 @@
+//! What the plan needs to know of a checkpoint: names, types, shapes and `config.json`. No bytes of tensors, no files.
+
+use braid_kernels::Dtype;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// A checkpoint as its headers describe it.
+#[derive(Debug, Clone, Default)]
+pub struct ModelHeader {
+    /// Its `config.json`.
+    pub config: Map<String, Value>,
+    /// Its tensors by name.
+    pub tensors: BTreeMap<String, TensorHeader>,
+}
+
+/// A tensor as a header describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorHeader {
+    /// The element type.
+    pub dtype: Dtype,
+    /// The lengths of its axes, outermost first.
+    pub shape: Vec<u64>,
+}
+
+impl TensorHeader {
+    /// The number of elements, if that can be counted.
+    pub fn elements(&self) -> Option<u64> {
+        elements(&self.shape)
+    }
+}
+
+/// The number of elements of a shape, if it fits.
+pub(super) fn elements(shape: &[u64]) -> Option<u64> {
+    shape.iter().try_fold(1u64, |product, length| product.checked_mul(*length))
+}

@@ -1,0 +1,143 @@
+//! Plans: what every tensor of the output is made of, from a recipe and the headers of its checkpoints.
+//!
+//! ```text
+//! recipe ──┬─ outline (names: which tensor of which model) ─┬─ resolve (parameters) ─┐
+//! headers ─┘                                                └─ types and shapes ─────┴─ MergePlan
+//! ```
+//!
+//! Pure: the same recipe, headers and options give the same plan on every machine, so that each worker makes its own.
+//! Everything that can be known to be wrong before a tensor is read is found here.
+
+mod canonical;
+mod config;
+mod error;
+mod header;
+mod modules;
+mod names;
+mod outline;
+mod resolve;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use canonical::Summary;
+pub use error::{PlanError, PlanProblem};
+pub use header::{ModelHeader, TensorHeader};
+
+use crate::{
+    methods::{Method, TensorParameters},
+    recipe::{ChatTemplate, Recipe, Span, Tokenizer},
+};
+use braid_kernels::Dtype;
+use outline::Draft;
+use resolve::Context;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+
+/// What a merge depends on beside its recipe and its inputs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Decides the random masks.
+    pub seed: u64,
+}
+
+/// The whole of a merge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MergePlan {
+    /// The method of the recipe.
+    pub method: &'static dyn Method,
+    /// The folders of all models, numbered as in the recipe.
+    pub models: Vec<PathBuf>,
+    /// The model whose tokenizer and other files the output gets.
+    pub donor: usize,
+    /// The output's tensors: those before the layers, the layers in order, those after them.
+    pub tensors: Vec<PlannedTensor>,
+    /// The output's `config.json`.
+    pub config: Map<String, Value>,
+    /// What the recipe says about the tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The chat template of the output, if not the donor's.
+    pub chat_template: Option<ChatTemplate>,
+}
+
+/// One tensor of the output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedTensor {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub dtype: Dtype,
+    /// Its shape, which all sources share.
+    pub shape: Vec<u64>,
+    /// What it is made of, in the order in which the method sees it; at least one.
+    pub sources: Vec<Source>,
+    /// How it is made.
+    pub method: &'static dyn Method,
+    /// What decides it beside the sources.
+    pub parameters: TensorParameters,
+    elements: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+/// A tensor of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Which model of the plan.
+    pub model: usize,
+    /// The name of the tensor there.
+    pub tensor: String,
+    /// Its type.
+    pub dtype: Dtype,
+}
+
+impl MergePlan {
+    /// Plans a merge. `models` has the folder and the header of each of [`Recipe::models`], in that order.
+    ///
+    /// # Errors
+    /// A [`PlanError`] for the first thing that does not fit, with the line of the recipe that it goes back to.
+    pub fn new(recipe: &Recipe, models: Vec<(PathBuf, ModelHeader)>, options: &PlanOptions) -> Result<Self, PlanError> {
+        let (folders, headers): (Vec<PathBuf>, Vec<ModelHeader>) = models.into_iter().unzip();
+        if headers.len() != recipe.models.len() {
+            let problem = PlanProblem::Models { expected: recipe.models.len(), found: headers.len() };
+            return Err(PlanError::new(recipe.place(Span::default()), problem));
+        }
+        let outline = outline::outline(recipe, &headers)?;
+        let tensors =
+            outline.drafts.into_iter().map(|draft| planned(recipe, &headers, draft, options)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            method: recipe.method,
+            models: folders,
+            donor: recipe.donor(),
+            config: config::config(recipe, &headers, &outline.stacked, types::common(&tensors)),
+            tensors,
+            tokenizer: recipe.tokenizer,
+            chat_template: recipe.chat_template.clone(),
+        })
+    }
+}
+
+impl PlannedTensor {
+    /// The number of elements.
+    pub fn elements(&self) -> u64 {
+        self.elements
+    }
+
+    /// The bytes of all sources.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in
+    }
+
+    /// The bytes of the output.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out
+    }
+}
+
+fn planned(recipe: &Recipe, headers: &[ModelHeader], draft: Draft, options: &PlanOptions) -> Result<PlannedTensor, PlanError> {
+    // an outline refers only to modules, slices and tensors that it was made from
+    let module = &recipe.modules[draft.module];
+    let slice = &module.slices[draft.slice];
+    let parameters = Context { recipe, module, slice, draft: &draft }.parameters(options.seed)?;
+    types::planned(recipe, slice, headers, draft, parameters)
+}

@@ -1,0 +1,18 @@
+//! Computing output tensors: the passes over tiles, the buffers they use, the digests they leave.
+//!
+//! Nothing here knows a recipe or a formula: a method is handed [`Tiles`] for one output tensor and decides how many
+//! passes it takes. [`each`] spreads the tensors of a task over the threads of the worker, [`Tiles`] the tiles of one
+//! tensor, so that neither a model of many small tensors nor one huge tensor leaves a thread idle.
+
+mod buffers;
+mod digest;
+mod failure;
+mod lanes;
+mod tiles;
+mod verify;
+
+pub use buffers::Buffers;
+pub use digest::TensorDigests;
+pub use lanes::each;
+pub use tiles::{Input, Passes, Target, Tile, Tiles, tile_elements};
+pub(crate) use verify::hash_range;

@@ -1,0 +1,292 @@
+//! What a method sees of one output tensor: parallel passes over it, tile by tile.
+//!
+//! A tile is a run of elements, the same run of every input and of the output. Its length is a power of two of at least
+//! [`GRANULE`] elements and is chosen from the memory at hand: a result must not depend on it, so whatever is summed is
+//! summed granule by granule, and granules in order.
+//!
+//! Each pass reads every input once. The first pass hashes the inputs while their bytes are in the cache; the last one
+//! ([`Tiles::write`] or [`Tiles::copy`]) hashes the output. No bytes stay in memory between passes.
+
+mod glance;
+
+use super::{
+    buffers::Buffers,
+    digest::{TensorDigests, Tree},
+    failure::FirstFailure,
+};
+use crate::{MergeError, checkpoint::DataFile, output::ShardFile};
+use blake3::{Hash, hazmat::ChainingValue};
+use braid_kernels::{Dtype, GRANULE, KernelError, Slice, SliceMut, convert};
+use braid_workload::TaskContext;
+use rayon::prelude::*;
+use std::sync::{Arc, OnceLock};
+
+/// The largest tile: beyond it nothing is won, and the buffers leave the cache.
+const MAX_TILE: usize = 1 << 18;
+
+/// What the buffers of one thread may take of its second-level cache.
+const CACHE: u64 = 1 << 20;
+
+/// One tile of the inputs of an output tensor.
+#[derive(Debug, Clone, Copy)]
+pub struct Tile<'a> {
+    /// The same elements of every input, in the order of the planned tensor's sources.
+    pub inputs: &'a [Slice<'a>],
+    /// The first element of the tile, counted in the tensor.
+    pub first: u64,
+    /// The number of the tile, from 0.
+    pub index: usize,
+    /// How many elements the tile has: that of every tile but the last is the same.
+    pub elements: usize,
+}
+
+/// What the passes of a task share.
+pub struct Passes<'a> {
+    /// Says when to stop, and is told how far the task is.
+    pub context: &'a TaskContext,
+    /// The memory to work in.
+    pub buffers: Buffers,
+    /// The bytes that all buffers in use at a time may take.
+    pub memory: u64,
+}
+
+/// One input of an output tensor.
+#[derive(Debug, Clone)]
+pub struct Input<'a> {
+    /// How messages name the model that it is part of.
+    pub model: &'a str,
+    /// The file that holds it.
+    pub file: Arc<DataFile>,
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// Its element type.
+    pub dtype: Dtype,
+}
+
+/// An output tensor and where it goes.
+#[derive(Debug, Clone)]
+pub struct Target<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its element type.
+    pub dtype: Dtype,
+    /// Its shape, which every input shares.
+    pub shape: &'a [u64],
+    /// The file that it goes into.
+    pub file: Arc<ShardFile>,
+    /// Where it begins in the file.
+    pub offset: u64,
+}
+
+/// Passes over one output tensor.
+pub struct Tiles<'a> {
+    target: Target<'a>,
+    inputs: Vec<Input<'a>>,
+    passes: &'a Passes<'a>,
+    elements: u64,
+    tile: usize,
+    input_digests: OnceLock<Vec<Hash>>,
+    output_digest: OnceLock<Hash>,
+}
+
+/// The elements of a full tile of a tensor whose inputs and output take `bytes` an element together.
+///
+/// Such that the buffers of a thread stay in its cache, and those of all `threads` within `memory`; but never less than
+/// [`GRANULE`], so that the result does not depend on it.
+pub fn tile_elements(bytes: u64, threads: usize, memory: u64) -> usize {
+    let share = CACHE.min(memory / (threads.max(1) as u64));
+    let mut tile = GRANULE;
+    while tile < MAX_TILE && bytes.saturating_mul(2 * tile as u64) <= share {
+        tile *= 2;
+    }
+    tile
+}
+
+impl<'a> Tiles<'a> {
+    /// Passes over `target`, made of `inputs`.
+    ///
+    /// # Errors
+    /// A shape with more elements or bytes than a file can hold.
+    pub fn new(target: Target<'a>, inputs: Vec<Input<'a>>, passes: &'a Passes<'a>) -> Result<Self, MergeError> {
+        let per_element: u64 = inputs.iter().map(|input| input.dtype.size() as u64).sum::<u64>() + target.dtype.size() as u64;
+        let elements = target.shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n));
+        let Some(elements) = elements.filter(|n| n.checked_mul(per_element).is_some_and(|bytes| bytes <= i64::MAX as u64)) else {
+            return Err(MergeError::Task(format!("tensor {:?} of shape {:?} is larger than any file", target.name, target.shape)));
+        };
+        let tile = tile_elements(per_element, passes.context.pool.current_num_threads(), passes.memory);
+        Ok(Self { target, inputs, passes, elements, tile, input_digests: OnceLock::new(), output_digest: OnceLock::new() })
+    }
+
+    /// The name of the output tensor.
+    pub fn name(&self) -> &str {
+        self.target.name
+    }
+
+    /// The shape of the output tensor and of all its inputs.
+    pub fn shape(&self) -> &[u64] {
+        self.target.shape
+    }
+
+    /// The dtype that the output is rounded to.
+    pub fn dtype(&self) -> Dtype {
+        self.target.dtype
+    }
+
+    /// The number of elements.
+    pub fn elements(&self) -> u64 {
+        self.elements
+    }
+
+    /// The dtypes of the inputs, in order.
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = Dtype> + '_ {
+        self.inputs.iter().map(|input| input.dtype)
+    }
+
+    /// How messages name the model of input `input`.
+    pub fn model(&self, input: usize) -> &str {
+        self.inputs.get(input).map_or("", |input| input.model)
+    }
+
+    /// One parallel pass that writes nothing: the results of `f` in the order of the tiles.
+    ///
+    /// `f` runs on a compute thread with the buffers of that thread: it must not hand work to other threads.
+    ///
+    /// # Errors
+    /// A read that failed, or [`MergeError::Cancelled`], or what `f` returns.
+    pub fn measure<R: Send>(&self, f: impl Fn(&Tile<'_>) -> Result<R, KernelError> + Sync) -> Result<Vec<R>, MergeError> {
+        self.pass(|tile, _| f(tile).map_err(|error| self.explain(tile, error)))
+    }
+
+    /// The last pass: `f` fills the bytes of each output tile, which are written at their place and hashed.
+    ///
+    /// `f` must fill all of its output: the buffer holds whatever an earlier tile left there.
+    ///
+    /// # Errors
+    /// As [`Tiles::measure`]; a write that failed; [`MergeError::NotANumber`], naming the input that holds one.
+    pub fn write(&self, f: impl Fn(&Tile<'_>, SliceMut<'_>) -> Result<(), KernelError> + Sync) -> Result<(), MergeError> {
+        let tree = self.tree(self.target.dtype);
+        let leaves = self.pass(|tile, output| {
+            SliceMut::new(self.target.dtype, output)
+                .and_then(|slice| f(tile, slice))
+                .map_err(|error| self.explain(tile, error))?;
+            let offset = tile.first * self.target.dtype.size() as u64;
+            let leaf = tree.leaf(offset, output);
+            self.target.file.write_at(output, self.target.offset + offset)?;
+            self.count(tile);
+            Ok(leaf)
+        })?;
+        self.written(tree.root(|i| &leaves[i]))
+    }
+
+    /// The last pass of a tensor that is input `input` unchanged: its bytes as they are, whatever they mean.
+    ///
+    /// # Errors
+    /// As [`Tiles::write`]; there is no such input, or it has another dtype.
+    pub fn copy(&self, input: usize) -> Result<(), MergeError> {
+        if self.inputs.get(input).is_none_or(|source| source.dtype != self.target.dtype) {
+            return Err(MergeError::Task(format!("input {input} of tensor {:?} cannot be copied", self.target.name)));
+        }
+        self.pass(|tile, _| {
+            let offset = tile.first * self.target.dtype.size() as u64;
+            self.target.file.write_at(tile.inputs[input].bytes(), self.target.offset + offset)?;
+            self.count(tile);
+            Ok(())
+        })?;
+        match self.input_digests.get().and_then(|digests| digests.get(input)) {
+            Some(&digest) => self.written(digest),
+            None => Ok(()),
+        }
+    }
+
+    /// The digests of what was read and written.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub fn finish(self) -> Result<TensorDigests, MergeError> {
+        match (self.output_digest.into_inner(), self.input_digests.into_inner()) {
+            (Some(output), Some(inputs)) => Ok(TensorDigests { output, inputs }),
+            _ => Err(MergeError::Task(format!("the method wrote nothing for tensor {:?}", self.target.name))),
+        }
+    }
+
+    fn pass<R: Send>(
+        &self,
+        f: impl Fn(&Tile<'_>, &mut [u8]) -> Result<R, MergeError> + Sync,
+    ) -> Result<Vec<R>, MergeError> {
+        let first_pass = self.input_digests.get().is_none();
+        let failure = FirstFailure::new();
+        let one = |index: usize| failure.guard(index, || self.tile(index, first_pass, &f));
+        // `None` only beside a failure, which is returned first.
+        let done: Vec<Option<(R, Vec<ChainingValue>)>> =
+            (0..self.elements.div_ceil(self.tile as u64) as usize).into_par_iter().map(one).collect();
+        failure.into_result()?;
+        let (results, leaves): (Vec<R>, Vec<Vec<ChainingValue>>) = done.into_iter().flatten().unzip();
+        if first_pass {
+            let root = |(i, dtype)| self.tree(dtype).root(|tile| &leaves[tile][i]);
+            let digests = self.inputs().enumerate().map(root).collect();
+            self.input_digests.set(digests).unwrap_or_default();
+        }
+        Ok(results)
+    }
+
+    fn tile<R>(
+        &self,
+        index: usize,
+        hash: bool,
+        f: &impl Fn(&Tile<'_>, &mut [u8]) -> Result<R, MergeError>,
+    ) -> Result<(R, Vec<ChainingValue>), MergeError> {
+        if self.passes.context.is_cancelled() {
+            return Err(MergeError::Cancelled);
+        }
+        let first = index as u64 * self.tile as u64;
+        let elements = (self.elements - first).min(self.tile as u64) as usize;
+        let mut scratch = self.passes.buffers.take();
+        let (buffers, output) = scratch.split(self.inputs().map(|dtype| elements * dtype.size()), elements * self.target.dtype.size());
+        let mut slices = Vec::with_capacity(buffers.len());
+        let mut leaves = Vec::new();
+        for (input, buffer) in self.inputs.iter().zip(buffers) {
+            let offset = first * input.dtype.size() as u64;
+            input.file.read_exact_at(buffer, input.offset + offset)?;
+            if hash {
+                leaves.push(self.tree(input.dtype).leaf(offset, buffer));
+            }
+            slices.push(Slice::new(input.dtype, buffer).map_err(|source| self.kernel(source))?);
+        }
+        Ok((f(&Tile { inputs: &slices, first, index, elements }, output)?, leaves))
+    }
+
+    fn tree(&self, dtype: Dtype) -> Tree {
+        let size = dtype.size() as u64;
+        Tree { bytes: self.elements * size, tile: self.tile as u64 * size }
+    }
+
+    fn count(&self, tile: &Tile<'_>) {
+        let read: usize = tile.inputs.iter().map(|input| input.bytes().len()).sum();
+        self.passes.context.progress.add((read + tile.elements * self.target.dtype.size()) as u64);
+    }
+
+    fn written(&self, digest: Hash) -> Result<(), MergeError> {
+        let twice = |_| MergeError::Task(format!("the method wrote tensor {:?} twice", self.target.name));
+        self.output_digest.set(digest).map_err(twice)
+    }
+
+    fn kernel(&self, source: KernelError) -> MergeError {
+        MergeError::Kernel { tensor: self.target.name.to_owned(), source }
+    }
+
+    /// Says which input the trouble of a tile comes from.
+    fn explain(&self, tile: &Tile<'_>, error: KernelError) -> MergeError {
+        let KernelError::NotANumber { element } = error else { return self.kernel(error) };
+        let model = self.inputs.iter().zip(tile.inputs).find(|(_, slice)| is_nan(slice, element)).map(|(input, _)| input.model.to_owned());
+        MergeError::NotANumber { tensor: self.target.name.to_owned(), element: tile.first + element as u64, model }
+    }
+}
+
+fn is_nan(slice: &Slice<'_>, element: usize) -> bool {
+    let mut bytes = [0; 4];
+    let decoded = slice.part(element..element + 1).and_then(|one| convert(&one, &mut SliceMut::new(Dtype::F32, &mut bytes)?));
+    decoded.is_ok() && f32::from_le_bytes(bytes).is_nan()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! What passes between the two halves of a merge: the payloads of its tasks and the values that they end with.
+
+use crate::MergeError;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+/// The payload of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub(crate) enum Step {
+    /// Read the headers, check everything, make the staging folder.
+    Plan,
+    /// Merge the tensors `first..end` of the plan with this digest.
+    Tensors { first: usize, end: usize, plan: String },
+    /// Turn the staging folder into the result.
+    Publish { plan: String },
+}
+
+/// What [`Step::Plan`] ends with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Planned {
+    /// The digest of the plan.
+    pub(crate) plan: String,
+    /// The result of this very merge was there already; nothing is left to do.
+    pub(crate) published: bool,
+    /// The number of output tensors.
+    pub(crate) tensors: usize,
+    /// The bytes that all tensors read and write.
+    pub(crate) bytes: u64,
+    /// How many of the tensors an interrupted run had written already.
+    pub(crate) reused_tensors: usize,
+    /// The bytes that these would have read and written.
+    pub(crate) reused_bytes: u64,
+    /// The memory that a task needs at least.
+    pub(crate) memory: u64,
+    /// What is to be done.
+    pub(crate) groups: Vec<Group>,
+}
+
+/// A run of tensors that one task merges: first, end, and the bytes that it reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Group(pub(crate) usize, pub(crate) usize, pub(crate) u64);
+
+/// What [`Step::Tensors`] ends with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Merged {
+    /// Tensors merged by this attempt.
+    pub(crate) tensors: usize,
+    /// Tensors found done, by an earlier attempt or run.
+    pub(crate) reused: usize,
+}
+
+/// What [`Step::Publish`] ends with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Published {
+    /// Where the result is.
+    pub(crate) out: String,
+    /// How many models went into it.
+    pub(crate) models: usize,
+    /// How many tensors it has.
+    pub(crate) tensors: usize,
+    /// The bytes of its tensors.
+    pub(crate) bytes: u64,
+    /// How many files they are in.
+    pub(crate) shards: usize,
+    /// The digest over all tensors; absent where an earlier attempt had published.
+    pub(crate) digest: Option<String>,
+    /// Tensors that an interrupted run had written.
+    pub(crate) reused_tensors: usize,
+    /// The bytes of these.
+    pub(crate) reused_bytes: u64,
+    /// Tensors that had to be merged again because their bytes had not reached the disk of a node.
+    pub(crate) repaired_tensors: usize,
+}
+
+/// Reads a payload or value.
+pub(crate) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, MergeError> {
+    T::deserialize(value).map_err(|error| MergeError::Task(format!("cannot read {value}: {error}")))
+}
+
+/// Writes a payload or value.
+pub(crate) fn write<T: Serialize>(value: &T) -> Result<Value, MergeError> {
+    serde_json::to_value(value).map_err(|error| MergeError::Task(format!("cannot write a task: {error}")))
+}

@@ -1,0 +1,112 @@
+//! The deciding half of a merge.
+//!
+//! ```text
+//!   Plan ──┬──▶ Tensors … Tensors ──(the last one done)──▶ Publish ──▶ finished
+//!          ├──▶ Publish     when an interrupted run had written every tensor
+//!          └──▶ finished    when the result is there already
+//! ```
+
+use crate::{
+    MergeError,
+    spec::{KIND, MergeSpec},
+    step::{self, Group, Planned, Published, Step},
+};
+use braid_workload::{Advance, Demand, JobResult, Plan, SpecError, TaskSpec, Workload};
+use bytesize::ByteSize;
+use serde_json::{Value, json};
+
+/// Decides what the tasks of a merge are.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MergeWorkload;
+
+impl Workload for MergeWorkload {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn plan(&self, spec: &Value) -> Result<Plan, SpecError> {
+        let spec = read_spec(spec).map_err(refuse)?;
+        let recipe = spec.recipe().map_err(refuse)?;
+        if !spec.out.is_absolute() {
+            return Err(refuse(MergeError::Task(format!("out is {:?}, not an absolute path", spec.out))));
+        }
+        let task = task("plan".into(), &Step::Plan, Demand { wide: true, ..Demand::default() }).map_err(refuse)?;
+        Ok(Plan {
+            label: format!("{} of {} -> {}", recipe.method.name(), checkpoints(recipe.models.len()), spec.out.display()),
+            exclusive: Some(format!("out:{}", spec.out.display())),
+            state: Value::Null,
+            tasks: vec![task],
+        })
+    }
+
+    fn advance(&self, spec: &Value, _: &Value, finished: &TaskSpec, value: &Value, open: usize) -> Result<Advance, SpecError> {
+        let next = || match step::read(&finished.payload)? {
+            Step::Plan => after_plan(&read_spec(spec)?, &step::read(value)?),
+            Step::Tensors { plan, .. } if open == 0 => go_on(vec![publish(plan)?]),
+            Step::Tensors { .. } => go_on(Vec::new()),
+            Step::Publish { .. } => Ok(Advance::Finished(result(step::read(value)?))),
+        };
+        next().map_err(refuse)
+    }
+}
+
+fn after_plan(spec: &MergeSpec, planned: &Planned) -> Result<Advance, MergeError> {
+    if planned.published {
+        let out = spec.out.display().to_string();
+        let summary = format!("{out} already holds this merge");
+        return Ok(Advance::Finished(JobResult { summary, details: json!({ "out": out, "tensors": planned.tensors }) }));
+    }
+    if planned.groups.is_empty() {
+        return go_on(vec![publish(planned.plan.clone())?]);
+    }
+    let tensors = |&Group(first, end, bytes): &Group| {
+        let step = Step::Tensors { first, end, plan: planned.plan.clone() };
+        task(format!("tensors {first}..{end}"), &step, Demand { bytes, memory: planned.memory, wide: true })
+    };
+    go_on(planned.groups.iter().map(tensors).collect::<Result<_, _>>()?)
+}
+
+fn publish(plan: String) -> Result<TaskSpec, MergeError> {
+    task("publish".into(), &Step::Publish { plan }, Demand { wide: true, ..Demand::default() })
+}
+
+fn result(published: Published) -> JobResult {
+    let size = |bytes| ByteSize::b(bytes).display().si();
+    let Published { out, models, tensors, bytes, reused_tensors, reused_bytes, repaired_tensors, .. } = &published;
+    let mut summary = format!("merged {} into {out} ({tensors} tensors, {})", checkpoints(*models), size(*bytes));
+    if *reused_tensors > 0 {
+        summary += &format!(", reusing {reused_tensors} tensors ({}) of an interrupted run", size(*reused_bytes));
+    }
+    if *repaired_tensors > 0 {
+        summary += &format!(", merging {repaired_tensors} again that a node had lost");
+    }
+    // A value that was read a moment ago can be written.
+    JobResult { summary, details: step::write(&published).unwrap_or_default() }
+}
+
+fn checkpoints(count: usize) -> String {
+    if count == 1 { "1 checkpoint".into() } else { format!("{count} checkpoints") }
+}
+
+fn go_on(tasks: Vec<TaskSpec>) -> Result<Advance, MergeError> {
+    Ok(Advance::Continue { state: None, tasks })
+}
+
+fn task(label: String, step: &Step, demand: Demand) -> Result<TaskSpec, MergeError> {
+    Ok(TaskSpec { label, payload: step::write(step)?, demand })
+}
+
+pub(crate) fn read_spec(spec: &Value) -> Result<MergeSpec, MergeError> {
+    step::read(spec)
+}
+
+fn refuse(error: MergeError) -> SpecError {
+    let message = match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    };
+    SpecError { kind: KIND, message }
+}
+
+#[cfg(test)]
+mod tests;
