@@ -18,7 +18,7 @@ impl FromStr for Address {
             return Err("TLS is not built yet: give HOST:PORT, and --insecure to speak plaintext".into());
         }
         let rest = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-        let wrong = || format!("{text:?} is no address such as coordinator.lan:7117, 127.0.0.1:7117 or [::1]:7117");
+        let wrong = || "not an address such as coordinator.lan:7117, 10.0.0.1:7117 or [::1]:7117".to_owned();
         let (host, port) = rest.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().map_err(|_| wrong())?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

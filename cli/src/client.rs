@@ -45,7 +45,7 @@ impl FromStr for JobRef {
             "last" => Ok(Self::Last),
             _ => match text.parse::<braid_workload::JobId>() {
                 Ok(id) if id.0 > 0 => Ok(Self::Id(id.0)),
-                _ => Err(format!("{text:?} is no job: give a number as `braid job ls` prints it, or `last`")),
+                _ => Err("not a job: give a number as `braid job ls` prints it, or `last`".into()),
             },
         }
     }
@@ -67,16 +67,15 @@ pub(crate) fn has_ended(job: &v1::Job) -> bool {
 
 /// The exit of a verb that has seen the job end.
 pub(crate) fn verdict(job: &v1::Job) -> Result {
-    match job.state() {
-        JobState::Done => Ok(()),
-        JobState::Cancelled => Err(Error::new(Exit::JobFailed, format!("job {} was cancelled", job.id))),
-        _ => {
-            let failure = job.failure.clone().map_or_else(
-                || braid_workload::Failure::fatal("it failed, and the coordinator does not say why"),
-                braid_workload::Failure::from,
-            );
-            Err(Error::job(format_args!("job {}", job.id), &failure))
+    let failed = |message| Error::new(Exit::JobFailed, message);
+    match (job.state(), &job.failure) {
+        (JobState::Done, _) => Ok(()),
+        (JobState::Cancelled, _) => Err(failed(format!("job {} was cancelled", job.id))),
+        (_, Some(failure)) => {
+            let message = format!("job {}: {}", job.id, failure.message);
+            Err(Error { hint: failure.hint.clone(), ..failed(message) })
         }
+        (_, None) => Err(failed(format!("job {} failed, and the coordinator does not say why", job.id))),
     }
 }
 

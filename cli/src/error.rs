@@ -1,8 +1,7 @@
 //! Why a verb ended early: one text, one hint, one exit code. What a gRPC status means is in `status.rs`.
 
 use crate::exit::Exit;
-use braid_workload::Failure;
-use std::{fmt, io};
+use std::io;
 
 /// The end of a verb that did not do all it was asked to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +28,6 @@ impl Error {
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Exit::Unavailable, message)
-    }
-
-    /// A job that ended with this failure.
-    pub(crate) fn job(what: impl fmt::Display, failure: &Failure) -> Self {
-        Self { exit: Exit::JobFailed, message: format!("{what}: {}", failure.message), hint: failure.hint.clone() }
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {

@@ -1,14 +1,13 @@
 //! Sizes and durations as people type and read them.
 
 use bytesize::ByteSize;
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 /// Reads `256MiB`, `5GB` or a plain number of bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no size such as 256MiB, 5GB or a number of bytes");
     match text.parse::<ByteSize>() {
-        Ok(ByteSize(0)) => Err("a size of 0 bytes leaves no room for anything".into()),
-        Ok(ByteSize(u64::MAX)) | Err(_) => Err(wrong()),
+        Ok(ByteSize(0)) => Err("0 bytes leave no room for anything".into()),
+        Ok(ByteSize(u64::MAX)) | Err(_) => Err("not a size such as 256MiB, 5GB or a number of bytes".into()),
         Ok(size) => Ok(size.0),
     }
 }
@@ -18,7 +17,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
     }
-    humantime::parse_duration(text).map_err(|_| format!("{text:?} is no duration such as 500ms, 30s or 5m"))
+    humantime::parse_duration(text).map_err(|_| "not a duration such as 500ms, 30s or 5m".into())
+}
+
+/// Reads a number of threads.
+pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "not a number of threads, which is at least 1".into())
 }
 
 /// `514.3 MB`: decimal units, as disks and transformers count.

@@ -36,7 +36,8 @@ pub(crate) fn finish(out: &mut FloatsMut<'_>, range: &Range<usize>, values: &[f3
 
 /// Compiles `$body` (which must be `#[inline(always)]`) for AVX-512, AVX2 and the baseline, and picks one at run time.
 ///
-/// No version may differ in its result: bodies use neither `mul_add` nor sums whose order depends on the width of a register.
+/// No version may differ in its result: `a * b + c` is never contracted, `mul_add` rounds once wherever it runs (in software on
+/// the baseline), and no order of a sum depends on the width of a register.
 /// `$check` is the AVX2 version by name, for the tests that hold this against `$body` and `$name`.
 macro_rules! dispatched {
     ($vis:vis fn $name:ident / $check:ident ($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? = $body:path;) => {

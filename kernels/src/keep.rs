@@ -66,9 +66,8 @@ impl TileTrim {
             equal += u32::from(magnitude(*value) == self.threshold);
         }
         let equal = u64::from(equal);
-        // Magnitudes are 31 bits: one more never overflows.
         let floor = match self.ties {
-            0 => self.threshold + 1,
+            0 => self.threshold.saturating_add(1),
             ties if ties >= equal => self.threshold,
             _ => return self.apply_with_ties(values),
         };

@@ -1,4 +1,22 @@
-//! Pure compute on slices: the arithmetic of merging.
+//! The arithmetic of merging: pure functions from slices of tensors to slices, on one thread.
+//!
+//! | step | functions |
+//! |---|---|
+//! | what a tensor is made of | [`Dtype`], [`Slice`], [`SliceMut`] |
+//! | statistics, a pass before the last | [`dots`] → [`slerp_coefficients`]; [`l1`] → [`L1::rescale`]; [`Selection`] → [`Trim`] |
+//! | which elements of a task vector stay | [`Keep`]: all, [`Trim::keep`], [`Mask`] |
+//! | the output, the last pass | [`linear`], [`task_vectors`], [`scale`], [`convert`] |
+//!
+//! Promises, each of them tested:
+//!
+//! * **The same bits everywhere.** Each function is compiled for several instruction sets, and none of them fuses, reorders or
+//!   approximates what another does not. Nothing depends on how a tensor is cut into tiles.
+//! * **f32 arithmetic, f64 sums, one rounding.** Inputs are decoded to f32 (exactly, but for F64), computed with in the order of
+//!   the inputs, and rounded to nearest even at the end.
+//! * **No NaN gets out unnoticed.** The functions of the last pass name the first element that is not a number.
+//!
+//! There are no files, threads, clocks or recipes here; those who call decide what is a tile and which thread works on it.
+
 mod block;
 mod convert;
 mod dtype;
@@ -7,8 +25,8 @@ mod keep;
 mod mask;
 mod merge;
 mod philox;
-mod slice;
 mod select;
+mod slice;
 mod statistics;
 #[cfg(test)]
 mod testing;

@@ -1,5 +1,5 @@
 //! Every kernel against the same formula written plainly in f64, over all lengths and types; and what they refuse.
-#![allow(missing_docs, reason = "a test has no readers of its interface")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test has no callers")]
 
 mod common;
 
@@ -93,7 +93,8 @@ fn task_vectors_follow_the_rules() {
         let base = Tensor::model(dtype, numel, 0);
         let experts = [1, 2, 3].map(|model| Tensor::model(dtype, numel, model));
         let base_values = base.values();
-        for (shift, (elect_sign, normalize)) in [(false, false), (false, true), (true, false), (true, true)].into_iter().enumerate()
+        for (shift, (elect_sign, normalize)) in
+            [(false, false), (false, true), (true, false), (true, true)].into_iter().enumerate()
         {
             let combine = Combine { elect_sign, normalize, lambda: 0.8 };
             let terms: Vec<TaskVector<'_>> = (0..3)
@@ -136,10 +137,9 @@ fn elections_and_divisors_at_the_corners() {
     let run = |deltas: &[f32], weights: &[f32], elect_sign: bool, normalize: bool| {
         let base = Tensor::of(Dtype::F32, &[1.0]);
         let experts: Vec<Tensor> = deltas.iter().map(|delta| Tensor::of(Dtype::F32, &[1.0 + delta])).collect();
-        let term = |(expert, weight): (&'_ Tensor, &f32)| (expert.clone(), *weight);
-        let owned: Vec<_> = experts.iter().zip(weights).map(term).collect();
-        let terms: Vec<_> = owned
+        let terms: Vec<_> = experts
             .iter()
+            .zip(weights)
             .map(|(expert, weight)| TaskVector { theta: expert.slice(), weight: *weight, scale: 1.0, keep: Keep::All })
             .collect();
         let mut out = Tensor::empty(Dtype::F32, 1);
@@ -151,6 +151,7 @@ fn elections_and_divisors_at_the_corners() {
     assert_eq!(run(&[0.5, -0.5], &[1.0, 1.0], true, false), 0.5, "a draw is positive");
     assert_eq!(run(&[0.5, 0.0], &[1.0, 3.0], true, true), 0.5, "zero agrees with nobody and adds no weight");
     assert_eq!(run(&[0.0, 0.0], &[1.0, 1.0], true, true), 0.0, "no weight at all divides by one");
+    assert_eq!(run(&[0.5, -0.25], &[1.0, -1.0], true, true), 0.75, "agreeing weights that cancel divide by one");
     assert_eq!(run(&[0.5, 0.25], &[2.0, 2.0], true, true), 0.375, "agreeing experts are averaged");
     assert_eq!(run(&[0.5, 0.25], &[1.0, -1.0], false, true), 0.25, "weights that cancel divide by one");
     assert_eq!(run(&[0.5, 0.25], &[1.0, 1.0], false, true), 0.375, "without election, zeros and all count");

@@ -1,11 +1,11 @@
 //! However a tensor is cut into tiles, the bytes that come out are the same.
-#![allow(missing_docs, reason = "a test has no readers of its interface")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test has no callers")]
 
 mod common;
 
 use braid_kernels::{
-    Combine, Dtype, GRANULE, Keep, Mask, MaskKey, Selection, Slice, TaskVector, dots, kept, l1, linear, scale, slerp_coefficients,
-    task_vectors,
+    Combine, Dtype, GRANULE, Keep, Mask, MaskKey, Selection, Slice, TaskVector, dots, kept, l1, linear, scale,
+    slerp_coefficients, task_vectors,
 };
 use common::{FLOATS, Tensor};
 use proptest::prelude::*;

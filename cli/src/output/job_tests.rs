@@ -68,7 +68,7 @@ fn jobs_in_every_form() {
     let text = |format| render(&list, format, 1_700_000_190_000, false).unwrap();
     insta::assert_snapshot!(text(Format::Table), @"
     ID  KIND   STATE    TASKS  BYTES  AGE  LABEL
-    12  merge  running  7/12   50%    3m   ties of 4 checkpoints -> out
+    12  merge  running  7/12   40%    3m   ties of 4 checkpoints -> out
     13  noop   failed   5/5    -      3m   5 tasks
     ");
     insta::assert_snapshot!(text(Format::Json), @r#"
@@ -191,7 +191,7 @@ fn one_job_with_its_tasks() {
     submitted  2023-11-14T22:13:20Z
     finished   2023-11-14T22:16:40Z (after 3m 20s)
     tasks      7 done, 2 running, 3 waiting
-    bytes      250.0 MB of 1.0 GB, 250.0 MB reused
+    bytes      250.0 MB of 1.0 GB, and 250.0 MB reused
     result     merged 4 checkpoints
 
     TASK  STATE    TRY  NODE   BYTES   LABEL

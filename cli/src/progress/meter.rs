@@ -24,6 +24,8 @@ pub(crate) struct Reading {
     pub(crate) total: u64,
     pub(crate) bytes_per_second: Option<f64>,
     pub(crate) left: Option<Duration>,
+    /// Why nothing of the job runs, when nothing does.
+    pub(crate) reason: Option<String>,
 }
 
 impl Meter {
@@ -44,7 +46,7 @@ impl Meter {
         let bytes_per_second = self.rate();
         let rest = total.saturating_sub(bytes);
         let left = bytes_per_second.and_then(|rate| Duration::try_from_secs_f64(rest as f64 / rate).ok());
-        Reading { phase: phase(job), bytes, total, bytes_per_second, left }
+        Reading { phase: phase(job), bytes, total, bytes_per_second, left, reason: job.reason.clone() }
     }
 
     fn rate(&self) -> Option<f64> {
@@ -72,9 +74,12 @@ fn phase(job: &Job) -> &'static str {
 }
 
 impl Reading {
-    /// `merging  1.2 GB of 2.0 GB (60%), 800.0 MB/s, 1.0 s left`
+    /// `merging, 1.2 GB of 2.0 GB (60%), 800.0 MB/s, 1.0 s left`
     pub(crate) fn line(&self) -> String {
         let mut text = self.phase.to_owned();
+        if let Some(reason) = &self.reason {
+            text.push_str(&format!(" ({reason})"));
+        }
         if self.total > 0 {
             let percent = 100.0 * self.bytes as f64 / self.total as f64;
             text.push_str(&format!(", {} of {} ({percent:.0}%)", show_bytes(self.bytes), show_bytes(self.total)));
@@ -145,7 +150,8 @@ mod tests {
         let mut meter = Meter::default();
         let unknown = Job { bytes_total: 0, tasks_done: 0, ..job(0, 0) };
         assert_eq!(meter.observe(Duration::ZERO, &unknown).line(), "planning");
-        assert_eq!(meter.observe(Duration::ZERO, &Job { tasks_running: 0, ..unknown }).line(), "waiting");
+        let waiting = Job { tasks_running: 0, reason: Some("no worker is here".into()), ..unknown };
+        assert_eq!(meter.observe(Duration::ZERO, &waiting).line(), "waiting (no worker is here)");
         assert_eq!(meter.observe(Duration::ZERO, &job(1000, 7)).phase, "publishing");
         let absurd = Job { bytes_reused: u64::MAX, ..job(5, 0) };
         assert!(meter.observe(Duration::ZERO, &absurd).line().ends_with("(100%)"));

@@ -1,8 +1,9 @@
 //! Tells a person how a job goes: a bar on a terminal, a line now and then elsewhere, nothing when quiet. On stderr.
+//! Its start and its end are the verb's to tell.
 
 mod meter;
 
-use crate::console::Console;
+use crate::{client::has_ended, console::Console};
 use braid_proto::v1::Job;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use meter::{Meter, Reading};
@@ -20,7 +21,7 @@ pub(crate) struct Progress {
 
 enum Form {
     Nothing,
-    Lines { console: Console, last: Option<Instant> },
+    Lines { console: Console, last: Instant, reason: Option<String> },
     Bar(ProgressBar),
 }
 
@@ -32,7 +33,7 @@ impl Progress {
         } else if console.live_stderr {
             Form::Bar(bar())
         } else {
-            Form::Lines { console: *console, last: None }
+            Form::Lines { console: *console, last: Instant::now(), reason: None }
         };
         Self { since: Instant::now(), meter: Meter::default(), form }
     }
@@ -43,10 +44,13 @@ impl Progress {
         match &mut self.form {
             Form::Nothing => {}
             Form::Bar(bar) => draw(bar, &reading),
-            Form::Lines { console, last } => {
-                if !crate::client::has_ended(job) && last.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
-                    *last = Some(Instant::now());
+            Form::Lines { console, last, reason } => {
+                // Whoever waits for a worker that nobody has started learns it at once.
+                let news = reading.reason.is_some() && *reason != reading.reason;
+                if !has_ended(job) && (news || last.elapsed() >= LINE_EVERY) {
+                    *last = Instant::now();
                     console.note(&reading.line());
+                    *reason = reading.reason;
                 }
             }
         }

@@ -36,7 +36,7 @@ pub(crate) struct WorkerArgs {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct LimitArgs {
     /// Compute threads [default: all that this process may use]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = units::threads)]
     threads: Option<NonZeroUsize>,
     /// Memory that tasks may hold, such as 256MiB [default: three quarters of what there is]
     #[arg(long, value_name = "SIZE", value_parser = units::size)]

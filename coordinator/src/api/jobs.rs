@@ -23,6 +23,8 @@ use tonic::{Request, Response, Status};
 
 /// A watcher hears of changes at most this often: a job of ten thousand short tasks is not ten thousand messages.
 const WATCH_PACE: Duration = Duration::from_millis(100);
+/// The least time between two looks for one watcher.
+const LOOK_PACE: Duration = Duration::from_millis(5);
 /// How often a followed log is looked at.
 const LOG_PACE: Duration = Duration::from_millis(200);
 /// Messages that may wait for a slow client.
@@ -154,24 +156,37 @@ async fn watch(handle: Handle, first: v1::Job, send: mpsc::Sender<Result<v1::Job
     }
 }
 
+/// The next view worth sending: the end at once, anything else [`WATCH_PACE`] after the last.
 async fn changed(
     handle: &Handle,
     id: JobId,
     last: &v1::Job,
     changes: &mut tokio::sync::watch::Receiver<u64>,
 ) -> Result<v1::Job, Status> {
+    let due = tokio::time::Instant::now() + WATCH_PACE;
+    let mut next: Option<v1::Job> = None;
     loop {
-        changes.changed().await.map_err(|_| Status::unavailable("the coordinator stopped"))?;
-        let job = look(handle, id).await??;
-        if job != *last {
-            if !is_over(&job) {
-                tokio::time::sleep(WATCH_PACE).await;
-                return Ok(look(handle, id).await??);
+        match &next {
+            Some(job) if tokio::time::Instant::now() >= due => return Ok(job.clone()),
+            Some(_) => {
+                // Running out of time is as good as a change: either way there is something to send.
+                if let Ok(changed) = tokio::time::timeout_at(due, changes.changed()).await {
+                    changed.map_err(|_| stopped())?;
+                }
             }
+            None => changes.changed().await.map_err(|_| stopped())?,
+        }
+        let job = look(handle, id).await??;
+        if is_over(&job) {
             return Ok(job);
         }
-        tokio::time::sleep(WATCH_PACE / 10).await;
+        next = (job != *last).then_some(job);
+        tokio::time::sleep(LOOK_PACE).await;
     }
+}
+
+fn stopped() -> Status {
+    Status::unavailable("the coordinator stopped")
 }
 
 async fn follow_log(handle: &Handle, logs: &Logs, job: JobId, follow: bool, send: &mpsc::Sender<Result<v1::LogLine, Status>>) {

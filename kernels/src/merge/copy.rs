@@ -22,8 +22,7 @@ pub fn convert(input: &Slice<'_>, out: &mut SliceMut<'_>) -> Result<(), KernelEr
 pub fn scale(input: &Slice<'_>, factor: f32, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
     const NAME: &str = "scale";
     same_length(NAME, out.len(), input.len())?;
-    dispatch_scale(input.floats(NAME)?, factor, &mut out.floats_mut(NAME)?)
-        .map_err(|element| KernelError::NotANumber { element })
+    dispatch_scale(input.floats(NAME)?, factor, &mut out.floats_mut(NAME)?).map_err(|element| KernelError::NotANumber { element })
 }
 
 dispatched! {
@@ -68,19 +67,20 @@ mod tests {
             for numel in LENGTHS {
                 let bytes = tensor(from, numel, 1);
                 let input = floats(from, &bytes);
-                let converted =
-                    outputs(to, numel, [&|out| convert_body(input, out), &|out| convert_avx2(input, out), &|out| {
+                let converted = outputs(
+                    to,
+                    numel,
+                    [&|out| convert_body(input, out), &|out| convert_avx2(input, out), &|out| {
                         dispatch_convert(input, out);
-                    }]);
+                    }],
+                );
                 assert_same(converted, (from, to, numel));
                 let scaled = outputs(
                     to,
                     numel,
-                    [
-                        &|out| scale_body(input, 0.3, out),
-                        &|out| scale_avx2(input, 0.3, out),
-                        &|out| dispatch_scale(input, 0.3, out),
-                    ],
+                    [&|out| scale_body(input, 0.3, out), &|out| scale_avx2(input, 0.3, out), &|out| {
+                        dispatch_scale(input, 0.3, out)
+                    }],
                 );
                 assert_same(scaled, (from, to, numel));
             }

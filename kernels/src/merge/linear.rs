@@ -4,7 +4,8 @@ use crate::block::{BLOCK, Block, blocks, dispatched, finish};
 use crate::slice::{Floats, FloatsMut, same_length};
 use crate::{KernelError, Slice, SliceMut};
 
-/// `out = (Σ weights[i] · inputs[i]) / divisor`, summed in f32 in the order of the inputs.
+/// `out = (Σ weights[i] · inputs[i]) / divisor`, summed in f32 in the order of the inputs; each
+/// product is added without being rounded first, as mergekit's `addcmul` does.
 ///
 /// Stops at the first result that is not a number; what `out` then holds is of no use.
 pub fn linear(inputs: &[Slice<'_>], weights: &[f32], divisor: f32, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
@@ -35,7 +36,7 @@ fn body(terms: &[(Floats<'_>, f32)], divisor: f32, out: &mut FloatsMut<'_>) -> R
         for (index, &(input, weight)) in terms.iter().enumerate() {
             input.decode(&range, value);
             for (sum, value) in sum.iter_mut().zip(&*value) {
-                *sum = if index == 0 { 0.0 } else { *sum } + *value * weight;
+                *sum = value.mul_add(weight, if index == 0 { 0.0 } else { *sum });
             }
         }
         if divisor != 1.0 {
@@ -62,11 +63,7 @@ mod tests {
                 let versions = outputs(
                     kind,
                     numel,
-                    [
-                        &|out| body(&terms, 0.9, out),
-                        &|out| dispatch_avx2(&terms, 0.9, out),
-                        &|out| dispatch(&terms, 0.9, out),
-                    ],
+                    [&|out| body(&terms, 0.9, out), &|out| dispatch_avx2(&terms, 0.9, out), &|out| dispatch(&terms, 0.9, out)],
                 );
                 assert_same(versions, (kind, numel));
             }

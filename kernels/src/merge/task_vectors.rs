@@ -136,13 +136,13 @@ pub(crate) fn difference(theta: &mut [f32], base: &[f32]) {
     }
 }
 
-/// Adds the elements of one task vector, and its weight, where it has the sign of `total`. The comparisons are negated so that
-/// NaN agrees with everything.
+/// Adds the elements of one task vector, and its weight, where it has the sign of `total`. A NaN makes the total one; all NaN
+/// then take the last comparison, which is negated to let them agree.
 #[inline(always)]
 fn elect(first: bool, total: &[f32], part: &[f32], weight: f32, sum: &mut [f32], agreed: &mut [f32]) {
     for (((total, part), sum), agreed) in total.iter().zip(part).zip(sum).zip(agreed) {
         #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must pass")]
-        let agrees = if *total >= 0.0 { !(*part <= 0.0) } else { !(*part >= 0.0) };
+        let agrees = if *total >= 0.0 { *part > 0.0 } else { !(*part >= 0.0) };
         *sum = if first { 0.0 } else { *sum } + if agrees { *part } else { 0.0 };
         *agreed = if first { 0.0 } else { *agreed } + if agrees { weight } else { 0.0 };
     }

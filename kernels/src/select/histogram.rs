@@ -145,7 +145,8 @@ mod tests {
         for (kind, numel) in KINDS.into_iter().flat_map(|kind| LENGTHS.map(|numel| (kind, numel))) {
             let [a, b] = [1, 2].map(|seed| tensor(kind, numel, seed));
             let cut = Cut { low: magnitude(0.1), high: magnitude(0.5), shift: 10 };
-            let versions: [fn(Floats<'_>, Floats<'_>, Cut, &mut [u32]); 3] = [body, dispatch_avx2, dispatch];
+            type Version = fn(Floats<'_>, Floats<'_>, Cut, &mut [u32]);
+            let versions: [Version; 3] = [body, dispatch_avx2, dispatch];
             let counts = versions.map(|version| {
                 let mut counters = vec![0; BUCKETS + 1];
                 version(floats(kind, &a), floats(kind, &b), cut, &mut counters);

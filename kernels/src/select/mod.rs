@@ -43,8 +43,8 @@ use pass::Work;
 use sample::Sample;
 use scan::{Scan, Scanning};
 
-use crate::keep::{Keep, TileTrim};
 use crate::KernelError;
+use crate::keep::{Keep, TileTrim};
 
 /// Tensors up to this many elements are collected whole, if the limit allows.
 const SMALL: u64 = 1 << 16;

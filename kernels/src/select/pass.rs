@@ -78,12 +78,7 @@ impl Pass {
 
 /// Measures one tile for several experts, which share its base: the part of `thetas[i]` under `passes[i]` is the i-th. Faster
 /// than one [`Pass::measure`] after the other, since the base is fetched from memory once.
-pub fn measure_together(
-    passes: &[&Pass],
-    base: &Slice<'_>,
-    thetas: &[Slice<'_>],
-    first: u64,
-) -> Result<Vec<Part>, KernelError> {
+pub fn measure_together(passes: &[&Pass], base: &Slice<'_>, thetas: &[Slice<'_>], first: u64) -> Result<Vec<Part>, KernelError> {
     if passes.len() != thetas.len() {
         let (expected, found) = (passes.len(), thetas.len());
         return Err(KernelError::CountMismatch { operation: NAME, what: "experts", expected, found });

@@ -95,7 +95,8 @@ mod tests {
             assert_eq!(count(&cut), count(&all), "{numel}");
             assert!(count(&all) > 0);
         }
-        let columns: std::collections::BTreeSet<u64> = Pieces::of(1 << 28, 1 << 24).iter().map(|p| p.start % 4096 / 256).collect();
+        let columns: std::collections::BTreeSet<u64> =
+            Pieces::of(1 << 28, 1 << 24).iter().map(|p| p.start % 4096 / 256).collect();
         assert_eq!(columns.len(), 16, "every part of a row of 4096 is visited");
     }
 }

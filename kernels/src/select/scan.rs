@@ -162,11 +162,8 @@ mod tests {
 
     #[test]
     fn every_processor_finds_the_same() {
-        let bracket = |low: f32, high: f32, atom: f32| Bracket {
-            low: magnitude(low),
-            high: magnitude(high),
-            atoms: vec![magnitude(atom)],
-        };
+        let bracket =
+            |low: f32, high: f32, atom: f32| Bracket { low: magnitude(low), high: magnitude(high), atoms: vec![magnitude(atom)] };
         for (kind, numel) in KINDS.into_iter().flat_map(|kind| LENGTHS.map(|numel| (kind, numel))) {
             let [a, b] = [1, 2].map(|seed| tensor(kind, numel, seed));
             for bracket in [bracket(0.3, 0.31, 0.305), bracket(0.0, f32::INFINITY, 0.0)] {

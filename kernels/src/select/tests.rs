@@ -36,11 +36,35 @@ fn values(shape: Shape, numel: usize, seed: u32) -> Vec<f32> {
             Shape::Coarse => (bell * 40.0).round() / 1024.0,
             Shape::AllEqual => -0.25f32.copysign(bell),
             Shape::AllZero => 0.0f32.copysign(bell),
-            Shape::MostlyZero => if bell > 0.9 { bell } else { 0.0 },
-            Shape::TwoValues => if bell > 0.1 { 1.0 } else { -2.0 },
+            Shape::MostlyZero => {
+                if bell > 0.9 {
+                    bell
+                } else {
+                    0.0
+                }
+            }
+            Shape::TwoValues => {
+                if bell > 0.1 {
+                    1.0
+                } else {
+                    -2.0
+                }
+            }
             Shape::Ramp => index as f32,
-            Shape::Rows => if index / 1000 % 100 == 0 { bell * 1e6 } else { bell },
-            Shape::Infinities => if bell > 0.5 { f32::INFINITY } else { bell },
+            Shape::Rows => {
+                if (index / 1000).is_multiple_of(100) {
+                    bell * 1e6
+                } else {
+                    bell
+                }
+            }
+            Shape::Infinities => {
+                if bell > 0.5 {
+                    f32::INFINITY
+                } else {
+                    bell
+                }
+            }
         }
     };
     (0..numel).map(one).collect()

@@ -19,11 +19,7 @@ pub struct Dots {
 impl std::iter::Sum for Dots {
     /// Adds in order, from zero.
     fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
-        parts.fold(Self::default(), |sum, part| Self {
-            aa: sum.aa + part.aa,
-            bb: sum.bb + part.bb,
-            ab: sum.ab + part.ab,
-        })
+        parts.fold(Self::default(), |sum, part| Self { aa: sum.aa + part.aa, bb: sum.bb + part.bb, ab: sum.ab + part.ab })
     }
 }
 

@@ -92,7 +92,8 @@ mod tests {
         for kind in KINDS {
             for numel in LENGTHS {
                 let [a, b] = [1, 2].map(|seed| tensor(kind, numel, seed));
-                let versions: [fn(Floats<'_>, Floats<'_>, Keeper, &mut [L1]); 3] = [body, dispatch_avx2, dispatch];
+                type Version = fn(Floats<'_>, Floats<'_>, Keeper, &mut [L1]);
+                let versions: [Version; 3] = [body, dispatch_avx2, dispatch];
                 let sums = versions.map(|version| {
                     let mut sums = vec![L1::default(); numel.div_ceil(GRANULE)];
                     version(floats(kind, &a), floats(kind, &b), Keeper::new(keep), &mut sums);

@@ -22,7 +22,8 @@ pub const GRANULE: usize = 1 << 16;
 /// Partial sums kept apart, as many as fill the widest register twice.
 const LANES: usize = 16;
 
-const _: () = assert!(GRANULE.is_multiple_of(BLOCK) && BLOCK.is_multiple_of(LANES), "blocks and lanes must start with the granule");
+const _: () =
+    assert!(GRANULE.is_multiple_of(BLOCK) && BLOCK.is_multiple_of(LANES), "blocks and lanes must start with the granule");
 
 /// A sum whose order of addition is fixed: element j of a granule goes to lane j mod 16.
 #[derive(Clone, Copy)]

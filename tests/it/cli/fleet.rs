@@ -18,8 +18,19 @@ fn submit_to_nobody(coordinator: &Coordinator, scratch: &Scratch) -> String {
 fn a_job_from_start_to_end() {
     let scratch = Scratch::new();
     let coordinator = Coordinator::spawn(None);
-    see!(scratch, coordinator.braid(["job", "ls"]), @"");
-    see!(scratch, coordinator.braid(["node", "ls", "-o", "yaml"]), @"");
+    see!(scratch, coordinator.braid(["job", "ls"]), @"
+    exit: 0
+    --- stdout
+    ID  KIND  STATE  TASKS  BYTES  AGE  LABEL
+    --- stderr
+    ");
+    see!(scratch, coordinator.braid(["node", "ls", "-o", "yaml"]), @"
+    exit: 0
+    --- stdout
+    schema: braid/v1
+    nodes: []
+    --- stderr
+    ");
 
     let memory = Some("256MiB".to_owned());
     let _worker = Worker::start(coordinator.address(), WorkerSetup { memory, ..WorkerSetup::default() });
@@ -37,14 +48,61 @@ fn a_job_from_start_to_end() {
     assert_eq!((&figures["tasks"], &figures["job"]), (&3.into(), &1.into()));
     assert!(figures["tasks_per_second"].as_f64().unwrap() > 0.0);
 
-    see!(scratch, coordinator.braid(["job", "show", "1"]), @"");
-    see!(scratch, coordinator.braid(["job", "show", "last", "--tasks", "-o", "name"]), @"");
-    see!(scratch, coordinator.braid(["job", "ls", "-o", "name"]), @"");
-    see!(scratch, coordinator.braid(["job", "wait", "last"]), @"");
-    see!(scratch, coordinator.braid(["job", "wait", "last", "--quiet"]), @"");
-    see!(scratch, coordinator.braid(["job", "show", "1", "--watch", "-o", "name"]), @"");
-    see!(scratch, coordinator.braid(["job", "logs", "1"]), @"");
-    see!(scratch, coordinator.braid(["job", "cancel", "1"]), @"");
+    see!(scratch, coordinator.braid(["job", "show", "1"]), @"
+    exit: 0
+    --- stdout
+    job        1
+    kind       noop
+    label      nothing, 3 times
+    state      done
+    submitted  [DATE]
+    finished   [DATE] (after [TIME])
+    tasks      3 done, 0 running, 0 waiting
+    result     did nothing 3 times
+    --- stderr
+    ");
+    see!(scratch, coordinator.braid(["job", "show", "last", "--tasks", "-o", "name"]), @"
+    exit: 0
+    --- stdout
+    1.0
+    1.1
+    1.2
+    --- stderr
+    ");
+    see!(scratch, coordinator.braid(["job", "ls", "-o", "name"]), @"
+    exit: 0
+    --- stdout
+    1
+    --- stderr
+    ");
+    see!(scratch, coordinator.braid(["job", "wait", "last"]), @"
+    exit: 0
+    --- stdout
+    --- stderr
+    job 1 is done: did nothing 3 times
+    ");
+    see!(scratch, coordinator.braid(["job", "wait", "last", "--quiet"]), @"
+    exit: 0
+    --- stdout
+    --- stderr
+    ");
+    see!(scratch, coordinator.braid(["job", "show", "1", "--watch", "-o", "name"]), @"
+    exit: 0
+    --- stdout
+    1
+    --- stderr
+    ");
+    see!(scratch, coordinator.braid(["job", "logs", "1"]), @"
+    exit: 0
+    --- stdout
+    --- stderr
+    ");
+    see!(scratch, coordinator.braid(["job", "cancel", "1"]), @"
+    exit: 3
+    --- stdout
+    --- stderr
+    error: job 1 is over
+    ");
     let jobs = coordinator.braid(["job", "ls", "-o", "json"]).json();
     assert_eq!((&jobs["schema"], &jobs["jobs"][0]["state"]), (&"braid/v1".into(), &"done".into()));
 }
@@ -53,7 +111,12 @@ fn a_job_from_start_to_end() {
 fn what_is_not_there_is_not_found() {
     let scratch = Scratch::new();
     let coordinator = Coordinator::spawn(Some("memory:"));
-    see!(scratch, coordinator.braid(["job", "show", "7"]), @"");
+    see!(scratch, coordinator.braid(["job", "show", "7"]), @"
+    exit: 3
+    --- stdout
+    --- stderr
+    error: there is no job 7
+    ");
     for verb in [&["job", "show", "last"][..], &["job", "wait", "7"], &["job", "logs", "7"], &["job", "cancel", "7"]] {
         let run = coordinator.braid(verb);
         assert_eq!(run.code, Some(3), "{verb:?}: {run}");
@@ -67,15 +130,37 @@ fn a_job_that_nobody_runs_can_be_waited_for_and_cancelled() {
     let id = submit_to_nobody(&coordinator, &scratch);
     assert_eq!(id, "1");
     let (run, took) = timed(|| coordinator.braid(["job", "wait", "1", "--timeout", "300ms", "--quiet"]));
-    see!(scratch, run, @"");
+    see!(scratch, run, @"
+    exit: 124
+    --- stdout
+    --- stderr
+    error: job 1 has not ended within 300ms
+
+    hint: it goes on; `braid job show 1` says how far it is
+    ");
     assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(10), "{took:?}");
     let job = coordinator.braid(["job", "show", "1", "-o", "json"]).json();
     assert_eq!((&job["state"], &job["task_counts"]["waiting"]), (&"running".into(), &1.into()));
     assert!(job["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "a job that waits says why: {job}");
 
-    see!(scratch, submit_again(&coordinator, &scratch), @"");
-    see!(scratch, coordinator.braid(["job", "cancel", "last"]), @"");
-    see!(scratch, coordinator.braid(["job", "wait", "1"]), @"");
+    see!(scratch, submit_again(&coordinator, &scratch), @"
+    exit: 3
+    --- stdout
+    --- stderr
+    error: job 1 is not over yet and holds out:[DIR]/out
+    ");
+    see!(scratch, coordinator.braid(["job", "cancel", "last"]), @"
+    exit: 0
+    --- stdout
+    --- stderr
+    job 1 is cancelled
+    ");
+    see!(scratch, coordinator.braid(["job", "wait", "1"]), @"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: job 1 was cancelled
+    ");
     assert!(scratch.names().is_empty(), "a job that never ran leaves nothing: {:?}", scratch.names());
 }
 
@@ -93,8 +178,22 @@ fn a_failed_job_says_why_wherever_it_is_asked() {
     coordinator.wait_for_nodes(1);
     let recipe = scratch.write("r.yml", "merge_method: linear\nmodels:\n  - {model: gone, parameters: {weight: 1}}\n");
     let merge = || coordinator.braid_in(scratch.path(), ["merge", recipe.to_str().unwrap(), "out", "--quiet"]);
-    see!(scratch, merge(), @"");
-    see!(scratch, coordinator.braid(["job", "wait", "1", "--quiet"]), @"");
+    see!(scratch, merge(), @"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: job 1: [DIR]/r.yml:3:13: model `gone` is not there (looked for [DIR]/gone)
+
+    hint: paths start at the working directory or at the folder of the recipe
+    ");
+    see!(scratch, coordinator.braid(["job", "wait", "1", "--quiet"]), @"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: job 1: [DIR]/r.yml:3:13: model `gone` is not there (looked for [DIR]/gone)
+
+    hint: paths start at the working directory or at the folder of the recipe
+    ");
     assert_eq!(scratch.names(), ["r.yml"], "nothing is left behind");
 }
 
@@ -110,8 +209,22 @@ fn a_worker_needs_the_token_of_its_coordinator() {
         let node = std::fs::read_to_string(scratch.join("w/node")).unwrap();
         Run { stderr: run.stderr.replace(node.trim(), "[NODE]"), ..run }
     };
-    see!(scratch, join(&["--token", "wrong"]), @"");
-    see!(scratch, join(&[]), @"");
+    see!(scratch, join(&["--token", "wrong"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the coordinator refused worker [NODE]: the join token is not the coordinator's
+
+    hint: check the --token of the worker against that of the coordinator
+    ");
+    see!(scratch, join(&[]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the coordinator refused worker [NODE]: the coordinator wants a join token: start the worker with --token
+
+    hint: check the --token of the worker against that of the coordinator
+    ");
     let token = Some("right".to_owned());
     let _worker = Worker::start(coordinator.address(), WorkerSetup { token, ..WorkerSetup::default() });
     coordinator.wait_for_nodes(1);
@@ -125,9 +238,21 @@ fn one_process_at_a_time_holds_a_data_folder() {
     let args = ["coordinator", "--insecure", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()];
     let run = scratch.braid(args);
     let stderr = run.stderr.replace(&*data.to_string_lossy(), "[DATA]");
-    see!(scratch, Run { stderr, ..run }, @"");
+    see!(scratch, Run { stderr, ..run }, @"
+    exit: 3
+    --- stdout
+    --- stderr
+    error: the coordinator cannot start: [DATA]/state.redb: in use by another process
+
+    hint: another coordinator runs on this data directory: stop it, or use another --data-dir
+    ");
     let run = scratch.braid(["coordinator", "--insecure", "--listen", coordinator.address(), "--data-dir", "other"]);
-    see!(scratch, run, @"");
+    see!(scratch, run, @"
+    exit: 4
+    --- stdout
+    --- stderr
+    error: cannot listen on 127.0.0.1:[PORT]: Address already in use (os error 98)
+    ");
 }
 
 #[test]

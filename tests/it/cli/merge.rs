@@ -1,9 +1,10 @@
 //! `braid merge` inside one process.
 
 use crate::{
-    harness::{Run, Scratch, Tensors, braid, goldens, names},
+    harness::{Family, Process, Run, SMALL, Scratch, Size, Tensors, braid, command, eventually, goldens, names},
     see,
 };
+use rustix::process::Signal;
 use std::fs;
 
 /// Merges a recipe of the conformance cases into `out` of the scratch folder.
@@ -16,16 +17,34 @@ fn merge(scratch: &Scratch, recipe: &str, more: &[&str]) -> Run {
 #[test]
 fn a_merge_says_what_it_does_and_leaves_the_result_alone() {
     let scratch = Scratch::new();
-    see!(scratch, merge(&scratch, "recipes/linear.yml", &[]), @"");
+    see!(scratch, merge(&scratch, "recipes/linear.yml", &[]), @"
+    exit: 0
+    --- stdout
+    merged 3 checkpoints into [DIR]/out (39 tensors, 255.1 kB), took [TIME]
+    --- stderr
+    linear of 3 checkpoints -> [DIR]/out
+    ");
     assert_eq!(scratch.names(), ["out"], "nothing but the result");
     let files = names(&scratch.join("out"));
-    insta::assert_snapshot!(files.join("\n"), @"");
+    insta::assert_snapshot!(files.join("\n"), @"
+    README.md
+    braid.json
+    config.json
+    generation_config.json
+    model.safetensors
+    tokenizer.json
+    tokenizer_config.json
+    ");
 }
 
 #[test]
 fn quiet_is_silent() {
     let scratch = Scratch::new();
-    see!(scratch, merge(&scratch, "recipes/ties.yml", &["--quiet"]), @"");
+    see!(scratch, merge(&scratch, "recipes/ties.yml", &["--quiet"]), @"
+    exit: 0
+    --- stdout
+    --- stderr
+    ");
 }
 
 #[test]
@@ -33,8 +52,21 @@ fn the_same_merge_again_is_done_and_another_is_refused() {
     let scratch = Scratch::new();
     merge(&scratch, "recipes/linear.yml", &["-q"]).ok();
     let before = Tensors::read(&scratch.join("out"));
-    see!(scratch, merge(&scratch, "recipes/linear.yml", &[]), @"");
-    see!(scratch, merge(&scratch, "recipes/ties.yml", &["-q"]), @"");
+    see!(scratch, merge(&scratch, "recipes/linear.yml", &[]), @"
+    exit: 0
+    --- stdout
+    [DIR]/out already holds this merge, took [TIME]
+    --- stderr
+    linear of 3 checkpoints -> [DIR]/out
+    ");
+    see!(scratch, merge(&scratch, "recipes/ties.yml", &["-q"]), @"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: output [DIR]/out: is not empty: it holds the result of another merge, or its inputs changed since
+
+    hint: choose another folder, or remove this one first
+    ");
     assert_eq!(before, Tensors::read(&scratch.join("out")), "the result is untouched");
     assert_eq!(scratch.names(), ["out"]);
 }
@@ -43,7 +75,14 @@ fn the_same_merge_again_is_done_and_another_is_refused() {
 fn an_output_that_is_not_empty_is_refused() {
     let scratch = Scratch::new();
     scratch.write("out/notes.txt", "mine");
-    see!(scratch, merge(&scratch, "recipes/linear.yml", &["-q"]), @"");
+    see!(scratch, merge(&scratch, "recipes/linear.yml", &["-q"]), @r#"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: output [DIR]/out: is not empty: it holds "notes.txt"
+
+    hint: choose another folder, or remove this one first
+    "#);
     assert_eq!(names(&scratch.join("out")), ["notes.txt"]);
     assert_eq!(scratch.names(), ["out"], "nothing is left behind");
 }
@@ -51,7 +90,24 @@ fn an_output_that_is_not_empty_is_refused() {
 #[test]
 fn a_dry_run_does_nothing_but_tell() {
     let scratch = Scratch::new();
-    see!(scratch, merge(&scratch, "recipes/ties.yml", &["--dry-run"]), @"");
+    see!(scratch, merge(&scratch, "recipes/ties.yml", &["--dry-run"]), @"
+    exit: 0
+    --- stdout
+    method      ties
+    model       [GOLDENS]/models/ft0
+    model       [GOLDENS]/models/ft1
+    model       [GOLDENS]/models/ft2
+    model       [GOLDENS]/models/base
+    config of   [GOLDENS]/models/base
+    tensors     39
+    parameters  63776
+    dtype       F32
+    reads       1.0 MB
+    writes      255.1 kB
+    memory      1.3 MB at least
+    file        model.safetensors (259.1 kB)
+    --- stderr
+    ");
     assert!(scratch.names().is_empty());
 }
 
@@ -74,12 +130,47 @@ fn recipes_that_are_wrong_name_the_line() {
         scratch.write("r.yml", text);
         scratch.braid(["merge", "r.yml", "out"])
     };
-    see!(scratch, run("merge_method: linear\nmodles:\n  - model: a\n"), @"");
-    see!(scratch, run("merge_method: lineer\nmodels:\n  - model: a\n"), @"");
-    see!(scratch, run("merge_method: [\n"), @"");
-    see!(scratch, run(""), @"");
-    see!(scratch, scratch.braid(["merge", "none.yml", "out"]), @"");
-    see!(scratch, scratch.braid(["merge", "r.yml", "out", "--detach"]), @"");
+    see!(scratch, run("merge_method: linear\nmodles:\n  - model: a\n"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: r.yml:2:1: unknown key `modles` in the recipe
+
+    hint: did you mean `models`?
+    ");
+    see!(scratch, run("merge_method: lineer\nmodels:\n  - model: a\n"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: r.yml:1:15: unknown method `lineer` (known: linear, task_arithmetic, ties, dare_linear, dare_ties, slerp, passthrough)
+
+    hint: did you mean `linear`?
+    ");
+    see!(scratch, run("merge_method: [\n"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: r.yml:1:15: not valid YAML: unclosed bracket '['
+    ");
+    see!(scratch, run(""), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: r.yml: the recipe is empty
+    ");
+    see!(scratch, scratch.braid(["merge", "none.yml", "out"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: cannot read the recipe none.yml: No such file or directory (os error 2)
+    ");
+    let fine = goldens().join("recipes/linear.yml");
+    see!(scratch, scratch.braid(["merge", fine.to_str().unwrap(), "out", "--detach"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: --detach leaves the work to a fleet, but there is no --coordinator
+    ");
     assert_eq!(scratch.names(), ["r.yml"], "nothing is left behind");
 }
 
@@ -87,6 +178,37 @@ fn recipes_that_are_wrong_name_the_line() {
 fn a_model_that_is_not_there_fails_the_merge() {
     let scratch = Scratch::new();
     scratch.write("r.yml", "merge_method: linear\nmodels:\n  - {model: gone, parameters: {weight: 1}}\n");
-    see!(scratch, scratch.braid(["merge", "r.yml", "out", "-q"]), @"");
+    see!(scratch, scratch.braid(["merge", "r.yml", "out", "-q"]), @"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: r.yml:3:13: model `gone` is not there (looked for [DIR]/gone)
+
+    hint: paths start at the working directory or at the folder of the recipe
+    ");
     assert_eq!(scratch.names(), ["r.yml"], "nothing is left behind");
+}
+
+/// Enough work that a signal finds some left to do: about a second of it.
+const WORK: Size = Size { vocabulary: 65_536, layers: 6, ..SMALL };
+
+#[test]
+fn an_interrupted_merge_keeps_what_is_done_and_the_same_command_goes_on() {
+    let scratch = Scratch::new();
+    let family = Family::write(&scratch.join("models"), WORK, 1);
+    scratch.write("r.yml", family.recipe("ties", 0.5));
+    let mut merge = command(scratch.path());
+    merge.args(["merge", "r.yml", "out", "--threads", "1"]);
+    let mut merge = Process::spawn("merge", merge, &scratch.join("log"));
+    let progress = scratch.join(".out.braid/progress");
+    let written = || fs::read_dir(&progress).is_ok_and(|files| files.flatten().any(|file| file.metadata().is_ok_and(|file| file.len() > 0)));
+    eventually("the first tensors", || (written() || !merge.is_running()).then_some(()));
+    merge.signal(Signal::INT);
+    assert_eq!(merge.wait().code(), Some(130), "{}", merge.log());
+    let log = merge.log();
+    assert!(log.contains("error: interrupted\n\nhint: what is done is kept: the same command goes on"), "{log}");
+    assert_eq!(scratch.names(), [".out.braid", "log", "models", "r.yml"], "the staging is kept, the state is not");
+    let again = scratch.braid(["merge", "r.yml", "out", "--threads", "1"]).ok();
+    assert!(again.stdout.contains("of an interrupted run"), "{again}");
+    assert_eq!(scratch.names(), ["log", "models", "out", "r.yml"]);
 }

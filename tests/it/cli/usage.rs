@@ -10,23 +10,107 @@ use std::process::Stdio;
 #[test]
 fn words_that_are_not_known_are_usage_errors() {
     let scratch = Scratch::new();
-    see!(scratch, scratch.braid(["merg", "a.yml", "out"]), @"");
-    see!(scratch, scratch.braid(["merge", "a.yml"]), @"");
-    see!(scratch, scratch.braid(["merge", "a.yml", "out", "--memory", "lots"]), @"");
-    see!(scratch, scratch.braid(["merge", "a.yml", "out", "--threads", "0"]), @"");
-    see!(scratch, scratch.braid(["job", "show", "twelve", "--coordinator", "127.0.0.1:1", "--insecure"]), @"");
-    see!(scratch, scratch.braid(["job", "ls", "--coordinator", "nowhere"]), @"");
-    see!(scratch, scratch.braid(["job", "wait", "1", "--timeout", "soon"]), @"");
-    see!(scratch, scratch.braid(["coordinator", "--listen", "127.0.0.1:0", "--data-dir", "d", "--store", "redis://a:1"]), @"");
+    see!(scratch, scratch.braid(["merg", "a.yml", "out"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: unrecognized subcommand 'merg'
+
+      tip: a similar subcommand exists: 'merge'
+
+    Usage: braid [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    see!(scratch, scratch.braid(["merge", "a.yml"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the following required arguments were not provided:
+      <OUT>
+
+    Usage: braid merge <RECIPE> <OUT>
+
+    For more information, try '--help'.
+    ");
+    see!(scratch, scratch.braid(["merge", "a.yml", "out", "--memory", "lots"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: invalid value 'lots' for '--memory <SIZE>': not a size such as 256MiB, 5GB or a number of bytes
+
+    For more information, try '--help'.
+    ");
+    see!(scratch, scratch.braid(["merge", "a.yml", "out", "--threads", "0"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: invalid value '0' for '--threads <N>': not a number of threads, which is at least 1
+
+    For more information, try '--help'.
+    ");
+    see!(scratch, scratch.braid(["job", "show", "twelve", "--coordinator", "127.0.0.1:1", "--insecure"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: invalid value 'twelve' for '<ID>': not a job: give a number as `braid job ls` prints it, or `last`
+
+    For more information, try '--help'.
+    ");
+    see!(scratch, scratch.braid(["job", "ls", "--coordinator", "nowhere"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: invalid value 'nowhere' for '--coordinator <ADDR>': not an address such as coordinator.lan:7117, 10.0.0.1:7117 or [::1]:7117
+
+    For more information, try '--help'.
+    ");
+    see!(scratch, scratch.braid(["job", "wait", "1", "--timeout", "soon"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: invalid value 'soon' for '--timeout <D>': not a duration such as 500ms, 30s or 5m
+
+    For more information, try '--help'.
+    ");
+    see!(scratch, scratch.braid(["coordinator", "--listen", "127.0.0.1:0", "--data-dir", "d", "--store", "redis://a:1"]), @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: invalid value 'redis://a:1' for '--store <STORE>': there is no kind of store called "redis"
+
+    For more information, try '--help'.
+    "#);
     assert!(scratch.names().is_empty(), "nothing is left behind");
 }
 
 #[test]
 fn plaintext_is_refused_unless_asked_for() {
     let scratch = Scratch::new();
-    see!(scratch, scratch.braid(["coordinator", "--listen", "127.0.0.1:0", "--data-dir", "d"]), @"");
-    see!(scratch, scratch.braid(["worker", "--join", "127.0.0.1:1", "--data-dir", "d", "--token", "t"]), @"");
-    see!(scratch, scratch.braid(["job", "ls", "--coordinator", "127.0.0.1:1"]), @"");
+    see!(scratch, scratch.braid(["coordinator", "--listen", "127.0.0.1:0", "--data-dir", "d"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: refusing to listen on 127.0.0.1:[PORT] without TLS, which is not built yet
+
+    hint: --insecure allows plaintext; use it on loopback or a network that you trust
+    ");
+    see!(scratch, scratch.braid(["worker", "--join", "127.0.0.1:1", "--data-dir", "d", "--token", "t"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: refusing to join 127.0.0.1:[PORT] without TLS, which is not built yet
+
+    hint: --insecure allows plaintext; use it on loopback or a network that you trust
+    ");
+    see!(scratch, scratch.braid(["job", "ls", "--coordinator", "127.0.0.1:1"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: refusing to talk to 127.0.0.1:[PORT] without TLS, which is not built yet
+
+    hint: --insecure allows plaintext; use it on loopback or a network that you trust
+    ");
     assert!(scratch.names().is_empty(), "nothing is left behind");
 }
 
@@ -34,14 +118,74 @@ fn plaintext_is_refused_unless_asked_for() {
 fn a_coordinator_that_is_not_there_is_unavailable() {
     let scratch = Scratch::new();
     // Port 1 is privileged and free on any sane machine.
-    see!(scratch, scratch.braid(["job", "ls", "--coordinator", "127.0.0.1:1", "--insecure"]), @"");
+    see!(scratch, scratch.braid(["job", "ls", "--coordinator", "127.0.0.1:1", "--insecure"]), @"
+    exit: 4
+    --- stdout
+    --- stderr
+    error: cannot reach the coordinator at 127.0.0.1:[PORT]: tcp connect error: Connection refused (os error 111)
+
+    hint: is `braid coordinator` running there, and does --coordinator name its address?
+    ");
 }
 
 #[test]
 fn help_names_every_verb_and_exit_code() {
     let scratch = Scratch::new();
-    see!(scratch, scratch.braid(["--help"]), @"");
-    see!(scratch, scratch.braid(["merge", "--help"]), @"");
+    see!(scratch, scratch.braid(["--help"]), @"
+    exit: 0
+    --- stdout
+    Merge checkpoints: on this machine, or on a fleet
+
+    Usage: braid [OPTIONS] <COMMAND>
+
+    Commands:
+      merge        Merge checkpoints as a recipe says
+      coordinator  Serve jobs to workers and clients
+      worker       Run tasks for a coordinator
+      job          Jobs: list, look at, wait for, cancel
+      node         Nodes of the fleet
+      completions  Print completions for a shell
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -q, --quiet       Print data and errors only
+      -v, --verbose...  Say more of what happens; twice for even more
+          --no-color    No colour (as the environment variable NO_COLOR)
+      -h, --help        Print help
+      -V, --version     Print version
+
+    Exit codes: 0 ok, 1 the job failed, 2 usage or recipe, 3 not found or conflict,
+                4 unavailable, 124 wait timed out, 130 interrupted
+    --- stderr
+    ");
+    see!(scratch, scratch.braid(["merge", "-h"]), @"
+    exit: 0
+    --- stdout
+    Merge checkpoints as a recipe says
+
+    Usage: braid merge [OPTIONS] <RECIPE> <OUT>
+
+    Arguments:
+      <RECIPE>  The recipe: YAML as mergekit reads it
+      <OUT>     The folder that becomes the merged checkpoint; must not exist or be empty
+
+    Options:
+          --threads <N>            Compute threads [default: all that this process may use]
+          --memory <SIZE>          Memory that tasks may hold, such as 256MiB [default: three quarters
+                                   of what there is]
+          --max-shard-size <SIZE>  Largest file of the result [default: 5GB]
+          --random-seed <N>        Seed of the random masks that some methods draw [default: 0]
+          --dry-run                Check everything and say what would be done, and do nothing
+          --coordinator <ADDR>     Let the fleet of this coordinator do it [env: BRAID_COORDINATOR=]
+          --insecure               Speak plaintext to the coordinator [env: BRAID_INSECURE=]
+          --detach                 Do not wait: print the number of the job and return
+      -q, --quiet                  Print data and errors only
+      -v, --verbose...             Say more of what happens; twice for even more
+          --no-color               No colour (as the environment variable NO_COLOR)
+      -h, --help                   Print help (see more with '--help')
+      -V, --version                Print version
+    --- stderr
+    ");
     assert_eq!(scratch.braid(["--version"]).ok().stdout, format!("braid {}\n", env!("CARGO_PKG_VERSION")));
 }
 

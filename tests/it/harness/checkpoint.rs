@@ -10,7 +10,8 @@ use std::{
 
 /// The folder of the conformance cases; their recipes name models relative to it.
 pub(crate) fn goldens() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/goldens")
+    // Without its "..", as the command itself prints it.
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/goldens").canonicalize().unwrap()
 }
 
 /// All tensors of a checkpoint.

@@ -1,7 +1,7 @@
 //! `braid job wait`: until a job ends, with its end as the exit code.
 
 use crate::{
-    client::{Client, JobRef, verdict},
+    client::{Client, JobRef, has_ended, verdict},
     console::Console,
     error::{Error, Result},
     exit::Exit,
@@ -25,7 +25,11 @@ pub(crate) struct WaitArgs {
 
 pub(super) async fn run(args: WaitArgs, console: &Console) -> Result {
     let client = Client::connect(&args.coordinator).await?;
-    let id = client.resolve(args.id).await?;
+    let job = client.job(args.id).await?;
+    let id = job.id;
+    if !has_ended(&job) {
+        console.note(&format!("job {id}: {}", job.label));
+    }
     let mut progress = Progress::new(console);
     let end = {
         let follow = client.follow(id, |job| progress.show(job));

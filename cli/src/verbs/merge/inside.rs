@@ -31,12 +31,18 @@ pub(super) async fn run(spec: &MergeSpec, limits: LimitArgs, console: &Console, 
     let client = local.client().clone();
     let ended = async {
         let job = client.submit(KIND, encode(spec)?, request_id::random()).await?;
+        console.note(&job.label);
         watch::to_the_end(&client, job.id, &mut signals, local.broken(), console).await
     }
     .await;
     local.stop().await;
     drop(state);
-    watch::conclude(&ended?, &spec.out, start.elapsed(), console)
+    let job = ended?;
+    match job.failure {
+        // Its number is of no use to anyone: the job ends with the process.
+        Some(failure) => Err(Error { hint: failure.hint, ..Error::new(Exit::JobFailed, failure.message) }),
+        None => watch::conclude(&job, &spec.out, start.elapsed(), console),
+    }
 }
 
 /// The folder of the store, for this process alone; removed when dropped.

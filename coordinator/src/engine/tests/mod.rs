@@ -8,10 +8,11 @@
 //! | `rules_…` | the rules that the files of the engine name |
 //! | `recovery` | what is rebuilt from which records, and which records are refused |
 
-
+mod fixture;
 mod harness;
-
-
-
-
+mod hostile;
+mod recovery;
+mod rules_jobs;
+mod rules_retention;
+mod rules_sessions;
 mod simulation;

@@ -5,7 +5,7 @@ use super::{
     fixture::{commit, put, soon, text, texts},
     watches::Mirror,
 };
-use crate::store::{Fence, Op, Store, StoreError, StoreUrl, Writer, open};
+use crate::store::{Etcd, EtcdOptions, Fence, Op, Store, StoreError, StoreUrl, Writer, open};
 use etcd_client::Client;
 use std::{
     net::TcpListener,
@@ -135,14 +135,22 @@ async fn a_writer_outlives_the_trouble_of_its_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_several_servers_may_be_down() {
     let process = EtcdProcess::start().await;
+    // A port of nobody, and one where connections are taken and never answered.
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url: StoreUrl = format!("etcd://{nobody},{}", process.endpoint()).parse().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoints = [nobody.to_string(), silent.local_addr().unwrap().to_string(), process.endpoint()];
+    let url: StoreUrl = format!("etcd://{},{}", endpoints[0], endpoints[2]).parse().unwrap();
     let store = open(&url).await.unwrap();
     for n in 0..50 {
         put(&*store, "n", &n.to_string()).await;
         assert_eq!(text(&*store, "n").await, Some(n.to_string()));
     }
 
+    let options = EtcdOptions { deadline: SHORT, ..EtcdOptions::default() };
+    let store = Etcd::connect(&endpoints, options.clone()).await.unwrap();
+    put_at_last(&store, "n", "last").await;
+    let error = Etcd::connect(&endpoints[1..2], options).await.err().unwrap();
+    assert!(error.is_retryable(), "{error}");
     let error = open(&StoreUrl::Etcd(vec![nobody.to_string()])).await.err().unwrap();
     assert!(error.is_retryable(), "{error}");
     assert_eq!(error.to_string(), format!("get schema in etcd at {nobody}: the store is unavailable"));

@@ -15,15 +15,24 @@ use etcd_client::{
     WatchClient,
 };
 use outcome::Trouble;
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 /// Records in one answer to a listing.
 const PAGE: usize = 512;
 /// Bytes of an answer: a page of the largest records, with room for what goes with each.
 const MAX_ANSWER: usize = PAGE * (MAX_RECORD + MAX_KEY + 256);
-/// How often a call is sent anew that did not reach a server (of several, one may be down), or a listing whose history
-/// was compacted meanwhile.
-const TRIES: u32 = 8;
+/// How often a listing is begun anew whose history was compacted meanwhile.
+const LISTINGS: u32 = 8;
+/// How often a call that did not reach a server is sent anew, for each server that there is. The first error may be an
+/// old one, kept from the time when nobody asked.
+const ROUNDS: usize = 3;
 /// Servers answer faster pings than this with a refusal (`--grpc-keepalive-min-time`, 5 s).
 const PING: Duration = Duration::from_secs(10);
 
@@ -32,7 +41,7 @@ const PING: Duration = Duration::from_secs(10);
 pub struct EtcdOptions {
     /// What all keys start with.
     pub root: String,
-    /// How long a call may take, an election of the cluster (some seconds) included or not.
+    /// How long one server may take for a call. An election of the cluster takes some seconds.
     pub deadline: Duration,
 }
 
@@ -41,13 +50,27 @@ pub struct EtcdOptions {
 pub struct Etcd(Arc<Shared>);
 
 struct Shared {
-    kv: KvClient,
-    watch: WatchClient,
+    members: Vec<Member>,
+    /// The member that calls go to until it fails. One connection shared by all calls is also the fastest way.
+    current: AtomicUsize,
     /// `etcd at a:1, b:2`, for errors.
     place: String,
     options: EtcdOptions,
-    /// Keeps the set of endpoints alive that the other clients choose from.
+}
+
+/// A server of the cluster.
+struct Member {
+    kv: KvClient,
+    watch: WatchClient,
+    /// Keeps the connection that the others share.
     _client: Client,
+}
+
+/// Whether a call may be repeated without knowing what became of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
 }
 
 impl Default for EtcdOptions {
@@ -71,10 +94,15 @@ impl Etcd {
             .with_require_leader(true);
         let failed =
             |error: Error| StoreError::Failed { operation: "connect".into(), place: place.clone(), source: error.into() };
-        let client = Client::connect(endpoints, Some(connecting)).await.map_err(failed)?;
-        let kv = client.kv_client().max_decoding_message_size(MAX_ANSWER);
-        let watch = client.watch_client().max_decoding_message_size(MAX_ANSWER);
-        let etcd = Self(Arc::new(Shared { kv, watch, place, options, _client: client }));
+        // The client's own balancing sends calls to servers that are down as well.
+        let mut members = Vec::new();
+        for endpoint in endpoints {
+            let client = Client::connect([endpoint], Some(connecting.clone())).await.map_err(failed)?;
+            let kv = client.kv_client().max_decoding_message_size(MAX_ANSWER);
+            let watch = client.watch_client().max_decoding_message_size(MAX_ANSWER);
+            members.push(Member { kv, watch, _client: client });
+        }
+        let etcd = Self(Arc::new(Shared { members, current: AtomicUsize::new(0), place, options }));
         etcd.get(&Key::from(super::schema::KEY)).await?;
         Ok(etcd)
     }
@@ -94,31 +122,41 @@ impl Etcd {
         (from, end)
     }
 
-    /// Makes a call, again where it certainly was not sent.
-    async fn call<T, F>(&self, mut send: impl FnMut() -> F) -> Result<T, Trouble>
+    /// Makes a call; again, at another member, where it certainly was not sent, or where it only reads.
+    async fn call<T, F>(&self, access: Access, mut send: impl FnMut(&Member) -> F) -> Result<T, Trouble>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match tokio::time::timeout(self.0.options.deadline, send()).await {
+        let Shared { members, current, options, .. } = &*self.0;
+        let mut trouble = Trouble::Refused("no member is given".into());
+        for tries in 1..=ROUNDS * members.len() {
+            let index = current.load(Ordering::Relaxed);
+            let Some(member) = members.get(index) else { break };
+            trouble = match tokio::time::timeout(options.deadline, send(member)).await {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => match outcome::judge(error) {
-                    Trouble::NotSent(_) if tries < TRIES => {}
-                    trouble => return Err(trouble),
-                },
-                Err(elapsed) => return Err(Trouble::NoAnswer(elapsed.into())),
+                Ok(Err(error)) => outcome::judge(error),
+                Err(elapsed) => Trouble::NoAnswer(elapsed.into()),
+            };
+            if matches!(trouble, Trouble::NotSent(_) | Trouble::NoAnswer(_)) {
+                // Unless another call has moved on already.
+                let next = (index + 1) % members.len();
+                let _ = current.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
+            }
+            match trouble {
+                Trouble::NotSent(_) => {}
+                Trouble::NoAnswer(_) if access == Access::Read && tries < members.len() => {}
+                _ => break,
             }
         }
+        Err(trouble)
     }
 
     async fn fetch(&self, key: &str, options: GetOptions) -> Result<GetResponse, Trouble> {
-        let send = || {
-            let (mut kv, options) = (self.0.kv.clone(), options.clone());
+        let send = |member: &Member| {
+            let (mut kv, options) = (member.kv.clone(), options.clone());
             async move { kv.get(key, Some(options)).await }
         };
-        self.call(send).await
+        self.call(Access::Read, send).await
     }
 
     /// Names what a reading call met.
@@ -232,7 +270,7 @@ impl Store for Etcd {
     }
 
     async fn list(&self, prefix: &str) -> Result<Snapshot, StoreError> {
-        for _ in 0..TRIES {
+        for _ in 0..LISTINGS {
             if let Some(snapshot) = self.try_list(prefix).await? {
                 return Ok(snapshot);
             }
@@ -249,15 +287,15 @@ impl Store for Etcd {
         let conditions: Vec<_> = guards.iter().map(|guard| self.compare(guard)).collect();
         let effects: Vec<_> = ops.iter().map(|op| self.op(op)).collect();
         let txn = Txn::new().when(conditions).and_then(effects);
-        let send = || {
-            let (mut kv, txn) = (self.0.kv.clone(), txn.clone());
+        let send = |member: &Member| {
+            let (mut kv, txn) = (member.kv.clone(), txn.clone());
             async move { kv.txn(txn).await }
         };
         let operation = || match ops {
             [only] => format!("write {}", only.key()),
             ops => format!("write {} records", ops.len()),
         };
-        let answer = self.call(send).await.map_err(|trouble| self.not_written(operation(), trouble))?;
+        let answer = self.call(Access::Write, send).await.map_err(|trouble| self.not_written(operation(), trouble))?;
         if !answer.succeeded() {
             return Err(StoreError::Conflict { key: self.failed_guard(guards).await? });
         }

@@ -9,7 +9,7 @@
 //! A lost connection costs nothing but time: the watch goes on after the last revision that was delivered whole. A server
 //! never splits the events of one revision over two messages unless asked to.
 
-use super::{Etcd, MAX_ANSWER, outcome::Trouble};
+use super::{Access, Etcd, MAX_ANSWER, Member, outcome::Trouble};
 use crate::store::{Changes, Follow, Op, Revision, Store, StoreError, Value, WatchEvent, backoff::Backoff};
 use etcd_client::{Event, WatchOptions, WatchStream};
 use std::collections::VecDeque;
@@ -55,11 +55,11 @@ impl Feed {
         let (from, end) = self.etcd.range(&self.prefix);
         let start = i64::try_from(seen.0.saturating_add(1)).unwrap_or(i64::MAX);
         let options = WatchOptions::new().with_range(end).with_start_revision(start);
-        let send = || {
-            let (mut watch, from, options) = (self.etcd.0.watch.clone(), from.clone(), options.clone());
+        let send = |member: &Member| {
+            let (mut watch, from, options) = (member.watch.clone(), from.clone(), options.clone());
             async move { watch.watch(from, Some(options)).await }
         };
-        self.etcd.call(send).await.map_err(|trouble| self.etcd.not_read(self.name.clone(), trouble))
+        self.etcd.call(Access::Read, send).await.map_err(|trouble| self.etcd.not_read(self.name.clone(), trouble))
     }
 
     async fn hear(etcd: &Etcd, name: &str, stream: &mut WatchStream) -> Result<Heard, StoreError> {

@@ -12,7 +12,7 @@ use std::{
 
 /// The shard of each tensor.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Index(pub(crate) BTreeMap<String, String>);
+pub struct Index(pub BTreeMap<String, String>);
 
 #[derive(Deserialize)]
 struct File {
@@ -22,8 +22,11 @@ struct File {
 struct WeightMap(BTreeMap<String, String>);
 
 impl Index {
-    /// Reads an index; the error says what is wrong with it.
-    pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
+    /// Reads an index.
+    ///
+    /// # Errors
+    /// What is wrong with it, to be read after the name of the file.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
         let File { weight_map: WeightMap(map) } =
             serde_json::from_slice(text).map_err(|error| format!("is not an index of shards: {error}"))?;
         if map.is_empty() {

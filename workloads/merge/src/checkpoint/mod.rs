@@ -13,3 +13,4 @@ pub use data_file::DataFile;
 pub use folder::{Checkpoint, Stamp, TensorInfo};
 pub use header::{Header, HeaderTensor};
 pub use header_problem::HeaderProblem;
+pub use index::Index;

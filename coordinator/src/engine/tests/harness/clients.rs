@@ -116,6 +116,7 @@ impl Clients {
                         Trouble::Garbage => failure.message.contains("a result is a number"),
                         Trouble::Huge => failure.message.contains("the state of the job has 30002 bytes"),
                         Trouble::HugeTask => failure.message.contains("the task of the job has"),
+                        Trouble::Idle | Trouble::Endless => false,
                         Trouble::Stall => failure.message.contains("no task is left and the job has no result"),
                     };
                     let lost = worn_out && failure.message.contains("lost its worker");

@@ -47,6 +47,10 @@ pub(crate) enum Trouble {
     HugeTask,
     /// After the last part there is neither a task nor a result.
     Stall,
+    /// It is planned without a task.
+    Idle,
+    /// Its tasks name more bytes than can be added up.
+    Endless,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -108,7 +112,11 @@ impl ToySpec {
         TaskSpec {
             label: format!("part {number}"),
             payload: json!({ "number": number, "padding": "x".repeat(padding) }),
-            demand: Demand { bytes: number % 7 * 1000, memory: number % 3, wide: number % 2 == 0 },
+            demand: Demand {
+                bytes: if self.trouble == Some(Trouble::Endless) { u64::MAX } else { number % 7 * 1000 },
+                memory: number % 3,
+                wide: number % 2 == 0,
+            },
         }
     }
 }
@@ -120,7 +128,7 @@ impl Workload for Toy {
 
     fn plan(&self, spec: &Value) -> Result<Plan, SpecError> {
         let spec = ToySpec::read(spec)?;
-        let tasks = vec![spec.task(PLAN)];
+        let tasks = if spec.trouble == Some(Trouble::Idle) { Vec::new() } else { vec![spec.task(PLAN)] };
         Ok(Plan { label: spec.tag, exclusive: spec.exclusive, state: json!(ToyState::default()), tasks })
     }
 
