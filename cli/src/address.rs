@@ -74,7 +74,8 @@ mod tests {
             let address: Address = text.parse().unwrap();
             assert_eq!((address.to_string().as_str(), address.is_loopback()), (shown, loopback), "{text}");
         }
-        for text in ["", "host", "host:", ":80", "host:99999", "a b:1", "::1:80", "[host]:1", "https://h:1", "h/x:1", "user@h:1"] {
+        for text in ["", "host", "host:", ":80", "host:99999", "a b:1", "::1:80", "[host]:1", "https://h:1", "h/x:1", "user@h:1"]
+        {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }

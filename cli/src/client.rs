@@ -166,11 +166,13 @@ impl Client {
                     }
                 },
             };
-            let since = *away.get_or_insert_with(tokio::time::Instant::now);
+            let since = away.unwrap_or_else(tokio::time::Instant::now);
             if !status::is_passing(status.code()) || since.elapsed() > AWAY {
                 return Err(status::error(&self.at, &status));
             }
-            tracing::info!("lost the coordinator at {} ({}), trying again", self.at, status.message());
+            if away.replace(since).is_none() {
+                tracing::warn!("lost the coordinator at {} ({}), trying again", self.at, status.message());
+            }
             tokio::time::sleep(RETRY).await;
         }
     }
@@ -224,6 +226,9 @@ mod tests {
         assert_eq!(verdict(&job(JobState::Cancelled)).unwrap_err().exit.code(), 1);
         let failure = v1::Failure { message: "disk full".into(), hint: Some("make room".into()), ..Default::default() };
         let error = verdict(&v1::Job { failure: Some(failure), ..job(JobState::Failed) }).unwrap_err();
-        assert_eq!((error.exit.code(), error.message.as_str(), error.hint.as_deref()), (1, "job 5: disk full", Some("make room")));
+        assert_eq!(
+            (error.exit.code(), error.message.as_str(), error.hint.as_deref()),
+            (1, "job 5: disk full", Some("make room"))
+        );
     }
 }

@@ -43,20 +43,20 @@ impl Console {
     /// Says something that is no data; nothing when quiet.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
-            self.say(text);
+            self.say(&harmless(text));
         }
     }
 
     /// Says what a person should know even when quiet.
     pub(crate) fn warn(&self, text: &str) {
-        self.say(&format!("{} {text}", self.paint("warning:", "1;33")));
+        self.say(&format!("{} {}", self.paint("warning:", "1;33"), harmless(text)));
     }
 
     /// Says why the verb ended.
     pub(crate) fn error(&self, error: &Error) {
-        self.say(&format!("{} {}", self.paint("error:", "1;31"), error.message));
+        self.say(&format!("{} {}", self.paint("error:", "1;31"), harmless(&error.message)));
         if let Some(hint) = &error.hint {
-            self.say(&format!("\n{} {hint}", self.paint("hint:", "1;36")));
+            self.say(&format!("\n{} {}", self.paint("hint:", "1;36"), harmless(hint)));
         }
     }
 
@@ -67,5 +67,18 @@ impl Console {
     /// A closed stderr leaves nobody to tell.
     fn say(&self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+}
+
+/// Text from files, recipes and peers must not steer a terminal.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(super::harmless("a\x1b[2Jb\r\nü\u{9b}"), "a [2Jb \nü ");
     }
 }

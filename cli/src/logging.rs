@@ -27,7 +27,9 @@ fn level(role: Role, verbose: u8, quiet: bool) -> &'static str {
         (_, _, true) => "error",
         (Role::Client, 0, _) => "warn",
         (Role::Client, 1, _) | (Role::Service, 0, _) => "info",
-        (Role::Client, 2, _) | (Role::Service, 1, _) => "info,braid=debug,braid_coordinator=debug,braid_worker=debug,braid_merge=debug",
+        (Role::Client, 2, _) | (Role::Service, 1, _) => {
+            "info,braid=debug,braid_coordinator=debug,braid_worker=debug,braid_merge=debug"
+        }
         _ => "debug",
     }
 }

@@ -6,9 +6,6 @@ use crate::{
 };
 use tonic::{Code, Status};
 
-/// The metadata key under which the coordinator sends advice beside an error.
-const HINT: &str = "braid-hint";
-
 /// The error for a call to the coordinator at `address` that ended with `status`.
 pub(crate) fn error(address: &str, status: &Status) -> Error {
     let exit = exit(status.code());
@@ -19,8 +16,7 @@ pub(crate) fn error(address: &str, status: &Status) -> Error {
         Code::Internal | Code::Unknown | Code::DataLoss => format!("the coordinator at {address} failed: {}", cause(status)),
         _ => status.message().to_owned(),
     };
-    let sent = status.metadata().get(HINT).and_then(|hint| hint.to_str().ok()).map(str::to_owned);
-    Error { exit, message, hint: sent.or_else(|| hint(status.code()).map(str::to_owned)) }
+    Error { exit, message, hint: hint(status.code()).map(str::to_owned) }
 }
 
 /// The text of an I/O error below the status, which tonic hides behind "transport error".
@@ -53,6 +49,7 @@ fn hint(code: Code) -> Option<&'static str> {
         Code::Unavailable => Some("is `braid coordinator` running there, and does --coordinator name its address?"),
         Code::DeadlineExceeded => Some("the coordinator may be waiting for its store; its log says more"),
         Code::Unimplemented => Some("the versions of the two differ: update the older one"),
+        Code::AlreadyExists => Some("wait for that job or cancel it, or choose another folder for the result"),
         Code::Unauthenticated => Some("give the token that the coordinator was started with: --token T"),
         _ => None,
     }
@@ -83,13 +80,5 @@ mod tests {
             let error = error("h:1", &status);
             assert_eq!((error.exit.code(), error.message.as_str()), (code, message));
         }
-    }
-
-    #[test]
-    fn advice_of_the_coordinator_comes_before_ours() {
-        let mut status = Status::unavailable("no leader");
-        assert!(error("h:1", &status).hint.unwrap().contains("--coordinator"));
-        status.metadata_mut().insert(HINT, "ask h:2".parse().unwrap());
-        assert_eq!(error("h:1", &status).hint.as_deref(), Some("ask h:2"));
     }
 }

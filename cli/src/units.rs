@@ -56,7 +56,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_in_both_families_of_units() {
-        for (text, bytes) in [("256MiB", 256 << 20), ("5GB", 5_000_000_000), ("1.5 KiB", 1536), ("4096", 4096), ("2gb", 2_000_000_000)] {
+        for (text, bytes) in
+            [("256MiB", 256 << 20), ("5GB", 5_000_000_000), ("1.5 KiB", 1536), ("4096", 4096), ("2gb", 2_000_000_000)]
+        {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
         for text in ["", "x", "5 parsecs", "-1", "0", "0MB", "99999999999EiB", "MiB"] {
@@ -75,7 +77,9 @@ mod tests {
 
     #[test]
     fn durations_are_shown_as_exactly_as_a_person_cares() {
-        for (millis, text) in [(0, "0.0 s"), (1234, "1.2 s"), (9940, "9.9 s"), (9960, "10 s"), (59_600, "1m"), (200_400, "3m 20s")] {
+        for (millis, text) in
+            [(0, "0.0 s"), (1234, "1.2 s"), (9940, "9.9 s"), (9960, "10 s"), (59_600, "1m"), (200_400, "3m 20s")]
+        {
             assert_eq!(show_duration(Duration::from_millis(millis)), text);
         }
     }

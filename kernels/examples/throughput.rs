@@ -1,7 +1,8 @@
 //! Prints how fast each kernel runs on one core, beside what a plain copy reaches in the same run.
 //!
 //! `cargo run --release -p braid-kernels --example throughput [NAME…]`: with names, only the kernels whose label has one of them.
-//! The data is larger than any cache, so that the figures are those of a merge, not of a loop over the same few bytes.
+//! Rates are of processor time, the best of many rounds, since what else runs on a machine only ever slows one down. The data is
+//! larger than any cache, so that the figures are those of a merge and not of a loop over the same few bytes.
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::ops::Range;
@@ -16,7 +17,6 @@ use rustix::time::{ClockId, clock_gettime};
 const ELEMENTS: usize = 1 << 23;
 /// Elements of a tile, as a worker cuts them.
 const TILE: usize = 1 << 20;
-/// The best of these counts: what else runs on the machine only ever slows a round down.
 const ROUNDS: usize = 20;
 
 fn main() -> Result<(), KernelError> {
@@ -36,12 +36,14 @@ fn main() -> Result<(), KernelError> {
         Ok(())
     };
 
-    let mut copy = vec![1u8; ELEMENTS * 2];
-    let source = family(Dtype::BF16, 0);
-    bench("copy (ceiling)", 4, &mut || {
+    // As many bytes as a merge of three inputs and a base touches, so that this too comes from memory.
+    let source = family(Dtype::BF16, 0).repeat(4);
+    let mut copy = vec![1u8; source.len()];
+    bench("copy, eight bytes an element (ceiling)", 16, &mut || {
         copy.copy_from_slice(&source);
         Ok(())
     })?;
+    drop((source, copy));
     for dtype in [Dtype::BF16, Dtype::F16, Dtype::F32] {
         kernels(dtype, &bench)?;
     }

@@ -55,8 +55,9 @@ fn workers_and_their_threads_change_nothing(store: Option<&str>) {
         for threads in [1, 2] {
             workers.clear();
             workers.extend(
-                (0..count)
-                    .map(|_| Worker::start(coordinator.address(), WorkerSetup { threads: Some(threads), ..WorkerSetup::default() })),
+                (0..count).map(|_| {
+                    Worker::start(coordinator.address(), WorkerSetup { threads: Some(threads), ..WorkerSetup::default() })
+                }),
             );
             let out = format!("out-{count}-{threads}");
             coordinator.braid_in(scratch.path(), ["merge", "recipe.yml", &out]).ok();
@@ -85,9 +86,11 @@ fn shards_hold_the_same_tensors_however_they_are_cut() {
     scratch.write("recipe.yml", family.recipe("linear", 1.0));
     scratch.braid(["merge", "recipe.yml", "one"]).ok();
     scratch.braid(["merge", "recipe.yml", "many", "--max-shard-size", "10MB"]).ok();
-    let shards = scratch.join("many").read_dir().unwrap().filter(|entry| {
-        entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "safetensors")
-    });
+    let shards = scratch
+        .join("many")
+        .read_dir()
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "safetensors"));
     assert!(shards.count() >= 5);
     assert_eq!(Tensors::read(&scratch.join("one")), Tensors::read(&scratch.join("many")));
 }

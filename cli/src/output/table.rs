@@ -38,9 +38,9 @@ pub(crate) fn fields(fields: &[(&str, Option<String>)]) -> String {
     text
 }
 
-/// Text from files and peers must not steer a terminal.
+/// On one line, and nothing that steers a terminal.
 fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    crate::console::harmless(text).replace('\n', " ")
 }
 
 fn width(text: &str) -> usize {

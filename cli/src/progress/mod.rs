@@ -64,9 +64,13 @@ impl Progress {
     }
 }
 
+/// In the words of indicatif, which only looks like those of `format!`.
+#[allow(clippy::literal_string_with_formatting_args)]
+const TEMPLATE: &str = "{spinner} [{bar:30}] {wide_msg}";
+
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} [{bar:30}] {wide_msg}") {
+    if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -54,7 +54,7 @@ pub(super) async fn run(args: BenchArgs, console: &Console) -> Result {
         seconds,
         tasks_per_second: f64::from(args.tasks) / seconds,
     };
-    let line = serde_json::to_string(&figures)
-        .map_err(|error| Error::unavailable(format!("cannot write the figures: {error}")))?;
+    let line =
+        serde_json::to_string(&figures).map_err(|error| Error::unavailable(format!("cannot write the figures: {error}")))?;
     console.data(&line)
 }

@@ -70,7 +70,8 @@ pub(super) async fn run(args: CoordinatorArgs, console: &Console) -> Result {
         started = Coordinator::start(options, kinds::workloads()) => started.map_err(start_error)?,
         () = signals.next() => return Ok(()),
     };
-    let serve = wire::server().add_routes(coordinator.routes()).serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+    let serve =
+        wire::server().add_routes(coordinator.routes()).serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
     console.data(&format!("listening on {address}"))?;
     let ended = tokio::select! {
         served = serve => {

@@ -72,13 +72,13 @@ pub(super) async fn run(args: MergeArgs, console: &Console) -> Result {
     if args.limits.is_given() {
         console.warn("--threads and --memory say what this process may use; on a fleet each worker has its own");
     }
-    let mut signals = Signals::listen()?;
     let client = Client::connect(&ReachArgs { coordinator, plaintext: args.plaintext }).await?;
     let job = client.submit(KIND, encode(&spec)?, request_id::random()).await?;
     if args.detach {
         return console.data(&job.id.to_string());
     }
     console.note(&format!("job {}: {}", job.id, job.label));
+    let mut signals = Signals::listen()?;
     let ended = watch::to_the_end(&client, job.id, &mut signals, std::future::pending(), console).await?;
     watch::conclude(&ended, &spec.out, start.elapsed(), console)
 }
@@ -86,9 +86,8 @@ pub(super) async fn run(args: MergeArgs, console: &Console) -> Result {
 /// Reads the recipe and makes the job of it. A recipe that does not parse never reaches a coordinator.
 fn spec(args: &MergeArgs) -> Result<MergeSpec> {
     let file = args.recipe.display().to_string();
-    let absolute = |path: &Path| {
-        std::path::absolute(path).map_err(|error| Error::usage(format!("{} is no path: {error}", path.display())))
-    };
+    let absolute =
+        |path: &Path| std::path::absolute(path).map_err(|error| Error::usage(format!("{} is no path: {error}", path.display())));
     let spec = MergeSpec {
         recipe: read(&args.recipe).map_err(|error| Error::usage(format!("cannot read the recipe {file}: {error}")))?,
         recipe_file: file,

@@ -67,9 +67,7 @@ impl Engine {
                 Some(task) => within("result of a task", value, MAX_RECORD)
                     .map_err(|error| error.to_string())
                     .and_then(|()| {
-                        workload
-                            .advance(&job.spec, &job.state, &task.spec, value, job.open())
-                            .map_err(|error| error.to_string())
+                        workload.advance(&job.spec, &job.state, &task.spec, value, job.open()).map_err(|error| error.to_string())
                     })
                     .and_then(|follow| go_on(job, follow, effects)),
             },
@@ -167,8 +165,5 @@ fn observe_pace(job: &mut Job, index: u32, ran: Duration) {
     let Some(task) = job.tasks.get(index as usize) else { return };
     let class = Class::from(&task.spec.demand);
     let seconds = ran.as_secs_f64();
-    job.pace
-        .entry(class)
-        .and_modify(|pace| *pace = *pace * PACE_MEMORY + seconds * (1.0 - PACE_MEMORY))
-        .or_insert(seconds);
+    job.pace.entry(class).and_modify(|pace| *pace = *pace * PACE_MEMORY + seconds * (1.0 - PACE_MEMORY)).or_insert(seconds);
 }

@@ -126,8 +126,15 @@ fn adopt_nodes(state: &mut State, expires: Millis) {
         }
     }
     for (id, (assignment, tasks)) in held {
-        let node =
-            Node { id: id.clone(), session: None, lease: assignment.lease, expires, inventory: None, tasks, rate: Rate::default() };
+        let node = Node {
+            id: id.clone(),
+            session: None,
+            lease: assignment.lease,
+            expires,
+            inventory: None,
+            tasks,
+            rate: Rate::default(),
+        };
         state.nodes.insert(id, node);
     }
 }

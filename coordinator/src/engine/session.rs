@@ -63,13 +63,9 @@ impl Engine {
 
     /// Whether the records give this attempt to this node.
     fn holds(&self, node: &NodeId, held: &Held) -> bool {
-        self.state
-            .job(held.task.job)
-            .and_then(|job| job.tasks.get(held.task.index as usize))
-            .is_some_and(|task| {
-                task.accepts(held.attempt, held.lease)
-                    && task.assignment().is_some_and(|assignment| assignment.node == *node)
-            })
+        self.state.job(held.task.job).and_then(|job| job.tasks.get(held.task.index as usize)).is_some_and(|task| {
+            task.accepts(held.attempt, held.lease) && task.assignment().is_some_and(|assignment| assignment.node == *node)
+        })
     }
 
     pub(super) fn disconnected(&mut self, session: SessionId) {

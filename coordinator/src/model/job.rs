@@ -173,8 +173,11 @@ impl Job {
             TaskPhase::Done => {
                 self.tally.done = self.tally.done.saturating_add_signed(by);
                 let bytes = task.spec.demand.bytes;
-                self.tally.bytes_done =
-                    if by > 0 { self.tally.bytes_done.saturating_add(bytes) } else { self.tally.bytes_done.saturating_sub(bytes) };
+                self.tally.bytes_done = if by > 0 {
+                    self.tally.bytes_done.saturating_add(bytes)
+                } else {
+                    self.tally.bytes_done.saturating_sub(bytes)
+                };
             }
             TaskPhase::Failed | TaskPhase::Cancelled => {}
         }

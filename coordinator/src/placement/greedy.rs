@@ -219,6 +219,20 @@ mod tests {
     }
 
     #[test]
+    fn tasks_of_unknown_length_are_shared_out() {
+        let mut unknown = class(4, false);
+        unknown.bytes = 0.0;
+        unknown.warm.insert(NodeId("a".into()));
+        assert_eq!(counts(&place(vec![unknown], vec![node("a", None), node("b", None)])), [("a", 2), ("b", 2)]);
+    }
+
+    #[test]
+    fn a_node_that_names_more_threads_than_there_are_gets_no_more_than_any_may() {
+        let huge = Candidate { threads: u32::MAX, memory: u64::MAX, ..node("a", Some(f64::MAX)) };
+        assert_eq!(counts(&place(vec![class(u32::MAX, false)], vec![huge])), [("a", MOST)]);
+    }
+
+    #[test]
     fn each_wait_has_a_reason() {
         let text = |classes, nodes| place(classes, nodes).reasons.remove(0).1;
         assert_eq!(text(vec![class(1, true)], vec![]), "no worker is connected");

@@ -148,6 +148,8 @@ fn a_job_that_nobody_runs_can_be_waited_for_and_cancelled() {
     --- stdout
     --- stderr
     error: job 1 is not over yet and holds out:[DIR]/out
+
+    hint: wait for that job or cancel it, or choose another folder for the result
     ");
     see!(scratch, coordinator.braid(["job", "cancel", "last"]), @"
     exit: 0
@@ -279,6 +281,23 @@ fn a_restarted_coordinator_knows_its_jobs_and_a_waiting_client_outlives_the_rest
     let _worker = Worker::spawn(coordinator.address());
     assert_eq!(wait.wait().code(), Some(0), "{}", wait.log());
     assert!(scratch.join("out/config.json").exists());
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn jobs_in_etcd_outlive_the_coordinator_and_an_outage_of_the_store() {
+    let scratch = Scratch::new();
+    let mut etcd = crate::harness::Etcd::spawn();
+    let mut coordinator = Coordinator::spawn(Some(&etcd.url()));
+    submit_to_nobody(&coordinator, &scratch);
+    etcd.kill9();
+    let job = coordinator.braid(["job", "show", "last", "-o", "json"]).ok().json();
+    assert_eq!(job["state"], "running", "what is known is told without the store");
+    etcd.restart();
+    coordinator.braid(["job", "cancel", "last"]).ok();
+    coordinator.restart();
+    let job = coordinator.braid(["job", "show", "last", "-o", "json"]).ok().json();
+    assert_eq!((&job["id"], &job["state"]), (&1.into(), &"cancelled".into()));
 }
 
 #[test]

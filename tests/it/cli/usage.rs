@@ -202,8 +202,7 @@ fn shells_get_completions() {
 fn a_reader_that_has_seen_enough_is_no_error() {
     let scratch = Scratch::new();
     let mut command = command(scratch.path());
-    let mut child =
-        command.args(["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.args(["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     // More is printed than a pipe holds, so the process still writes when the pipe closes.
     let mut stdout = BufReader::with_capacity(16, child.stdout.take().unwrap());

@@ -30,10 +30,6 @@ impl Etcd {
         format!("etcd://127.0.0.1:{}", self.client)
     }
 
-    pub(crate) fn process(&mut self) -> &mut Process {
-        &mut self.process
-    }
-
     pub(crate) fn kill9(&mut self) {
         self.process.kill9();
     }

@@ -100,9 +100,10 @@ fn write_checkpoint(folder: &Path, size: Size, seed: u64, model: usize) -> u64 {
     for (shard, tensors) in shapes.chunks(of_shard).enumerate() {
         let file = format!("model-{:05}-of-{:05}.safetensors", shard + 1, size.shards);
         let data: Vec<Vec<u8>> = tensors.iter().map(|(name, shape)| values(seed, model, name, shape.iter().product())).collect();
-        let views = tensors.iter().zip(&data).map(|((name, shape), data)| {
-            (name.clone(), TensorView::new(Dtype::BF16, shape.clone(), data).unwrap())
-        });
+        let views = tensors
+            .iter()
+            .zip(&data)
+            .map(|((name, shape), data)| (name.clone(), TensorView::new(Dtype::BF16, shape.clone(), data).unwrap()));
         serialize_to_file(views, None, &folder.join(&file)).unwrap();
         total += data.iter().map(|data| data.len() as u64).sum::<u64>();
         map.extend(tensors.iter().map(|(name, _)| (name.clone(), file.clone())));

@@ -1,11 +1,6 @@
 //! What a merge would do, without doing it.
 
-use crate::{
-    MergeError,
-    opened::Opened,
-    plan::Summary,
-    spec::MergeSpec,
-};
+use crate::{MergeError, opened::Opened, plan::Summary, spec::MergeSpec};
 use bytesize::ByteSize;
 use serde::Serialize;
 use std::fmt;

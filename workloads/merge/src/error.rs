@@ -120,7 +120,11 @@ pub enum MergeError {
         path: PathBuf,
     },
     /// The recipe and the headers give another plan here than where the merge was planned.
-    #[error("this worker sees other checkpoints than the one that planned the merge: plan {}… here, {}… there", short(here), short(planned))]
+    #[error(
+        "this worker sees other checkpoints than the one that planned the merge: plan {}… here, {}… there",
+        short(here),
+        short(planned)
+    )]
     OtherPlan {
         /// The digest of the plan where the merge began.
         planned: String,
@@ -152,7 +156,9 @@ impl MergeError {
             Self::ShortRead { .. } => Some("the file is truncated: fetch it again".into()),
             Self::Busy { .. } => Some("wait for it, cancel it, or choose another folder for the result".into()),
             Self::NoSpace { .. } => Some("free some space, or choose another folder for the result".into()),
-            Self::OtherPlan { .. } => Some("mount the same checkpoints on all nodes, and start the merge again if one was replaced".into()),
+            Self::OtherPlan { .. } => {
+                Some("mount the same checkpoints on all nodes, and start the merge again if one was replaced".into())
+            }
             Self::Changed { .. } => Some("start the merge again".into()),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space and run the same merge again: it goes on where it stopped".into())

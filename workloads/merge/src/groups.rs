@@ -18,7 +18,9 @@ pub(crate) fn groups(pending: &[Option<u64>]) -> Vec<Group> {
     let mut open: Option<Group> = None;
     for (tensor, bytes) in pending.iter().enumerate().filter_map(|(tensor, bytes)| Some((tensor, (*bytes)?))) {
         let group = match open.take() {
-            Some(Group(first, _, sum)) if sum.saturating_add(bytes) <= target.saturating_mul(2) => Group(first, tensor + 1, sum.saturating_add(bytes)),
+            Some(Group(first, _, sum)) if sum.saturating_add(bytes) <= target.saturating_mul(2) => {
+                Group(first, tensor + 1, sum.saturating_add(bytes))
+            }
             closed => {
                 groups.extend(closed);
                 Group(tensor, tensor + 1, bytes)
@@ -40,7 +42,10 @@ mod tests {
     #[test]
     fn small_tensors_share_a_task_and_large_ones_have_their_own() {
         assert_eq!(groups(&[Some(10 * MIB); 13]), [Group(0, 7, 70 * MIB), Group(7, 13, 60 * MIB)]);
-        assert_eq!(groups(&[Some(MIB), Some(500 * MIB), Some(MIB)]), [Group(0, 1, MIB), Group(1, 2, 500 * MIB), Group(2, 3, MIB)]);
+        assert_eq!(
+            groups(&[Some(MIB), Some(500 * MIB), Some(MIB)]),
+            [Group(0, 1, MIB), Group(1, 2, 500 * MIB), Group(2, 3, MIB)]
+        );
         assert_eq!(groups(&[None, Some(0), None, Some(MIB), None]), [Group(1, 4, MIB)]);
         assert_eq!(groups(&[None, None]), []);
         assert_eq!(groups(&[]), []);

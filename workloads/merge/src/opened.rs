@@ -2,15 +2,19 @@
 
 use crate::{
     MergeError,
-    checkpoint::{Checkpoint, DataFile},
+    checkpoint::{Checkpoint, DataFile, Stamp},
     open_files::OpenFiles,
-    output::{Layout, OutputFolder, PlanRecord, TensorShape},
+    output::{Claim, Layout, OutputFolder, PlanRecord, Staging, TensorShape},
     plan::{MergePlan, ModelHeader, PlanOptions, TensorHeader},
     recipe::Recipe,
     spec::MergeSpec,
 };
 use blake3::Hasher;
 use braid_kernels::GRANULE;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Input files kept open between tasks.
 const OPEN: usize = 64;
@@ -28,21 +32,49 @@ pub(crate) struct Opened {
     pub(crate) record: PlanRecord,
     /// The input files in use.
     pub(crate) files: OpenFiles<DataFile>,
+    /// What an earlier run had done, as last read from the staging folder.
+    pub(crate) kept: Mutex<Kept>,
 }
+
+/// Claims of an earlier run, with the stamp of the file that they were read from.
+pub(crate) type Kept = Option<(Stamp, Arc<BTreeMap<usize, Claim>>)>;
 
 impl Opened {
     /// Reads the recipe and the headers, and plans.
     pub(crate) fn open(spec: MergeSpec) -> Result<Self, MergeError> {
         let folder = spec.output()?;
         let recipe = spec.recipe()?;
-        let checkpoints =
-            spec.locate(&recipe)?.iter().map(|root| Checkpoint::open(root)).collect::<Result<Vec<_>, _>>()?;
+        let checkpoints = spec.locate(&recipe)?.iter().map(|root| Checkpoint::open(root)).collect::<Result<Vec<_>, _>>()?;
         let headers = checkpoints.iter().map(|checkpoint| (checkpoint.root.clone(), header(checkpoint))).collect();
         let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed: spec.seed })?;
         let layout = Layout::new(&shapes(&plan), spec.max_shard_size)?;
         let inputs = checkpoints.iter().map(|checkpoint| checkpoint.stamps.clone()).collect();
         let record = PlanRecord { plan: digest(&spec, &checkpoints, &plan), inputs };
-        Ok(Self { spec, recipe, checkpoints, plan, layout, folder, record, files: OpenFiles::new(OPEN, DataFile::open) })
+        Ok(Self {
+            spec,
+            recipe,
+            checkpoints,
+            plan,
+            layout,
+            folder,
+            record,
+            files: OpenFiles::new(OPEN, DataFile::open),
+            kept: Mutex::default(),
+        })
+    }
+
+    /// What an earlier run had done. The file is long where tensors are many, so it is read once and not by every task.
+    pub(crate) fn kept(&self, staging: &Staging, boot: &str) -> Result<Arc<BTreeMap<usize, Claim>>, MergeError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match (staging.kept_stamp(), &*kept) {
+            (None, _) => Ok(Arc::default()),
+            (Some(stamp), Some((of, claims))) if stamp == *of => Ok(Arc::clone(claims)),
+            (Some(stamp), _) => {
+                let claims = Arc::new(staging.kept(boot)?);
+                *kept = Some((stamp, Arc::clone(&claims)));
+                Ok(claims)
+            }
+        }
     }
 
     /// The names, types and shapes of the output.

@@ -2,7 +2,7 @@
 
 use crate::{
     client::{Client, JobRef},
-    console::Console,
+    console::{Console, harmless},
     error::Result,
     wire::ReachArgs,
 };
@@ -26,7 +26,7 @@ pub(super) async fn run(args: LogsArgs, console: &Console) -> Result {
     let mut lines = client.logs(id, args.follow).await?;
     while let Some(line) = lines.next().await? {
         let task = TaskId::from(line.task.unwrap_or_default());
-        console.data(&format!("{task}  {}", line.text))?;
+        console.data(&format!("{task}  {}", harmless(&line.text)))?;
     }
     Ok(())
 }

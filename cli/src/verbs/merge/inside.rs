@@ -48,15 +48,16 @@ pub(super) async fn run(spec: &MergeSpec, limits: LimitArgs, console: &Console, 
 /// The folder of the store, for this process alone; removed when dropped.
 struct StateFolder {
     path: PathBuf,
+    /// The folders above that were made for it, the lowest first.
+    made: Vec<PathBuf>,
     _lock: File,
 }
 
 impl StateFolder {
     /// Takes the folder `.OUT.braid-state` beside OUT, empty.
     fn claim(out: &Path) -> Result<Self> {
-        let cannot = |what: &str, path: &Path, error: &io::Error| {
-            Error::unavailable(format!("cannot {what} {}: {error}", path.display()))
-        };
+        let cannot =
+            |what: &str, path: &Path, error: &io::Error| Error::unavailable(format!("cannot {what} {}: {error}", path.display()));
         let (Some(parent), Some(name)) = (out.parent(), out.file_name()) else {
             return Err(Error::usage(format!("{} is no name of a folder that can be made", out.display())));
         };
@@ -64,20 +65,18 @@ impl StateFolder {
         hidden.push(name);
         hidden.push(".braid-state");
         let path = parent.join(hidden);
+        let made = parent.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
         fs::create_dir_all(&path).map_err(|error| cannot("create", &path, &error))?;
         let name = path.join("lock");
         let lock = File::create(&name).map_err(|error| cannot("create", &name, &error))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Error::new(
-                    Exit::NotFoundOrConflict,
-                    format!("another process is merging into {}", out.display()),
-                ));
+                return Err(Error::new(Exit::NotFoundOrConflict, format!("another process is merging into {}", out.display())));
             }
             Err(TryLockError::Error(error)) => return Err(cannot("lock", &name, &error)),
         }
-        let claimed = Self { path, _lock: lock };
+        let claimed = Self { path, made, _lock: lock };
         claimed.clear().map_err(|error| cannot("clear", &claimed.path, &error))?;
         Ok(claimed)
     }
@@ -99,6 +98,8 @@ impl Drop for StateFolder {
     fn drop(&mut self) {
         // The next run clears what cannot be removed now.
         let _ = fs::remove_dir_all(&self.path);
+        // Those that hold a result or a staging folder by now are not empty and stay.
+        let _ = self.made.iter().try_for_each(fs::remove_dir);
     }
 }
 
@@ -118,6 +119,7 @@ mod tests {
         assert_eq!(error.exit.code(), 3);
         assert!(StateFolder::claim(&folder.path().join("other")).is_ok());
         drop(state);
+        drop(StateFolder::claim(&folder.path().join("a/b/out")).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         assert_eq!(StateFolder::claim(Path::new("/")).err().unwrap().exit.code(), 2);
     }

@@ -97,7 +97,14 @@ impl Hostile {
     }
 
     fn submit(&mut self) -> Event {
-        let trouble = [None, Some(Trouble::Endless), Some(Trouble::Huge), Some(Trouble::HugeTask), Some(Trouble::Idle), Some(Trouble::Stall)];
+        let trouble = [
+            None,
+            Some(Trouble::Endless),
+            Some(Trouble::Huge),
+            Some(Trouble::HugeTask),
+            Some(Trouble::Idle),
+            Some(Trouble::Stall),
+        ];
         let tag = format!("job-{}", self.number());
         let right = ToySpec {
             tag: tag.clone(),

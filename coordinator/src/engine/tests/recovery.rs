@@ -27,7 +27,11 @@ fn a_record_that_cannot_be_read_is_named() {
         (&plan, None, "the stored record plan/000000000001/000001 cannot be read: it is missing"),
         (&plan, Some("[1]"), "the stored record plan/000000000001/000001 cannot be read: invalid type"),
         (&job_key, Some("{}"), "the stored record job/000000000001 cannot be read: missing field"),
-        (&task, Some(r#"{"phase":"gone","attempt":1}"#), "the stored record task/000000000001/0000000001 cannot be read: unknown"),
+        (
+            &task,
+            Some(r#"{"phase":"gone","attempt":1}"#),
+            "the stored record task/000000000001/0000000001 cannot be read: unknown",
+        ),
         ("task/one", Some("{}"), "the stored record task/one cannot be read: its key is no task"),
         ("task/000000000001/99999999999", Some("{}"), "cannot be read: its key is no task"),
     ];
@@ -80,7 +84,6 @@ fn a_list_that_is_missing_is_not_replaced_by_a_leftover() {
 #[test]
 fn a_job_that_is_over_has_nothing_that_runs() {
     let (mut fixture, job) = running();
-    let held = *fixture.job(job).tasks[1].assignment().map(|to| &to.lease).unwrap();
     fixture.cancel(job).unwrap();
     fixture.hello(2, "a", Vec::new());
     assert_eq!(fixture.job(job).phase, JobPhase::Ended(JobEnd::Cancelled));
@@ -88,7 +91,6 @@ fn a_job_that_is_over_has_nothing_that_runs() {
     assert_eq!(fixture.job(job).tasks[1].phase, TaskPhase::Cancelled);
     assert_eq!(fixture.engine.state().nodes().count(), 0);
     assert_eq!(fixture.place(), []);
-    assert!(held.0 > 0);
 }
 
 #[test]

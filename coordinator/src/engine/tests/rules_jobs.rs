@@ -11,7 +11,7 @@ use crate::{
     engine::{Effect, Event, MAX_FAILURES, MAX_LOSSES, MAX_TEXT, Message, Refusal, ReplyId},
     model::{JobEnd, JobPhase, SessionId, TaskPhase},
 };
-use braid_workload::{Failure, JobId};
+use braid_workload::{Failure, FailureKind, JobId, TaskOutcome};
 use serde_json::{Value, json};
 
 fn spec(tag: &str) -> ToySpec {
@@ -98,18 +98,18 @@ fn a_cancel_may_be_repeated_and_comes_too_late_for_a_job_that_is_over() {
 
 #[test]
 fn a_task_is_tried_again_as_often_as_its_failure_allows() {
-    let table: [(fn(&str) -> Failure, u32); 2] = [(|text| Failure::retry(text), MAX_FAILURES), (|text| Failure::fatal(text), 1)];
-    for (failure, tries) in table {
+    for (kind, tries) in [(FailureKind::Retry, MAX_FAILURES), (FailureKind::Fatal, 1)] {
+        let failure = |count: u32| Failure { kind, message: format!("try {count}"), hint: None };
         let (mut fixture, job) = Fixture::planned(1);
         for count in 1..=tries {
             assert_eq!(fixture.job(job).phase, JobPhase::Running);
             let held = fixture.place()[0].held;
-            fixture.fail(1, held, failure(&format!("try {count}")));
+            fixture.fail(1, held, failure(count));
             fixture = fixture.restart();
             fixture.hello(1, "a", Vec::new());
         }
-        assert_eq!(fixture.failure(job).message, format!("try {tries}"));
-        assert_eq!(fixture.task(job.task(1)).last_failure, Some(failure(&format!("try {tries}"))));
+        assert_eq!(*fixture.failure(job), failure(tries));
+        assert_eq!(fixture.task(job.task(1)).last_failure, Some(failure(tries)));
         assert!(fixture.job(job).is_over());
     }
 }
@@ -190,6 +190,11 @@ fn what_peers_say_fits_into_a_record() {
     let held = fixture.place()[0].held;
     fixture.fail(1, held, Failure::fatal(long.clone()).with_hint(long));
     assert_eq!(fixture.failure(job).message.len(), MAX_TEXT / 6);
+
+    let (mut fixture, other) = Fixture::planned(1);
+    let held = fixture.place()[0].held;
+    fixture.report(1, held, TaskOutcome::Done(json!("x".repeat(60_000))));
+    assert_eq!(fixture.failure(other).message.len(), MAX_TEXT - 1, "its quote takes two");
     let label = fixture.submit(spec(&"é".repeat(5000))).unwrap();
     assert_eq!(fixture.job(label).label.len(), MAX_TEXT);
 }

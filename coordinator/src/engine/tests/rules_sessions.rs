@@ -76,7 +76,7 @@ fn a_worker_that_comes_back_is_told_again_to_stop() {
     fixture.step(Event::Disconnected { session: SessionId(1) });
     fixture.cancel(job).unwrap();
     let effects = fixture.hello(2, "a", vec![held]);
-    assert_eq!(told(&effects, 2)[1..], [stop.clone()]);
+    assert_eq!(told(&effects, 2)[1..], *std::slice::from_ref(&stop));
     // Over a restart of the coordinator too.
     let mut fixture = fixture.restart();
     let effects = fixture.hello(1, "a", vec![held]);
@@ -149,10 +149,7 @@ fn what_placement_meant_for_a_node_that_is_gone_is_placed_again_at_once() {
 #[test]
 fn nothing_goes_to_a_node_that_came_back_and_cannot_run_it() {
     let (mut fixture, job) = Fixture::planned(1);
-    let unable = [
-        Inventory { kinds: ["other".to_owned()].into(), ..inventory() },
-        Inventory { memory: 0, ..inventory() },
-    ];
+    let unable = [Inventory { kinds: ["other".to_owned()].into(), ..inventory() }, Inventory { memory: 0, ..inventory() }];
     for inventory in unable {
         fixture.step(Event::Hello { session: SessionId(2), node: NodeId("a".into()), inventory, held: Vec::new() });
         assert_eq!(fixture.give(job, "a"), []);

@@ -52,7 +52,20 @@ const PROFILES: [Profile; 4] = [
     CALM,
     Profile { name: "workers", kill: 4, drop: 10, pause: 3, cancel: 3, fail: 20, trouble: 300, tick: 10, ..CALM },
     Profile { name: "coordinator", performs: 3, crash: 8, cancel: 3, trouble: 200, ..CALM },
-    Profile { name: "storm", workers: 5, performs: 3, crash: 6, kill: 6, drop: 20, pause: 3, cancel: 6, fail: 30, trouble: 300, tick: 20, ..CALM },
+    Profile {
+        name: "storm",
+        workers: 5,
+        performs: 3,
+        crash: 6,
+        kill: 6,
+        drop: 20,
+        pause: 3,
+        cancel: 6,
+        fail: 30,
+        trouble: 300,
+        tick: 20,
+        ..CALM
+    },
 ];
 
 struct Run {

@@ -1,28 +1,19 @@
 //! A store in an etcd v3 cluster, for several coordinators.
 //!
-//! All keys are under one root. A transaction compares the `mod_revision` of the guarded keys. Every call has a deadline
-//! of its own besides the HTTP/2 keep-alive, because a connection that is silently gone would hold it for minutes. Leases
-//! and locks of etcd are not used: a claim that is part of each transaction (see `Fence`) holds where those do not.
+//! All keys are under one root. A transaction compares the `mod_revision` of the guarded keys. Leases and locks of etcd
+//! are not used: a claim that is part of each transaction (see `Fence`) holds where those do not.
 
+mod cluster;
 mod outcome;
 mod watch;
 
 use super::{Expect, Key, Op, Revision, Snapshot, Store, StoreError, Transaction, Value, Versioned, Watch, types::Guard};
 use super::{MAX_KEY, MAX_RECORD};
 use async_trait::async_trait;
-use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, GetResponse, KeyValue, KvClient, ResponseHeader, Txn, TxnOp,
-    WatchClient,
-};
+use cluster::{Access, Cluster, Member};
+use etcd_client::{Compare, CompareOp, GetOptions, GetResponse, KeyValue, ResponseHeader, Txn, TxnOp};
 use outcome::Trouble;
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// Records in one answer to a listing.
 const PAGE: usize = 512;
@@ -30,16 +21,10 @@ const PAGE: usize = 512;
 const MAX_ANSWER: usize = PAGE * (MAX_RECORD + MAX_KEY + 256);
 /// How often a listing is begun anew whose history was compacted meanwhile.
 const LISTINGS: u32 = 8;
-/// How often a call that did not reach a server is sent anew, for each server that there is. The first error may be an
-/// old one, kept from the time when nobody asked.
-const ROUNDS: usize = 3;
-/// Servers answer faster pings than this with a refusal (`--grpc-keepalive-min-time`, 5 s).
-const PING: Duration = Duration::from_secs(10);
-
 /// How to use a cluster.
 #[derive(Debug, Clone)]
 pub struct EtcdOptions {
-    /// What all keys start with.
+    /// What all keys start with; not empty.
     pub root: String,
     /// How long one server may take for a call. An election of the cluster takes some seconds.
     pub deadline: Duration,
@@ -50,27 +35,8 @@ pub struct EtcdOptions {
 pub struct Etcd(Arc<Shared>);
 
 struct Shared {
-    members: Vec<Member>,
-    /// The member that calls go to until it fails. One connection shared by all calls is also the fastest way.
-    current: AtomicUsize,
-    /// `etcd at a:1, b:2`, for errors.
-    place: String,
-    options: EtcdOptions,
-}
-
-/// A server of the cluster.
-struct Member {
-    kv: KvClient,
-    watch: WatchClient,
-    /// Keeps the connection that the others share.
-    _client: Client,
-}
-
-/// Whether a call may be repeated without knowing what became of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
-    Read,
-    Write,
+    cluster: Cluster,
+    root: String,
 }
 
 impl Default for EtcdOptions {
@@ -85,30 +51,14 @@ impl Etcd {
     /// # Errors
     /// [`StoreError::Unavailable`] when it does not.
     pub async fn connect(endpoints: &[String], options: EtcdOptions) -> Result<Self, StoreError> {
-        let place = format!("etcd at {}", endpoints.join(", "));
-        let connecting = ConnectOptions::new()
-            .with_connect_timeout(options.deadline)
-            .with_keep_alive(PING, options.deadline)
-            .with_keep_alive_while_idle(true)
-            // A member that is cut off from its cluster must say so, not serve what it last knew.
-            .with_require_leader(true);
-        let failed =
-            |error: Error| StoreError::Failed { operation: "connect".into(), place: place.clone(), source: error.into() };
-        // The client's own balancing sends calls to servers that are down as well.
-        let mut members = Vec::new();
-        for endpoint in endpoints {
-            let client = Client::connect([endpoint], Some(connecting.clone())).await.map_err(failed)?;
-            let kv = client.kv_client().max_decoding_message_size(MAX_ANSWER);
-            let watch = client.watch_client().max_decoding_message_size(MAX_ANSWER);
-            members.push(Member { kv, watch, _client: client });
-        }
-        let etcd = Self(Arc::new(Shared { members, current: AtomicUsize::new(0), place, options }));
+        let cluster = Cluster::new(endpoints, options.deadline).await?;
+        let etcd = Self(Arc::new(Shared { cluster, root: options.root }));
         etcd.get(&Key::from(super::schema::KEY)).await?;
         Ok(etcd)
     }
 
     fn name(&self, key: &str) -> String {
-        format!("{}{key}", self.0.options.root)
+        format!("{}{key}", self.0.root)
     }
 
     /// The key and its end of the range of all keys with this prefix.
@@ -122,60 +72,12 @@ impl Etcd {
         (from, end)
     }
 
-    /// Makes a call; again, at another member, where it certainly was not sent, or where it only reads.
-    async fn call<T, F>(&self, access: Access, mut send: impl FnMut(&Member) -> F) -> Result<T, Trouble>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let Shared { members, current, options, .. } = &*self.0;
-        let mut trouble = Trouble::Refused("no member is given".into());
-        for tries in 1..=ROUNDS * members.len() {
-            let index = current.load(Ordering::Relaxed);
-            let Some(member) = members.get(index) else { break };
-            trouble = match tokio::time::timeout(options.deadline, send(member)).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => outcome::judge(error),
-                Err(elapsed) => Trouble::NoAnswer(elapsed.into()),
-            };
-            if matches!(trouble, Trouble::NotSent(_) | Trouble::NoAnswer(_)) {
-                // Unless another call has moved on already.
-                let next = (index + 1) % members.len();
-                let _ = current.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
-            }
-            match trouble {
-                Trouble::NotSent(_) => {}
-                Trouble::NoAnswer(_) if access == Access::Read && tries < members.len() => {}
-                _ => break,
-            }
-        }
-        Err(trouble)
-    }
-
     async fn fetch(&self, key: &str, options: GetOptions) -> Result<GetResponse, Trouble> {
         let send = |member: &Member| {
             let (mut kv, options) = (member.kv.clone(), options.clone());
             async move { kv.get(key, Some(options)).await }
         };
-        self.call(Access::Read, send).await
-    }
-
-    /// Names what a reading call met.
-    fn not_read(&self, operation: String, trouble: Trouble) -> StoreError {
-        let place = self.0.place.clone();
-        match trouble {
-            Trouble::NoAnswer(source) | Trouble::NotSent(source) | Trouble::Busy(source) => {
-                StoreError::Unavailable { operation, place, source }
-            }
-            Trouble::Refused(source) | Trouble::Compacted(source) => StoreError::Failed { operation, place, source },
-        }
-    }
-
-    /// Names what a writing call met.
-    fn not_written(&self, operation: String, trouble: Trouble) -> StoreError {
-        match trouble {
-            Trouble::NoAnswer(source) => StoreError::OutcomeUnknown { operation, place: self.0.place.clone(), source },
-            certain => self.not_read(operation, certain),
-        }
+        self.0.cluster.call(Access::Read, send).await
     }
 
     /// Lists once; `None` if the history was compacted under it.
@@ -191,7 +93,7 @@ impl Etcd {
             };
             let mut answer = match self.fetch(&from, page).await {
                 Err(Trouble::Compacted(_)) => return Ok(None),
-                answer => answer.map_err(|trouble| self.not_read(format!("list {prefix:?}"), trouble))?,
+                answer => answer.map_err(|trouble| self.0.cluster.not_read(format!("list {prefix:?}"), trouble))?,
             };
             let revision = self.revision(answer.header())?;
             let snapshot = snapshot.get_or_insert_with(|| Snapshot { revision, records: Vec::new() });
@@ -225,11 +127,11 @@ impl Etcd {
     }
 
     fn key(&self, found: &KeyValue) -> Result<Key, StoreError> {
-        match found.key_str().ok().and_then(|name| name.strip_prefix(&self.0.options.root)) {
+        match found.key_str().ok().and_then(|name| name.strip_prefix(&self.0.root)) {
             Some(key) => Ok(Key::from(key)),
             None => Err(StoreError::Foreign {
-                place: format!("{}, key {}", self.0.place, found.key().escape_ascii()),
-                reason: format!("it is not text under {}", self.0.options.root),
+                place: format!("{}, key {}", self.0.cluster.place, found.key().escape_ascii()),
+                reason: format!("it is not text under {}", self.0.root),
             }),
         }
     }
@@ -240,7 +142,7 @@ impl Etcd {
     }
 
     fn nonsense(&self, what: &str) -> StoreError {
-        StoreError::Foreign { place: self.0.place.clone(), reason: format!("it sent {what}") }
+        StoreError::Foreign { place: self.0.cluster.place.clone(), reason: format!("it sent {what}") }
     }
 
     fn compare(&self, guard: &Guard) -> Compare {
@@ -265,7 +167,7 @@ impl Store for Etcd {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
         let name = self.name(key.as_str());
         let answer = self.fetch(&name, GetOptions::new()).await;
-        let mut answer = answer.map_err(|trouble| self.not_read(format!("get {key}"), trouble))?;
+        let mut answer = answer.map_err(|trouble| self.0.cluster.not_read(format!("get {key}"), trouble))?;
         answer.take_kvs().pop().map(|found| self.versioned(found)).transpose()
     }
 
@@ -277,7 +179,7 @@ impl Store for Etcd {
         }
         Err(StoreError::Unavailable {
             operation: format!("list {prefix:?}"),
-            place: self.0.place.clone(),
+            place: self.0.cluster.place.clone(),
             source: "its history is compacted faster than it can be read".into(),
         })
     }
@@ -295,7 +197,8 @@ impl Store for Etcd {
             [only] => format!("write {}", only.key()),
             ops => format!("write {} records", ops.len()),
         };
-        let answer = self.call(Access::Write, send).await.map_err(|trouble| self.not_written(operation(), trouble))?;
+        let answer =
+            self.0.cluster.call(Access::Write, send).await.map_err(|trouble| self.0.cluster.not_written(operation(), trouble))?;
         if !answer.succeeded() {
             return Err(StoreError::Conflict { key: self.failed_guard(guards).await? });
         }

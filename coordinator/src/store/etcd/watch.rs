@@ -9,7 +9,11 @@
 //! A lost connection costs nothing but time: the watch goes on after the last revision that was delivered whole. A server
 //! never splits the events of one revision over two messages unless asked to.
 
-use super::{Access, Etcd, MAX_ANSWER, Member, outcome::Trouble};
+use super::{
+    Etcd, MAX_ANSWER,
+    cluster::{Access, Member},
+    outcome::Trouble,
+};
 use crate::store::{Changes, Follow, Op, Revision, Store, StoreError, Value, WatchEvent, backoff::Backoff};
 use etcd_client::{Event, WatchOptions, WatchStream};
 use std::collections::VecDeque;
@@ -59,11 +63,16 @@ impl Feed {
             let (mut watch, from, options) = (member.watch.clone(), from.clone(), options.clone());
             async move { watch.watch(from, Some(options)).await }
         };
-        self.etcd.call(Access::Read, send).await.map_err(|trouble| self.etcd.not_read(self.name.clone(), trouble))
+        self.etcd
+            .0
+            .cluster
+            .call(Access::Read, send)
+            .await
+            .map_err(|trouble| self.etcd.0.cluster.not_read(self.name.clone(), trouble))
     }
 
     async fn hear(etcd: &Etcd, name: &str, stream: &mut WatchStream) -> Result<Heard, StoreError> {
-        let lost = |source| StoreError::Unavailable { operation: name.to_owned(), place: etcd.0.place.clone(), source };
+        let lost = |source| StoreError::Unavailable { operation: name.to_owned(), place: etcd.0.cluster.place.clone(), source };
         match stream.message().await {
             // Compacted, or refused for a reason that listing will name.
             Ok(Some(message)) if message.canceled() => Ok(Heard::Ended),

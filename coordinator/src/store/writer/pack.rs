@@ -177,10 +177,10 @@ mod tests {
 
     #[test]
     fn small_batches_fill_a_transaction_and_hot_keys_take_one_place() {
-        let batches: Vec<_> = (0..150_u32)
-            .map(|n| vec![Op::put("job/1", n.to_string().into_bytes()), Op::put(format!("task/1/{n}"), *b"done")])
-            .collect();
-        let states = pack_all(&batches);
-        assert_eq!(states.iter().map(|(_, acked)| *acked).collect::<Vec<_>>(), [99, 150]);
+        let acked = |batches: &[Vec<Op>]| pack_all(batches).iter().map(|(_, acked)| *acked).collect::<Vec<_>>();
+        let job_and_task = |n: u32| vec![Op::put("job/1", n.to_string().into_bytes()), Op::put(format!("task/1/{n}"), *b"x")];
+        assert_eq!(acked(&(0..150).map(job_and_task).collect::<Vec<_>>()), [99, 150]);
+        let large = vec![Op::put("job/1", vec![0; MAX_RECORD])];
+        assert_eq!(acked(&vec![large; 40]), [40]);
     }
 }

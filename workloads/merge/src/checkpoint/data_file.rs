@@ -75,5 +75,4 @@ mod tests {
         let text = file.read_exact_at(&mut buffer, 8).unwrap_err().to_string();
         assert!(text.ends_with("shard: expected 4 bytes at offset 8, but the file ends after 2 of them"), "{text}");
     }
-
 }

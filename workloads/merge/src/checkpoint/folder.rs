@@ -155,7 +155,8 @@ impl Checkpoint {
         let file = self.files.len();
         for tensor in Header::parse(&json, stamp.bytes).map_err(refuse)?.tensors {
             if wanted(&tensor.name) {
-                let info = TensorInfo { dtype: tensor.dtype, shape: tensor.shape, file, offset: tensor.offset, bytes: tensor.bytes };
+                let info =
+                    TensorInfo { dtype: tensor.dtype, shape: tensor.shape, file, offset: tensor.offset, bytes: tensor.bytes };
                 self.tensors.insert(tensor.name, info);
             }
         }
@@ -199,8 +200,12 @@ fn read_small(path: &Path) -> Result<Vec<u8>, MergeError> {
 
 /// Says what a folder without `model.safetensors` and without an index holds instead.
 fn no_weights(root: &Path) -> MergeError {
-    let names: Vec<String> =
-        fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let names: Vec<String> = fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     let has = |test: fn(&str) -> bool| names.iter().any(|name| test(name));
     let (problem, hint) = if has(|name| name == "adapter_config.json") {
         ("holds a LoRA adapter, not a whole checkpoint", "merge the adapter into its base model first")
@@ -210,7 +215,10 @@ fn no_weights(root: &Path) -> MergeError {
             "convert it: load it with transformers and save it with save_pretrained",
         )
     } else {
-        ("has neither model.safetensors nor model.safetensors.index.json", "is this the right folder, and is the download complete?")
+        (
+            "has neither model.safetensors nor model.safetensors.index.json",
+            "is this the right folder, and is the download complete?",
+        )
     };
     MergeError::Checkpoint { path: root.to_owned(), problem: problem.into(), hint: Some(hint.into()) }
 }

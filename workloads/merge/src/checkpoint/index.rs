@@ -33,9 +33,9 @@ impl Index {
             return Err("names no tensor".into());
         }
         match map.iter().find(|(_, shard)| !stays_inside(shard)) {
-            Some((tensor, shard)) => Err(format!(
-                "puts tensor {tensor:?} into {shard:?}; a shard must be a file in the folder of the checkpoint"
-            )),
+            Some((tensor, shard)) => {
+                Err(format!("puts tensor {tensor:?} into {shard:?}; a shard must be a file in the folder of the checkpoint"))
+            }
             None => Ok(Self(map)),
         }
     }
@@ -80,7 +80,10 @@ mod tests {
     fn reads_what_transformers_writes() {
         let text = br#"{"metadata": {"total_size": 12, "total_parameters": 6}, "weight_map": {"a": "m-1.safetensors", "b": "x/m-2.safetensors"}}"#;
         let index = Index::parse(text).unwrap();
-        assert_eq!(index.0.into_iter().collect::<Vec<_>>(), [("a".into(), "m-1.safetensors".into()), ("b".into(), "x/m-2.safetensors".into())]);
+        assert_eq!(
+            index.0.into_iter().collect::<Vec<_>>(),
+            [("a".into(), "m-1.safetensors".into()), ("b".into(), "x/m-2.safetensors".into())]
+        );
     }
 
     #[test]

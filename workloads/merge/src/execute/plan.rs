@@ -35,6 +35,9 @@ impl Job<'_> {
             return Ok(Planned { published: true, ..planned });
         };
         let mut claims = staging.claims(self.boot, "")?;
+        if !claims.is_empty() {
+            self.context.log(format!("checking {} tensors that an interrupted run has written", claims.len()));
+        }
         claims.values_mut().for_each(|claim| claim.trusted = false);
         let kept = check_claims(self, &staging, claims)?;
         staging.keep(&kept, self.boot)?;

@@ -24,9 +24,10 @@ impl Job<'_> {
             repaired_tensors: 0,
         };
         let Staged::Open(staging) = self.staged()? else { return Ok(published) };
-        let kept = staging.kept(self.boot)?;
+        let kept = opened.kept(&staging, self.boot)?;
         published.reused_tensors = kept.len();
-        published.reused_bytes = kept.keys().filter_map(|&index| opened.plan.tensors.get(index)).map(|t| t.bytes_in() + t.bytes_out()).sum();
+        published.reused_bytes =
+            kept.keys().filter_map(|&index| opened.plan.tensors.get(index)).map(|t| t.bytes_in() + t.bytes_out()).sum();
         let (records, repaired) = self.complete(&staging)?;
         published.repaired_tensors = repaired;
         let shapes = opened.shapes();
@@ -75,10 +76,14 @@ impl Job<'_> {
             models: opened.recipe.models.iter().map(|model| model.path.as_str()).collect(),
             recipe: &opened.spec.recipe,
         };
-        let inputs = plan.tensors.iter().map(|tensor| tensor.sources.iter().map(|source| (source.model, source.tensor.as_str())).collect());
+        let inputs = plan
+            .tensors
+            .iter()
+            .map(|tensor| tensor.sources.iter().map(|source| (source.model, source.tensor.as_str())).collect());
         let manifest = output::manifest(&provenance, &shapes, records, inputs)?;
         let card = output::card(&provenance, opened.recipe.base, &output::digest(&shapes, records).to_string());
-        let mut text = |name: &str, text: String| extras.push(Extra { name: name.into(), content: Content::Text(text.into_bytes()) });
+        let mut text =
+            |name: &str, text: String| extras.push(Extra { name: name.into(), content: Content::Text(text.into_bytes()) });
         text("config.json", output::pretty(&plan.config)?);
         text("README.md", card);
         if let Some(index) = opened.layout.index(&shapes) {

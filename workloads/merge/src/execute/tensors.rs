@@ -29,8 +29,9 @@ impl Job<'_> {
         }
         let Staged::Open(staging) = self.staged()? else { return Ok(Merged { tensors: 0, reused: end - first }) };
         let mut claims = staging.claims(self.boot, &format!("{}-", self.context.task.index))?;
-        claims.extend(staging.kept(self.boot)?);
         claims.retain(|index, _| (first..end).contains(index));
+        let kept = self.opened.kept(&staging, self.boot)?;
+        claims.extend(kept.range(first..end).map(|(index, claim)| (*index, claim.clone())));
         let done = check_claims(self, &staging, claims)?;
         let pending: Vec<usize> = (first..end).filter(|index| !done.contains_key(index)).collect();
         self.merge(&staging, &pending)?;
@@ -75,7 +76,10 @@ impl Job<'_> {
             let found = opened.checkpoints.get(source.model).zip(opened.recipe.models.get(source.model));
             let found = found.and_then(|(checkpoint, model)| Some((checkpoint, checkpoint.tensors.get(&source.tensor)?, model)));
             let Some((checkpoint, info, model)) = found else {
-                return Err(MergeError::Task(format!("the plan names tensor {:?} of model {}, which is not there", source.tensor, source.model)));
+                return Err(MergeError::Task(format!(
+                    "the plan names tensor {:?} of model {}, which is not there",
+                    source.tensor, source.model
+                )));
             };
             let file = opened.files.get(&checkpoint.files[info.file])?;
             Ok(Input { model: &model.path, file, offset: info.offset, dtype: info.dtype })
@@ -100,10 +104,11 @@ pub(super) fn check_claims(job: &Job<'_>, staging: &Staging, claims: Claims) -> 
     each(&job.context.pool, &list, |_, (index, claim)| {
         let Ok((tensor, place)) = job.tensor(*index) else { return Ok(()) };
         let claimed = claim.record.inputs.len() == tensor.sources.len();
-        let holds = claimed && (claim.trusted || {
-            let file = shards.get(&staging.shard(&job.opened.layout.shards[place.shard].name))?;
-            hash_range(&file, place.offset, place.bytes, &passes)? == claim.record.output.0
-        });
+        let holds = claimed
+            && (claim.trusted || {
+                let file = shards.get(&staging.shard(&job.opened.layout.shards[place.shard].name))?;
+                hash_range(&file, place.offset, place.bytes, &passes)? == claim.record.output.0
+            });
         if holds {
             let claim = Claim { record: claim.record.clone(), trusted: true };
             kept.lock().unwrap_or_else(PoisonError::into_inner).insert(*index, claim);

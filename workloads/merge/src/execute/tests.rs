@@ -18,7 +18,8 @@ use std::{
 };
 use tempfile::TempDir;
 
-const LINEAR: &str = "merge_method: linear\nmodels:\n- {model: a, parameters: {weight: 1}}\n- {model: b, parameters: {weight: 3}}\n";
+const LINEAR: &str =
+    "merge_method: linear\nmodels:\n- {model: a, parameters: {weight: 1}}\n- {model: b, parameters: {weight: 3}}\n";
 
 /// Two models and a place for the result.
 struct House(TempDir);
@@ -63,7 +64,14 @@ impl House {
 }
 
 fn tensors(seed: u64) -> Vec<Tensor> {
-    let names = ["model.embed_tokens.weight", "model.layers.0.w", "model.layers.0.n", "model.layers.1.w", "model.layers.1.n", "model.norm.weight"];
+    let names = [
+        "model.embed_tokens.weight",
+        "model.layers.0.w",
+        "model.layers.0.n",
+        "model.layers.1.w",
+        "model.layers.1.n",
+        "model.norm.weight",
+    ];
     let sizes = [90_000, 70_000, 10, 70_000, 10, 10];
     names.iter().zip(sizes).zip(seed * 100..).map(|((name, size), seed)| Tensor::noise(name, Dtype::F32, size, seed)).collect()
 }
@@ -328,7 +336,10 @@ fn what_is_wrong_leaves_nothing_behind() {
     let cases: [(Spoil, &str); 6] = [
         (|house| fs::remove_dir_all(house.path("b")).unwrap(), "model `b` is not there"),
         (|house| fs::remove_file(house.path("b/config.json")).unwrap(), "/b: has no config.json"),
-        (|house| fs::write(house.path("b/model-00002-of-00002.safetensors"), "").unwrap(), "00002-of-00002.safetensors: is 0 bytes long"),
+        (
+            |house| fs::write(house.path("b/model-00002-of-00002.safetensors"), "").unwrap(),
+            "00002-of-00002.safetensors: is 0 bytes long",
+        ),
         (|house| fs::create_dir_all(house.path("out/sub")).unwrap(), "/out: is not empty: it holds \"sub\""),
         (|house| fs::write(house.path("out"), "").unwrap(), "/out: is a file, not a folder"),
         (|house| write_checkpoint(&house.path("b"), &json!({}), &tensors(2)[1..], 2), "embed_tokens"),
@@ -377,4 +388,18 @@ fn too_little_memory_is_told_before_anything_is_written() {
     let failure = worker.run(0, &Step::Plan).unwrap_err();
     assert_eq!(failure.message, "the merge needs 1572864 bytes of memory at least, but its worker may use only 1048576");
     assert!(!house.staging("out").exists());
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
+    let house = House::new();
+    let spec = |out: &str| step::read(&house.spec(LINEAR, out)).unwrap();
+    let before = fs::read_dir(house.0.path()).unwrap().count();
+    let plan = crate::dry_run(&spec("out")).unwrap();
+    assert_eq!((plan.summary.tensors, plan.summary.bytes_out, plan.memory), (6, 920_120, 12 * 65_536));
+    let names: Vec<_> = plan.shards.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((names.len(), names[2]), (3, "model-00003-of-00003.safetensors"));
+    assert_eq!(fs::read_dir(house.0.path()).unwrap().count(), before);
+    let text = crate::dry_run(&spec("a")).unwrap_err().to_string();
+    assert!(text.contains("/a: is not empty: it holds \"config.json\""), "{text}");
 }

@@ -99,7 +99,8 @@ pub(crate) fn pretty(object: &Map<String, Value>) -> Result<String, MergeError> 
 
 fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, MergeError> {
     let Some(text) = read_if_there(path)? else { return Ok(None) };
-    let wrong = |error| MergeError::Checkpoint { path: path.to_owned(), problem: format!("is not a JSON object: {error}"), hint: None };
+    let wrong =
+        |error| MergeError::Checkpoint { path: path.to_owned(), problem: format!("is not a JSON object: {error}"), hint: None };
     serde_json::from_slice(&text).map(Some).map_err(wrong)
 }
 
@@ -115,7 +116,8 @@ mod tests {
 
     #[test]
     fn tokenizer_files_and_code_come_along_and_nothing_else() {
-        let files = ["tokenizer.json", "modeling_x.py", "model.safetensors", "config.json", "README.md", "vocab.txt", "optimizer.pt"];
+        let files =
+            ["tokenizer.json", "modeling_x.py", "model.safetensors", "config.json", "README.md", "vocab.txt", "optimizer.pt"];
         let donor = folder(&files.map(|name| (name, "")));
         fs::create_dir(donor.path().join("tokenizer.model")).unwrap();
         let names: Vec<_> = companions(donor.path()).unwrap().into_iter().map(|extra| extra.name).collect();
@@ -124,7 +126,11 @@ mod tests {
 
     #[test]
     fn a_chosen_template_replaces_the_old_ones() {
-        let donor = folder(&[(TOKENIZER_CONFIG, r#"{"eos_token": "x", "chat_template": "old"}"#), (OLD_TEMPLATE, "{}"), (TEMPLATE, "old")]);
+        let donor = folder(&[
+            (TOKENIZER_CONFIG, r#"{"eos_token": "x", "chat_template": "old"}"#),
+            (OLD_TEMPLATE, "{}"),
+            (TEMPLATE, "old"),
+        ]);
         let mut extras = companions(donor.path()).unwrap();
         set_template(&mut extras, donor.path(), "{{ new }}").unwrap();
         let text = |name: &str| match &extras.iter().find(|extra| extra.name == name)?.content {

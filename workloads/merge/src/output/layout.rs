@@ -3,7 +3,10 @@
 use crate::MergeError;
 use braid_kernels::Dtype;
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use std::{cmp::Reverse, collections::{BTreeMap, HashSet}};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashSet},
+};
 
 /// The name of the only file of a checkpoint that fits one.
 pub(crate) const SINGLE: &str = "model.safetensors";

@@ -35,7 +35,8 @@ impl Lock {
             Use::Alone => FlockOperation::NonBlockingLockExclusive,
         };
         loop {
-            let file = File::options().create(true).truncate(false).write(true).open(path).map_err(MergeError::io("create", path))?;
+            let file =
+                File::options().create(true).truncate(false).write(true).open(path).map_err(MergeError::io("create", path))?;
             match flock(&file, operation) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => return Ok(None),

@@ -99,8 +99,14 @@ mod tests {
         let hash = |bytes: &[u8]| Digest(blake3::hash(bytes));
         let records: Vec<_> =
             (0..2).map(|tensor| Record { tensor, output: hash(b"out"), inputs: vec![hash(b"x"), hash(b"y")] }).collect();
-        let provenance =
-            Provenance { braid: "1", plan: "p", method: "linear", seed: 3, models: vec!["x", "y"], recipe: "merge_method: \"}\"\n}" };
+        let provenance = Provenance {
+            braid: "1",
+            plan: "p",
+            method: "linear",
+            seed: 3,
+            models: vec!["x", "y"],
+            recipe: "merge_method: \"}\"\n}",
+        };
         let inputs = vec![vec![(0, "a"), (1, "a")], vec![(0, "b"), (1, "layers.7")]];
         let text = manifest(&provenance, &shapes, &records, inputs).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -85,6 +85,17 @@ impl Staging {
         if read_plan(folder)?.as_ref() != Some(plan) {
             clear(folder)?;
         }
+        match Self::lay_out(folder, plan, layout) {
+            Err(error) if read_plan(folder)?.is_none() => {
+                // Nothing in it is of use to anybody.
+                let _ = clear(folder);
+                Err(error)
+            }
+            staging => staging.map(Staged::Open),
+        }
+    }
+
+    fn lay_out(folder: &OutputFolder, plan: &PlanRecord, layout: &Layout) -> Result<Self, MergeError> {
         let staged: u64 = layout.shards.iter().map(|shard| allocated(&folder.staging.join(TREE).join(&shard.name))).sum();
         folder.check_space(layout.file_bytes().saturating_sub(staged))?;
         for part in [TREE, PROGRESS] {
@@ -97,7 +108,7 @@ impl Staging {
         }
         let text = serde_json::to_vec(plan).map_err(|error| MergeError::Task(format!("cannot write the plan: {error}")))?;
         replace(&folder.staging.join(PLAN), &text)?;
-        Ok(Staged::Open(staging))
+        Ok(staging)
     }
 
     /// Opens the staging folder that was prepared for this merge.
@@ -145,10 +156,16 @@ impl Staging {
         self.claims(boot, KEPT)
     }
 
+    /// Changes whenever [`kept`](Self::kept) does; `None` where nothing is kept.
+    pub(crate) fn kept_stamp(&self) -> Option<Stamp> {
+        fs::metadata(self.folder.staging.join(PROGRESS).join(KEPT)).ok().map(|metadata| Stamp::of(&metadata))
+    }
+
     /// Makes `claims`, which have been checked, the only ones.
     pub(crate) fn keep(&self, claims: &BTreeMap<usize, Claim>, boot: &str) -> Result<(), MergeError> {
         let folder = self.folder.staging.join(PROGRESS);
-        let old = fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(MergeError::io("read", &folder))?;
+        let old =
+            fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(MergeError::io("read", &folder))?;
         let next = folder.join("next");
         let _ = fs::remove_file(&next);
         let progress = Progress::create(next.clone(), boot)?;
@@ -193,4 +210,3 @@ fn read_plan(folder: &OutputFolder) -> Result<Option<PlanRecord>, MergeError> {
 fn allocated(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.blocks().saturating_mul(512))
 }
-

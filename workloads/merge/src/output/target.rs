@@ -39,14 +39,17 @@ impl OutputFolder {
     /// # Errors
     /// A path that cannot become a folder.
     pub(crate) fn new(out: &Path) -> Result<Self, MergeError> {
-        let wrong = |problem: &str, hint: Option<&str>| {
-            MergeError::Output { path: out.to_owned(), problem: problem.into(), hint: hint.map(str::to_owned) }
+        let wrong = |problem: &str, hint: Option<&str>| MergeError::Output {
+            path: out.to_owned(),
+            problem: problem.into(),
+            hint: hint.map(str::to_owned),
         };
         if !out.is_absolute() {
             return Err(wrong("is not an absolute path", None));
         }
         let out_is_link = fs::symlink_metadata(out).is_ok_and(|metadata| metadata.is_symlink());
-        let real = if out_is_link { out.canonicalize().map_err(|_| wrong("is a link to nothing", None))? } else { out.to_owned() };
+        let real =
+            if out_is_link { out.canonicalize().map_err(|_| wrong("is a link to nothing", None))? } else { out.to_owned() };
         let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
             return Err(wrong("is no name of a folder", Some("give a folder that the merge may create")));
         };

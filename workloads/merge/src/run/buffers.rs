@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn memory_bounds_the_sets_in_use() {
-        for (threads, tile, memory, expected) in [(8, 100, 1000, 8), (8, 100, 350, 3), (8, 100, 5, 1), (2, 0, 0, 1), (0, 1, 9, 1)] {
+        for (threads, tile, memory, expected) in [(8, 100, 1000, 8), (8, 100, 350, 3), (8, 100, 5, 1), (2, 0, 0, 1), (0, 1, 9, 1)]
+        {
             let buffers = Buffers::new(threads, tile, memory);
             let (live, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
             std::thread::scope(|scope| {

@@ -60,9 +60,8 @@ mod tests {
     fn the_failure_told_is_that_of_the_lowest_index() {
         let items: Vec<u32> = (0..200).collect();
         for _ in 0..20 {
-            let error = each(&pool(4), &items, |_, &item| {
-                if item % 50 == 49 { Err(MergeError::Task(item.to_string())) } else { Ok(()) }
-            });
+            let error =
+                each(&pool(4), &items, |_, &item| if item % 50 == 49 { Err(MergeError::Task(item.to_string())) } else { Ok(()) });
             assert_eq!(error.expect_err("49 fails").to_string(), "merge task: 49");
         }
     }

@@ -111,7 +111,10 @@ impl<'a> Tiles<'a> {
         let per_element: u64 = inputs.iter().map(|input| input.dtype.size() as u64).sum::<u64>() + target.dtype.size() as u64;
         let elements = target.shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n));
         let Some(elements) = elements.filter(|n| n.checked_mul(per_element).is_some_and(|bytes| bytes <= i64::MAX as u64)) else {
-            return Err(MergeError::Task(format!("tensor {:?} of shape {:?} is larger than any file", target.name, target.shape)));
+            return Err(MergeError::Task(format!(
+                "tensor {:?} of shape {:?} is larger than any file",
+                target.name, target.shape
+            )));
         };
         let tile = tile_elements(per_element, passes.context.pool.current_num_threads(), passes.memory);
         Ok(Self { target, inputs, passes, elements, tile, input_digests: OnceLock::new(), output_digest: OnceLock::new() })
@@ -209,10 +212,7 @@ impl<'a> Tiles<'a> {
         }
     }
 
-    fn pass<R: Send>(
-        &self,
-        f: impl Fn(&Tile<'_>, &mut [u8]) -> Result<R, MergeError> + Sync,
-    ) -> Result<Vec<R>, MergeError> {
+    fn pass<R: Send>(&self, f: impl Fn(&Tile<'_>, &mut [u8]) -> Result<R, MergeError> + Sync) -> Result<Vec<R>, MergeError> {
         let first_pass = self.input_digests.get().is_none();
         let failure = FirstFailure::new();
         let one = |index: usize| failure.guard(index, || self.tile(index, first_pass, &f));
@@ -241,7 +241,8 @@ impl<'a> Tiles<'a> {
         let first = index as u64 * self.tile as u64;
         let elements = (self.elements - first).min(self.tile as u64) as usize;
         let mut scratch = self.passes.buffers.take();
-        let (buffers, output) = scratch.split(self.inputs().map(|dtype| elements * dtype.size()), elements * self.target.dtype.size());
+        let (buffers, output) =
+            scratch.split(self.inputs().map(|dtype| elements * dtype.size()), elements * self.target.dtype.size());
         let mut slices = Vec::with_capacity(buffers.len());
         let mut leaves = Vec::new();
         for (input, buffer) in self.inputs.iter().zip(buffers) {
@@ -277,7 +278,12 @@ impl<'a> Tiles<'a> {
     /// Says which input the trouble of a tile comes from.
     fn explain(&self, tile: &Tile<'_>, error: KernelError) -> MergeError {
         let KernelError::NotANumber { element } = error else { return self.kernel(error) };
-        let model = self.inputs.iter().zip(tile.inputs).find(|(_, slice)| is_nan(slice, element)).map(|(input, _)| input.model.to_owned());
+        let model = self
+            .inputs
+            .iter()
+            .zip(tile.inputs)
+            .find(|(_, slice)| is_nan(slice, element))
+            .map(|(input, _)| input.model.to_owned());
         MergeError::NotANumber { tensor: self.target.name.to_owned(), element: tile.first + element as u64, model }
     }
 }

@@ -21,7 +21,9 @@ pub(crate) fn consistent(state: &State) {
                 TaskPhase::Waiting => assert!(waiting.insert(index)),
                 TaskPhase::Assigned(Assignment { node, .. }) => {
                     assigned += 1;
-                    let Some(tasks) = held.get_mut(node) else { panic!("{} is given to {node}, which is not known", job.id.task(index)) };
+                    let Some(tasks) = held.get_mut(node) else {
+                        panic!("{} is given to {node}, which is not known", job.id.task(index))
+                    };
                     tasks.insert(job.id.task(index));
                 }
                 TaskPhase::Done => done += 1,
@@ -59,7 +61,9 @@ pub(crate) struct Before {
 impl Before {
     pub(crate) fn of(state: &State) -> Self {
         let jobs = state.jobs.values();
-        let tasks = jobs.flat_map(|job| (0u32..).zip(&job.tasks).map(|(index, task)| (job.id.task(index), (task.phase.clone(), task.attempt))));
+        let tasks = jobs.flat_map(|job| {
+            (0u32..).zip(&job.tasks).map(|(index, task)| (job.id.task(index), (task.phase.clone(), task.attempt)))
+        });
         Self { tasks: tasks.collect(), nodes: state.nodes.keys().cloned().collect() }
     }
 

@@ -82,7 +82,9 @@ impl Clients {
                 self.wishes[wish].cancel_promised = true;
             }
             (Question::Cancel(_), Err(Refusal::Over(id))) => assert_ne!(phase(id), JobPhase::Running),
-            (Question::Submit(wish) | Question::Cancel(wish), Err(refusal)) => panic!("{}: {refusal}", self.wishes[wish].spec.tag),
+            (Question::Submit(wish) | Question::Cancel(wish), Err(refusal)) => {
+                panic!("{}: {refusal}", self.wishes[wish].spec.tag)
+            }
         }
     }
 

@@ -103,7 +103,8 @@ impl Durable {
     fn nothing_is_left_of(&self, job: &JobRecord) {
         let number = format!("/{:012}", job.id.0);
         let left: Vec<_> = self.records.keys().filter(|key| key.contains(&number)).collect();
-        let uncounted = |key: &str| key.starts_with(keys::PLANS) && keys::numbered(key).is_some_and(|(_, chunk)| chunk >= job.chunks);
+        let uncounted =
+            |key: &str| key.starts_with(keys::PLANS) && keys::numbered(key).is_some_and(|(_, chunk)| chunk >= job.chunks);
         assert!(left.iter().all(|key| uncounted(key)), "job {} is forgotten and leaves {left:?}", job.id);
     }
 

@@ -71,7 +71,8 @@ impl Seen {
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        let Self { steps, crashes, kept, adopted, dropped, lost, unknown, stale, replaced, stops, done, failed, cancelled } = other;
+        let Self { steps, crashes, kept, adopted, dropped, lost, unknown, stale, replaced, stops, done, failed, cancelled } =
+            other;
         self.steps += steps;
         self.crashes += crashes;
         self.kept += kept;

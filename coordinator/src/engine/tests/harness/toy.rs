@@ -92,7 +92,11 @@ impl ToySpec {
 
     /// The result that is right.
     pub(crate) fn sum(&self) -> u64 {
-        if self.quiet { 0 } else { self.numbers().into_iter().filter(|number| *number != PLAN && *number != LAST).map(square).sum() }
+        if self.quiet {
+            0
+        } else {
+            self.numbers().into_iter().filter(|number| *number != PLAN && *number != LAST).map(square).sum()
+        }
     }
 
     /// Runs a task as a worker would. `None`: the worker dies.
@@ -115,7 +119,7 @@ impl ToySpec {
             demand: Demand {
                 bytes: if self.trouble == Some(Trouble::Endless) { u64::MAX } else { number % 7 * 1000 },
                 memory: number % 3,
-                wide: number % 2 == 0,
+                wide: number.is_multiple_of(2),
             },
         }
     }
@@ -132,12 +136,19 @@ impl Workload for Toy {
         Ok(Plan { label: spec.tag, exclusive: spec.exclusive, state: json!(ToyState::default()), tasks })
     }
 
-    fn advance(&self, spec: &Value, state: &Value, finished: &TaskSpec, value: &Value, open: usize) -> Result<Advance, SpecError> {
+    fn advance(
+        &self,
+        spec: &Value,
+        state: &Value,
+        finished: &TaskSpec,
+        value: &Value,
+        open: usize,
+    ) -> Result<Advance, SpecError> {
         let spec = ToySpec::read(spec)?;
         let mut state: ToyState = serde_json::from_value(state.clone()).map_err(wrong)?;
         let number = number(&finished.payload)?;
         self.calls.lock().unwrap().push((spec.tag.clone(), number));
-        let value = value.as_u64().ok_or_else(|| wrong("a result is a number"))?;
+        let value = value.as_u64().ok_or_else(|| wrong(format!("a result is a number, not {value}")))?;
         let mut tasks = Vec::new();
         match number {
             LAST => return Ok(Advance::Finished(JobResult { summary: "added up".into(), details: json!(state.sum) })),

@@ -59,11 +59,23 @@ fn what_is_wrong_with_a_folder_is_said() {
         (|root| fs::rename(root.join(INDEX), root.join("pytorch_model.bin")).unwrap(), "holds its weights as pickles"),
         (|root| fs::rename(root.join(INDEX), root.join("adapter_config.json")).unwrap(), "holds a LoRA adapter"),
         (|root| fs::write(root.join(INDEX), "{").unwrap(), "index.json: is not an index of shards"),
-        (|root| fs::remove_file(shard(root, 2)).unwrap(), "index.json: names the shard \"model-00002-of-00002.safetensors\", which is not"),
-        (|root| edit_index(root, |map| drop(map.insert("e".into(), map["d"].clone()))), "puts tensor \"e\" into \"model-00002-of-00002.safetensors\", which does not hold it"),
-        (|root| edit_index(root, |map| drop(map.insert("a".into(), map["d"].clone()))), "puts tensor \"a\" into \"model-00002-of-00002"),
+        (
+            |root| fs::remove_file(shard(root, 2)).unwrap(),
+            "index.json: names the shard \"model-00002-of-00002.safetensors\", which is not",
+        ),
+        (
+            |root| edit_index(root, |map| drop(map.insert("e".into(), map["d"].clone()))),
+            "puts tensor \"e\" into \"model-00002-of-00002.safetensors\", which does not hold it",
+        ),
+        (
+            |root| edit_index(root, |map| drop(map.insert("a".into(), map["d"].clone()))),
+            "puts tensor \"a\" into \"model-00002-of-00002",
+        ),
         (|root| edit_index(root, |map| drop(map.insert("a".into(), "../../x".into()))), "a shard must be a file in the folder"),
-        (|root| cut(&shard(root, 1), 1), "model-00001-of-00002.safetensors: tensor \"b\" ends at byte 60 of the data, but the file holds only 59: it is truncated"),
+        (
+            |root| cut(&shard(root, 1), 1),
+            "model-00001-of-00002.safetensors: tensor \"b\" ends at byte 60 of the data, but the file holds only 59: it is truncated",
+        ),
         (|root| cut(&shard(root, 2), 2000), "model-00002-of-00002.safetensors: is 0 bytes long: too short"),
         (|root| fs::write(shard(root, 2), [9; 40]).unwrap(), "model-00002-of-00002.safetensors: says that its header is"),
         (|root| fs::create_dir(root.join(SINGLE)).unwrap(), ""),

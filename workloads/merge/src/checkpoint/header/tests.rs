@@ -23,14 +23,11 @@ fn a_header_says_where_each_tensor_lies() {
     );
     let header = Header::of_file(&file(&json, 16)).unwrap();
     let start = 8 + json.len() as u64;
-    let found: Vec<_> = header.tensors.iter().map(|t| (t.name.as_str(), t.dtype, t.shape.clone(), t.offset - start, t.bytes)).collect();
+    let found: Vec<_> =
+        header.tensors.iter().map(|t| (t.name.as_str(), t.dtype, t.shape.clone(), t.offset - start, t.bytes)).collect();
     assert_eq!(
         found,
-        [
-            ("a", Dtype::F32, vec![], 0, 4),
-            ("none", Dtype::I64, vec![0, 7], 4, 0),
-            ("b", Dtype::BF16, vec![2, 3], 4, 12)
-        ]
+        [("a", Dtype::F32, vec![], 0, 4), ("none", Dtype::I64, vec![0, 7], 4, 0), ("b", Dtype::BF16, vec![2, 3], 4, 12)]
     );
 }
 
@@ -39,12 +36,19 @@ fn a_hostile_header_is_refused_with_its_reason() {
     let one = |dtype, shape, begin, end| format!("{{{}}}", entry("w", dtype, shape, begin, end));
     let two = |first: (u64, u64), second: (u64, u64)| {
         let shape = |(begin, end): (u64, u64)| format!("[{}]", end - begin);
-        format!("{{{},{}}}", entry("a", "U8", &shape(first), first.0, first.1), entry("b", "U8", &shape(second), second.0, second.1))
+        format!(
+            "{{{},{}}}",
+            entry("a", "U8", &shape(first), first.0, first.1),
+            entry("b", "U8", &shape(second), second.0, second.1)
+        )
     };
     for (bytes, expected) in [
         (vec![], "is 0 bytes long: too short for a safetensors file"),
         (vec![1, 0, 0], "is 3 bytes long: too short"),
-        (u64::MAX.to_le_bytes().to_vec(), "says that its header is 18446744073709551615 bytes long; at most 100000000 are allowed"),
+        (
+            u64::MAX.to_le_bytes().to_vec(),
+            "says that its header is 18446744073709551615 bytes long; at most 100000000 are allowed",
+        ),
         (100_000_001u64.to_le_bytes().to_vec(), "at most 100000000 are allowed"),
         (9u64.to_le_bytes().to_vec(), "says that its header is 9 bytes long, but only 0 bytes follow"),
         ([&2u64.to_le_bytes()[..], &[b'{', 0xff]].concat(), "header is not UTF-8: wrong byte at 1"),
@@ -59,11 +63,17 @@ fn a_hostile_header_is_refused_with_its_reason() {
         (file(&one("U8", &format!("[{}1]", "1,".repeat(64)), 0, 1), 1), "a shape of more than 64 dimensions"),
         (file(&format!("{{{0},{0}}}", entry("w", "F32", "[1]", 0, 4)), 4), "header names tensor \"w\" twice"),
         (file(&one("F4", "[1]", 0, 4), 4), "tensor \"w\" has the unknown dtype \"F4\""),
-        (file(&one("F64", "[4294967296,4294967296]", 0, 4), 4), "of dtype F64 and shape [4294967296, 4294967296] is larger than any file"),
+        (
+            file(&one("F64", "[4294967296,4294967296]", 0, 4), 4),
+            "of dtype F64 and shape [4294967296, 4294967296] is larger than any file",
+        ),
         (file(&one("U8", "[9223372036854775808]", 0, 4), 4), "is larger than any file"),
         (file(&one("F32", "[1]", 4, 0), 4), "tensor \"w\" ends at byte 0, before its beginning at 4"),
         (file(&one("BF16", "[3,2]", 0, 16), 16), "of dtype BF16 and shape [3, 2] needs 12 bytes, but its offsets 0..16 hold 16"),
-        (file(&one("F32", "[4]", 0, 16), 12), "tensor \"w\" ends at byte 16 of the data, but the file holds only 12: it is truncated"),
+        (
+            file(&one("F32", "[4]", 0, 16), 12),
+            "tensor \"w\" ends at byte 16 of the data, but the file holds only 12: it is truncated",
+        ),
         (file(&one("U8", "[2]", u64::MAX - 2, u64::MAX), 4), "it is truncated"),
         (file(&two((0, 8), (4, 12)), 12), "tensors \"a\" and \"b\" overlap at byte 4 of the data"),
         (file(&two((0, 8), (0, 8)), 8), "tensors \"a\" and \"b\" overlap at byte 0 of the data"),

@@ -49,7 +49,8 @@ fn a_copy_is_the_input_and_has_its_digest() {
     let (bytes, digests) = merge_tensor(&inputs, Dtype::U8, &context(2, 1 << 20), |tiles| tiles.copy(1)).unwrap();
     assert_eq!(bytes, inputs[1].bytes);
     assert_eq!((digests.output, digests.inputs[0]), (digests.inputs[1], blake3::hash(&inputs[0].bytes)));
-    let wrong = |input| merge_tensor(&inputs, Dtype::U8, &context(2, 1 << 20), |tiles| tiles.copy(input)).unwrap_err().to_string();
+    let wrong =
+        |input| merge_tensor(&inputs, Dtype::U8, &context(2, 1 << 20), |tiles| tiles.copy(input)).unwrap_err().to_string();
     assert!(wrong(0).contains("input 0 of tensor \"w\" cannot be copied"));
     assert!(wrong(2).contains("input 2 of tensor \"w\" cannot be copied"));
 }
