@@ -10,8 +10,8 @@ use crate::{
 use braid_proto::{
     DecodeError,
     v1::{
-        self, CancelJobRequest, GetJobRequest, JobState, ListJobsRequest, ListJobsResponse, ListTasksRequest,
-        ListTasksResponse, LogsRequest, SubmitRequest, WatchJobRequest, jobs_server::Jobs,
+        self, CancelJobRequest, GetJobRequest, JobState, ListJobsRequest, ListJobsResponse, ListTasksRequest, ListTasksResponse,
+        LogsRequest, SubmitRequest, WatchJobRequest, jobs_server::Jobs,
     },
 };
 use braid_workload::JobId;

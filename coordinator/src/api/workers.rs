@@ -57,8 +57,7 @@ impl Workers for WorkersApi {
         let (acks, ack_receive) = mpsc::channel(1);
         let session = self.handle.open(send).await?;
         self.handle.event(greeting(session, hello)).await?;
-        let reader =
-            Reader { session, handle: self.handle.clone(), logs: self.logs.clone(), acks, lease: self.lease };
+        let reader = Reader { session, handle: self.handle.clone(), logs: self.logs.clone(), acks, lease: self.lease };
         let cancel = self.cancel.clone();
         self.tasks.spawn(async move {
             let handle = reader.handle.clone();
@@ -97,7 +96,9 @@ fn check(hello: &v1::Hello, token: Option<&str>) -> Result<(), Status> {
         (None, Some(_)) => {
             return Err(Status::unauthenticated("the coordinator has no join token: start the worker without --token"));
         }
-        (Some(_), None) => return Err(Status::unauthenticated("the coordinator wants a join token: start the worker with --token")),
+        (Some(_), None) => {
+            return Err(Status::unauthenticated("the coordinator wants a join token: start the worker with --token"));
+        }
         (Some(ours), Some(theirs)) if !same(ours, theirs) => {
             return Err(Status::unauthenticated("the join token is not the coordinator's"));
         }

@@ -36,6 +36,9 @@ impl Engine {
 
     fn candidate(&self, node: &Node) -> Option<Candidate> {
         node.session?;
+        if node.resting.is_some() {
+            return None;
+        }
         let inventory = node.inventory.as_ref()?;
         let mut candidate = Candidate {
             node: node.id.clone(),

@@ -108,6 +108,14 @@ pub enum Refusal {
         /// The most there may be.
         limit: usize,
     },
+    /// A part of the job is nested deeper than a record may be, whose reader has a limit.
+    #[error("the {what} is nested deeper than {limit} levels")]
+    TooDeep {
+        /// Which part.
+        what: &'static str,
+        /// The most there may be.
+        limit: usize,
+    },
     /// Another job has what this one wants for itself.
     #[error("job {holder} is not over yet and holds {name}")]
     Held {

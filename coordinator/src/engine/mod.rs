@@ -44,6 +44,8 @@ pub const MAX_LOSSES: u32 = 10;
 pub const KEEP_ENDED: usize = 256;
 /// The largest state or result of a workload, so that the job's record stays within the store's limit.
 pub const MAX_STATE: usize = 24 << 10;
+/// The deepest nesting of a value in a record; half of what its reader takes, as records wrap values.
+pub const MAX_DEPTH: usize = 64;
 /// The longest text for people that is kept, in bytes of a record; the rest is cut off.
 pub const MAX_TEXT: usize = 4 << 10;
 

@@ -13,6 +13,8 @@ use braid_workload::{Advance, Failure, FailureKind, MAX_RECORD, TaskId, TaskOutc
 use serde_json::Value;
 use std::time::Duration;
 
+/// How long a worker that gave a task back is given nothing: time to leave, if it is leaving.
+const REST: Duration = Duration::from_secs(1);
 /// What an old observation of a task's length still counts.
 const PACE_MEMORY: f64 = 0.8;
 
@@ -35,6 +37,9 @@ impl Engine {
             node.tasks.remove(&held.task);
             node.rate.observe(done, ran);
             job.warm.insert(node.id.clone());
+            if job.phase == JobPhase::Running && gave_back(&outcome) {
+                node.resting = Some(now + REST);
+            }
         }
         self.state.unplaced = true;
         if job.phase == JobPhase::Running {
@@ -132,6 +137,11 @@ impl Engine {
         }
         effects.extend(change);
     }
+}
+
+/// Whether the worker stopped the task, or never began it, without being told.
+fn gave_back(outcome: &TaskOutcome) -> bool {
+    matches!(outcome, TaskOutcome::Failed(failure) if failure.kind == FailureKind::Cancelled)
 }
 
 /// Applies what the workload wants. `Some` when that ends the job.

@@ -134,6 +134,7 @@ fn adopt_nodes(state: &mut State, expires: Millis) {
             inventory: None,
             tasks,
             rate: Rate::default(),
+            resting: None,
         };
         state.nodes.insert(id, node);
     }

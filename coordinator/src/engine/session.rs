@@ -45,6 +45,7 @@ impl Engine {
                 inventory: Some(inventory),
                 tasks: kept_tasks,
                 rate,
+                resting: None,
             },
         );
         effects.push(Effect::Send { session, message: Message::Welcome { lease, patience: self.lease, drop } });
@@ -88,8 +89,12 @@ impl Engine {
         }
     }
 
-    /// Loses the nodes whose lease has ended.
+    /// Loses the nodes whose lease has ended, and wakes those that have rested.
     pub(super) fn expire(&mut self, now: Millis, effects: &mut Effects) {
+        for node in self.state.nodes.values_mut().filter(|node| node.resting.is_some_and(|until| until <= now)) {
+            node.resting = None;
+            self.state.unplaced = true;
+        }
         let late: Vec<NodeId> =
             self.state.nodes.values().filter(|node| node.expires <= now).map(|node| node.id.clone()).collect();
         for id in late {

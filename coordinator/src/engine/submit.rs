@@ -1,6 +1,6 @@
 //! New jobs, and the wish to end one.
 
-use super::{Effect, Effects, Engine, MAX_STATE, MAX_TEXT, Refusal, ending};
+use super::{Effect, Effects, Engine, MAX_DEPTH, MAX_STATE, MAX_TEXT, Refusal, ending};
 use crate::model::{Change, Job, JobEnd, JobPhase, Millis, NewJob, Task, chunk_specs, keys};
 use braid_workload::{JobId, MAX_RECORD, SpecError, TaskSpec};
 use serde_json::{Value, json};
@@ -71,6 +71,9 @@ impl Engine {
 
 /// Adds tasks to a job and writes their specs. The caller writes the job's record afterwards: it counts the chunks.
 pub(super) fn add_tasks(job: &mut Job, tasks: Vec<TaskSpec>, effects: &mut Effects) -> Result<(), Refusal> {
+    if !tasks.iter().all(|task| shallow(&task.payload, MAX_DEPTH)) {
+        return Err(Refusal::TooDeep { what: "payload of a task", limit: MAX_DEPTH });
+    }
     let chunks = chunk_specs(&tasks).ok_or_else(|| Refusal::TooLarge {
         what: "task",
         bytes: tasks.iter().map(|task| task.payload.to_string().len() + task.label.len()).max().unwrap_or(0),
@@ -86,10 +89,21 @@ pub(super) fn add_tasks(job: &mut Job, tasks: Vec<TaskSpec>, effects: &mut Effec
     Ok(())
 }
 
-/// Checks the size of a value that goes into a record.
+/// Checks that a value fits into a record and can be read back from it.
 pub(super) fn within(what: &'static str, value: &Value, limit: usize) -> Result<(), Refusal> {
+    if !shallow(value, MAX_DEPTH) {
+        return Err(Refusal::TooDeep { what, limit: MAX_DEPTH });
+    }
     let bytes = value.to_string().len();
     if bytes > limit { Err(Refusal::TooLarge { what, bytes, limit }) } else { Ok(()) }
+}
+
+fn shallow(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => depth > 0 && items.iter().all(|item| shallow(item, depth - 1)),
+        Value::Object(fields) => depth > 0 && fields.values().all(|field| shallow(field, depth - 1)),
+        _ => true,
+    }
 }
 
 /// Cuts a text for people to so many bytes of a record, where a character ends.

@@ -49,6 +49,8 @@ pub struct Node {
     pub tasks: BTreeSet<TaskId>,
     /// How fast it has been.
     pub rate: Rate,
+    /// It gave a task back that it was not told to stop, as a worker does that is going away: nothing new until then.
+    pub resting: Option<Millis>,
 }
 
 /// Learnt from finished tasks: a moving average that forgets.

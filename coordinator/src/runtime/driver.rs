@@ -47,6 +47,8 @@ pub(super) struct Driver {
     last_reply: u64,
     changes: watch::Sender<u64>,
     stopped: watch::Sender<Option<Stopped>>,
+    /// Why a write could not be submitted.
+    broken: Option<String>,
 }
 
 impl Driver {
@@ -68,6 +70,7 @@ impl Driver {
             last_reply: 0,
             changes,
             stopped,
+            broken: None,
         };
         (driver, Handle { commands: send, changes: changes_seen, stopped: stopped_seen })
     }
@@ -79,6 +82,11 @@ impl Driver {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let reason = loop {
+            if let Some(broken) = self.broken.take() {
+                // The writer's own end says more, if that is why.
+                let ended = tokio::time::timeout(TICK, writer.ended()).await;
+                break Some(ended.ok().and_then(Result::err).map_or(broken, |error| error.to_string()));
+            }
             let open = self.has_room();
             // Commands come before the tick: after a pause the keep-alives that waited are heard before leases end.
             tokio::select! {
@@ -95,7 +103,7 @@ impl Driver {
                     Some(command) => self.take_batch(command).await,
                     None => break None,
                 },
-                _ = tick.tick(), if open => self.step(Event::Tick).await,
+                _ = tick.tick(), if open => self.tick().await,
             }
         };
         match reason {
@@ -109,7 +117,7 @@ impl Driver {
 
     fn has_room(&self) -> bool {
         // A step submits at most two batches, and a batch of commands is checked before each step.
-        self.outbox.in_flight() < IN_FLIGHT && self.writer.room() > 4
+        self.broken.is_none() && self.outbox.in_flight() < IN_FLIGHT && self.writer.room() > 4
     }
 
     async fn take_batch(&mut self, first: Command) {
@@ -123,6 +131,15 @@ impl Driver {
                 Err(_) => break,
             }
         }
+        self.place().await;
+    }
+
+    async fn tick(&mut self) {
+        self.step(Event::Tick).await;
+        self.place().await;
+    }
+
+    async fn place(&mut self) {
         if let Some(problem) = self.engine.problem() {
             let decision = self.placer.place(&problem);
             self.step(Event::Placed(decision)).await;
@@ -189,9 +206,9 @@ impl Driver {
         let durable = self.durable.clone();
         let submitted = self.writer.submit(ops, move |_| durable.send_modify(|last| *last = n.max(*last))).await;
         if let Err(error) = submitted {
-            // Closed: `run` learns why and ends. A limit: the engine let through what it must not, and going on would
-            // acknowledge what is not written; nothing after this is released either.
-            tracing::error!(%error, "a change cannot be written");
+            // Closed, or a limit that the engine failed to keep. Either way a later write must not release what tells of
+            // this one: nothing more is taken in or released, and `run` ends.
+            self.broken.get_or_insert_with(|| error.to_string());
         }
     }
 

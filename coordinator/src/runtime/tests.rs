@@ -1,19 +1,22 @@
 //! A whole coordinator, spoken to over gRPC through a pipe in memory, with workers played by the test.
 
 use super::*;
+use braid_noop::Noop;
 use braid_proto::{
     PROTOCOL, VERSION,
     v1::{
         self, CancelJobRequest, FromWorker, GetJobRequest, Job, JobState, ListNodesRequest, ListTasksRequest, LogsRequest,
-        SubmitRequest, ToWorker, WatchJobRequest, from_worker, jobs_client::JobsClient, nodes_client::NodesClient,
-        to_worker, workers_client::WorkersClient,
+        SubmitRequest, ToWorker, WatchJobRequest, from_worker, jobs_client::JobsClient, nodes_client::NodesClient, to_worker,
+        workers_client::WorkersClient,
     },
 };
-use braid_noop::Noop;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming, transport::{Channel, Endpoint, Server}};
+use tonic::{
+    Code, Status, Streaming,
+    transport::{Channel, Endpoint, Server},
+};
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -177,3 +177,20 @@ fn is_disk_full(mut cause: &(dyn std::error::Error + 'static)) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_recognised_below_the_library() {
+        let failed = |kind: io::ErrorKind| StoreError::Failed {
+            operation: "commit".into(),
+            place: "state.redb".into(),
+            source: Box::new(redb::Error::Io(kind.into())),
+        };
+        assert_eq!(failed(io::ErrorKind::StorageFull).hint(), Some(DISK_FULL));
+        assert_eq!(failed(io::ErrorKind::PermissionDenied).hint(), None);
+        assert_eq!(failed(io::ErrorKind::StorageFull).line(), "commit in state.redb: failed: I/O error: no storage space");
+    }
+}

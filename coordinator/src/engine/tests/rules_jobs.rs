@@ -120,6 +120,8 @@ fn a_worker_that_goes_away_costs_its_tasks_no_try() {
     for _ in 0..2 * (MAX_FAILURES + MAX_LOSSES) {
         let held = fixture.place()[0].held;
         fixture.fail(1, held, Failure::cancelled());
+        assert!(fixture.place().is_empty(), "a worker that gave a task back is left alone for a while");
+        fixture.hello(1, "a", Vec::new());
     }
     assert_eq!(fixture.job(job).phase, JobPhase::Running);
     assert_eq!(fixture.task(job.task(1)).last_failure, None);

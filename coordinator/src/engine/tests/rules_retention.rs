@@ -1,7 +1,10 @@
 //! What is forgotten of jobs that ended long ago, and what a crash in the middle of it leaves.
 
 use super::{fixture::Fixture, harness::toy::ToySpec};
-use crate::engine::{Event, KEEP_ENDED, ReplyId};
+use crate::{
+    engine::{Event, KEEP_ENDED, ReplyId},
+    model::Millis,
+};
 use braid_workload::JobId;
 use std::time::Duration;
 
@@ -47,6 +50,21 @@ fn a_long_job_is_not_forgotten_when_it_ends() {
     assert!(fixture.engine.state().job(long).is_some());
     for first in [2, 3] {
         assert!(fixture.engine.state().job(JobId(first)).is_none(), "{first} ended before it");
+    }
+}
+
+/// Time may stand still, or run behind that of the coordinator before.
+#[test]
+fn a_job_is_not_forgotten_by_the_step_that_ends_it() {
+    for earlier in [0, 500] {
+        let mut fixture = Fixture::new();
+        let jobs: Vec<JobId> = (0..=KEEP_ENDED + 1).map(|tag| fixture.submit(spec(tag, 1)).unwrap()).collect();
+        for job in &jobs[1..=KEEP_ENDED] {
+            fixture.cancel(*job).unwrap();
+        }
+        fixture.now = Millis(fixture.now.0 - earlier);
+        fixture.cancel(jobs[0]).unwrap();
+        assert!(fixture.job(jobs[0]).is_over());
     }
 }
 

@@ -125,3 +125,39 @@ async fn a_damaged_file_gives_no_wrong_records() {
     }
     assert!(found >= 20, "only {found} of 80 were found: the damage does not hit");
 }
+
+/// Writes until the file system refuses, in a process whose files may not grow: what was acknowledged is found after.
+#[tokio::test]
+async fn a_full_disk_loses_nothing_that_was_acknowledged() {
+    const FOLDER: &str = "BRAID_TEST_FULL_FOLDER";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let store = Embedded::open(Path::new(&folder)).await.unwrap();
+        for n in 0.. {
+            let op = Op::put(format!("record/{n}"), vec![0; 3000]);
+            let outcome = store.commit(Transaction::new(vec![], vec![op]).unwrap()).await;
+            let Err(error) = outcome else { continue };
+            println!("acknowledged={n} retry={} {}", error.is_retryable(), error.line());
+            // It is of no more use, and says so.
+            assert!(store.get(&"record/0".into()).await.is_ok() || store.list("").await.is_err());
+            assert!(store.commit(Transaction::new(vec![], vec![Op::delete("record/0")]).unwrap()).await.is_err());
+            return;
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let limited = "trap '' XFSZ; ulimit -f 1000; exec \"$0\" --exact \"$1\" --nocapture";
+    let name = "store::embedded::tests::a_full_disk_loses_nothing_that_was_acknowledged";
+    let mut child = std::process::Command::new("sh");
+    child.args(["-c", limited]).arg(std::env::current_exe().unwrap()).arg(name).env(FOLDER, folder.path());
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let (_, line) = said.split_once("acknowledged=").expect("the child says how far it came");
+    let acknowledged: usize = line.split(' ').next().unwrap().parse().unwrap();
+    assert!(acknowledged > 10, "{said}");
+    assert!(line.contains("retry=false") && line.contains(&*folder.path().join(file::NAME).to_string_lossy()), "{said}");
+
+    let store = Embedded::open(folder.path()).await.unwrap();
+    let found = store.list("").await.unwrap().records.len();
+    assert!(found == acknowledged || found == acknowledged + 1, "{found} of {acknowledged}: only the last is uncertain");
+    put(&store, 100_000, 3000).await;
+}
