@@ -131,10 +131,10 @@ fn is_over(job: &v1::Job) -> bool {
 
 /// Sends the job, then each change, until it is over or nobody listens.
 async fn watch(handle: Handle, first: v1::Job, send: mpsc::Sender<Result<v1::Job, Status>>, cancel: CancellationToken) {
+    // Never marked as seen but by `changed`, which looks afterwards: what happens between a look and the next wait counts.
     let mut changes = handle.changes();
     let mut last = first;
     loop {
-        changes.mark_unchanged();
         let over = is_over(&last);
         let id = JobId(last.id);
         if send.send(Ok(last.clone())).await.is_err() || over {

@@ -165,6 +165,30 @@ async fn a_job_goes_from_submit_to_done() {
     running.stop().await;
 }
 
+/// Nothing else happens that could wake the watcher: an end that falls between two of its looks must do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_never_misses_the_end() {
+    let running = start(options("memory:".parse().unwrap())).await.unwrap();
+    let mut worker = Worker::join(&running, hello("n1")).await.unwrap();
+    for round in 0..100u64 {
+        let job = running.submit(2, &format!("job {round}")).await.unwrap();
+        let watched = tokio::spawn({
+            let mut jobs = running.jobs();
+            async move {
+                let mut watch = jobs.watch(WatchJobRequest { id: job.id }).await.unwrap().into_inner();
+                while watch.message().await.unwrap().is_some() {}
+            }
+        });
+        let one = worker.run().await;
+        worker.finish(&one).await;
+        let two = worker.run().await;
+        tokio::time::sleep(Duration::from_micros(50 * round)).await;
+        worker.finish(&two).await;
+        tokio::time::timeout(Duration::from_secs(1), watched).await.expect("the end is heard at once").unwrap();
+    }
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn wishes_that_cannot_be_granted_say_why() {
     let running = start(options("memory:".parse().unwrap())).await.unwrap();
