@@ -11,9 +11,12 @@ use crate::{
 use braid_coordinator::{Coordinator, DEFAULT_LEASE, StoreUrl};
 use braid_worker::{ConnectError, Worker, WorkerError};
 use braid_workload::NodeId;
-use std::{num::NonZeroUsize, path::Path};
+use std::{num::NonZeroUsize, path::Path, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// How often a fleet that starts is asked whether it is there; starting takes milliseconds.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// What the worker may use.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +66,24 @@ impl Local {
         };
         let cancel = CancellationToken::new();
         let worker = tokio::spawn(Worker::run(options, connector, kinds::executors(), cancel.clone()));
-        Ok(Self { coordinator, client, server, worker, cancel })
+        let mut local = Self { coordinator, client, server, worker, cancel };
+        local.joined().await?;
+        Ok(local)
+    }
+
+    /// Until the worker has joined: no job is ever seen waiting for one that only needs a moment.
+    async fn joined(&mut self) -> Result {
+        let client = self.client.clone();
+        let seen = async move {
+            while client.list_nodes().await?.is_empty() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            seen = seen => seen,
+            error = self.broken() => Err(error),
+        }
     }
 
     /// Speaks to its coordinator.
