@@ -33,7 +33,9 @@ pub(crate) fn show_bytes(bytes: u64) -> String {
 /// `1.2 s` below a minute, `3m 20s` above: as exact as a person cares.
 pub(crate) fn show_duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
-    if seconds < 9.95 {
+    if seconds < 0.9995 {
+        format!("{:.0} ms", seconds * 1e3)
+    } else if seconds < 9.95 {
         format!("{seconds:.1} s")
     } else if seconds < 59.5 {
         format!("{seconds:.0} s")
@@ -77,9 +79,16 @@ mod tests {
 
     #[test]
     fn durations_are_shown_as_exactly_as_a_person_cares() {
-        for (millis, text) in
-            [(0, "0.0 s"), (1234, "1.2 s"), (9940, "9.9 s"), (9960, "10 s"), (59_600, "1m"), (200_400, "3m 20s")]
-        {
+        for (millis, text) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1000, "1.0 s"),
+            (1234, "1.2 s"),
+            (9940, "9.9 s"),
+            (9960, "10 s"),
+            (59_600, "1m"),
+            (200_400, "3m 20s"),
+        ] {
             assert_eq!(show_duration(Duration::from_millis(millis)), text);
         }
     }

@@ -334,14 +334,14 @@ fn hostile_yaml_is_refused_before_it_grows() {
 fn models_are_looked_for_in_each_folder_in_turn() {
     let recipe = parse("merge_method: linear\nparameters: {weight: 1}\nmodels: [{model: ./a}, {model: /b/c}, {model: org/name}]");
     let there = |paths: &'static [&str]| move |path: &Path| paths.iter().any(|known| Path::new(known) == path);
-    let folders = [Path::new("/work"), Path::new("/work/recipes")];
-    let found = recipe.locate(&folders, there(&["/work/a", "/work/recipes/a", "/b/c", "/work/recipes/org/name"]));
-    assert_eq!(found.unwrap(), ["/work/a", "/b/c", "/work/recipes/org/name"].map(PathBuf::from));
+    let folders = [Path::new("/models"), Path::new("/models/recipes")];
+    let found = recipe.locate(&folders, there(&["/models/a", "/models/recipes/a", "/b/c", "/models/recipes/org/name"]));
+    assert_eq!(found.unwrap(), ["/models/a", "/b/c", "/models/recipes/org/name"].map(PathBuf::from));
 
-    let error = recipe.locate(&folders, there(&["/work/recipes/a", "/b/c"])).unwrap_err();
+    let error = recipe.locate(&folders, there(&["/models/recipes/a", "/b/c"])).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "r.yml:3:47: model `org/name` is not there (looked for /work/org/name and /work/recipes/org/name)"
+        "r.yml:3:47: model `org/name` is not there (looked for /models/org/name and /models/recipes/org/name)"
     );
     assert_eq!(
         error.hint(),
@@ -351,7 +351,7 @@ fn models_are_looked_for_in_each_folder_in_turn() {
         )
     );
     let error = recipe.locate(&folders, there(&[])).unwrap_err();
-    assert_eq!(error.to_string(), "r.yml:3:18: model `./a` is not there (looked for /work/a and /work/recipes/a)");
+    assert_eq!(error.to_string(), "r.yml:3:18: model `./a` is not there (looked for /models/a and /models/recipes/a)");
     assert_eq!(error.hint(), Some("paths start at the working directory or at the folder of the recipe"));
 }
 
