@@ -11,7 +11,6 @@ impl Job<'_> {
     /// Turns the staging folder into the result.
     pub(super) fn publish(&self) -> Result<Published, MergeError> {
         let opened = self.opened;
-        self.flusher.finish()?;
         let mut published = Published {
             out: opened.folder.out.display().to_string(),
             models: opened.plan.models.len(),
@@ -23,7 +22,9 @@ impl Job<'_> {
             reused_bytes: 0,
             repaired_tensors: 0,
         };
+        // Opened before the flush is asked how it went: in a folder that another merge has replaced it may have found nothing.
         let Staged::Open(staging) = self.staged()? else { return Ok(published) };
+        self.flusher.finish()?;
         let kept = opened.kept(&staging, self.boot)?;
         published.reused_tensors = kept.len();
         published.reused_bytes =
