@@ -17,6 +17,7 @@
 //!
 //! There are no files, threads, clocks or recipes here; those who call decide what is a tile and which thread works on it.
 
+pub mod attention;
 mod block;
 mod convert;
 mod dtype;
