@@ -58,6 +58,7 @@ impl Local {
             memory: limits.memory,
             token: None,
             address: "in process".into(),
+            exchange: None,
         };
         let client = Client::new(endpoint.channel(), "this process".into());
         let connector = move || {

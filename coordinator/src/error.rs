@@ -11,6 +11,9 @@ pub enum CoordinatorError {
     /// The store holds a record that this version cannot read.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The machine gives no random numbers.
+    #[error("the machine gives no random numbers for a secret: {0}")]
+    NoSecret(String),
 }
 
 impl CoordinatorError {
@@ -18,6 +21,7 @@ impl CoordinatorError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint().map(str::to_owned),
+            Self::NoSecret(_) => None,
             Self::Record(_) => Some("was the store written by another version of braid, or edited by hand?".into()),
         }
     }

@@ -1,7 +1,7 @@
 //! Conversions between the wire and the types of the house. Decoding checks: a peer may send anything.
 
 use crate::v1;
-use braid_workload::{Demand, Failure, FailureKind, JobId, TaskId};
+use braid_workload::{Demand, Failure, FailureKind, JobId, Member, TaskId};
 
 /// A message that lacks a field or holds one that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,13 +39,15 @@ impl From<v1::TaskRef> for TaskId {
 
 impl From<Demand> for v1::Demand {
     fn from(demand: Demand) -> Self {
-        Self { bytes: demand.bytes, memory: demand.memory, wide: demand.wide }
+        let gang = demand.gang.map(|member| v1::Member { rank: member.rank, size: member.size });
+        Self { bytes: demand.bytes, memory: demand.memory, wide: demand.wide, gang }
     }
 }
 
 impl From<v1::Demand> for Demand {
     fn from(demand: v1::Demand) -> Self {
-        Self { bytes: demand.bytes, memory: demand.memory, wide: demand.wide }
+        let gang = demand.gang.map(|member| Member { rank: member.rank, size: member.size });
+        Self { bytes: demand.bytes, memory: demand.memory, wide: demand.wide, gang }
     }
 }
 

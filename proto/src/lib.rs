@@ -14,7 +14,7 @@ pub mod v1 {
 
 /// The version of the worker's session. Raised when an older peer would misunderstand a newer one; both sides refuse
 /// another number with a message that says which side to update.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The version of this software, as people see it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

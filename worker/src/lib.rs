@@ -15,6 +15,7 @@
 
 mod connector;
 mod error;
+pub mod exchange;
 mod executor;
 mod inventory;
 mod key;
@@ -26,7 +27,7 @@ pub use connector::{ConnectError, Connector};
 pub use error::WorkerError;
 pub use inventory::Machine;
 pub use node::NodeClaim;
-pub use options::Options;
+pub use options::{ExchangeEnd, Options};
 
 use braid_workload::{Execute, Registry};
 use std::sync::Arc;

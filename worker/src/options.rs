@@ -1,7 +1,7 @@
 //! What a worker is told when it starts.
 
-use braid_workload::NodeId;
-use std::{fmt, num::NonZeroUsize};
+use braid_workload::{Join, NodeId};
+use std::{fmt, num::NonZeroUsize, sync::Arc};
 
 /// What a worker is told when it starts. [`Machine`](crate::Machine) knows good values for threads and memory.
 #[derive(Clone)]
@@ -16,18 +16,30 @@ pub struct Options {
     pub token: Option<String>,
     /// Where this worker is, in words for people: a host name, or `in process`.
     pub address: String,
+    /// Its end of the exchange; without one it can be in no gang.
+    pub exchange: Option<ExchangeEnd>,
+}
+
+/// How members of a gang on other workers are reached, and reach this one.
+#[derive(Clone)]
+pub struct ExchangeEnd {
+    /// Where the others reach this worker: `host:port`.
+    pub address: String,
+    /// Meets them.
+    pub join: Arc<dyn Join>,
 }
 
 impl fmt::Debug for Options {
     /// Leaves the token out: it would end in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, threads, memory, token, address } = self;
+        let Self { node, threads, memory, token, address, exchange } = self;
         f.debug_struct("Options")
             .field("node", node)
             .field("threads", threads)
             .field("memory", memory)
             .field("token", &token.as_ref().map(|_| ".."))
             .field("address", address)
+            .field("exchange", &exchange.as_ref().map(|end| &end.address))
             .finish()
     }
 }

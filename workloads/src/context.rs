@@ -1,6 +1,6 @@
 //! What a task gets from the worker that runs it.
 
-use crate::{AttemptId, TaskId};
+use crate::{AttemptId, Exchange, Failure, Membership, TaskId, exchange};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -24,6 +24,8 @@ pub struct TaskContext {
     pub pool: Arc<rayon::ThreadPool>,
     /// The bytes of memory that this task may hold at most.
     pub memory: u64,
+    /// The way to the other members, if this task is in a gang.
+    pub membership: Option<Membership>,
 }
 
 /// How far a task is, in bytes read and written of what its demand names. Written by compute threads, read by the session.
@@ -49,6 +51,20 @@ impl TaskContext {
     /// Whether the task must stop.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()
+    }
+
+    /// Meets the other members of the task's gang. A task in no gang is alone with itself. Set `cancel` ends the exchange.
+    ///
+    /// # Errors
+    /// A [`Failure`] that is not held against the task when another member is gone, and a retry otherwise.
+    pub fn exchange(&self) -> Result<Arc<dyn Exchange>, Failure> {
+        match &self.membership {
+            Some(Membership { gang, join }) => Ok(join.join(gang, &self.cancel)?),
+            None => match exchange::local::group(1).pop() {
+                Some(alone) => Ok(Arc::new(alone)),
+                None => Err(Failure::fatal("a group of one has no member")),
+            },
+        }
     }
 
     /// Writes a line to the log of the task.

@@ -6,21 +6,27 @@
 //!   spec into tasks, and the outcome of a task into more tasks or a result.
 //! * [`Execute`] — the doing half, called by a worker on a compute thread. It may read and write files and take hours.
 //!
-//! This crate holds those two traits, what passes between them ([`TaskSpec`], [`TaskOutcome`], [`JobResult`]), the typed
+//! While they run, the tasks of a gang tell each other things through an [`Exchange`].
+//!
+//! This crate holds these traits, what passes between them ([`TaskSpec`], [`TaskOutcome`], [`JobResult`]), the typed
 //! ids ([`JobId`], [`TaskId`], …) and units of the whole house. It is not a scheduler and knows no kind of job.
 
 mod context;
+pub mod exchange;
 mod execute;
 mod ids;
+mod membership;
 mod registry;
 mod task;
 mod workload;
 
 pub use context::{LogLine, LogSink, Progress, TaskContext};
+pub use exchange::{Exchange, ExchangeError};
 pub use execute::Execute;
 pub use ids::{AttemptId, IdParseError, JobId, LeaseId, NodeId, TaskId};
+pub use membership::{Join, Membership};
 pub use registry::Registry;
-pub use task::{Demand, Failure, FailureKind, JobResult, TaskOutcome, TaskSpec};
+pub use task::{Demand, Failure, FailureKind, Gang, JobResult, Member, TaskOutcome, TaskSpec};
 pub use workload::{Advance, Plan, SpecError, Workload};
 
 /// The size of a payload, a state or a result that the store accepts; bulk data never enters it.

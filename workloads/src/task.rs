@@ -1,5 +1,6 @@
 //! What passes between the two halves of a kind of job, and is stored on the way.
 
+use crate::{AttemptId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// A piece of work for one worker. At most [`MAX_RECORD`](crate::MAX_RECORD) bytes when encoded.
@@ -23,6 +24,34 @@ pub struct Demand {
     /// True: the task spreads over all threads of a worker, so a worker runs one at a time (and holds the next at hand).
     /// False: it takes one thread.
     pub wide: bool,
+    /// Set for a member of a gang: tasks that start together or not at all, and talk to each other while they run. The
+    /// members follow each other in the order of their ranks, and their results count once all of them are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gang: Option<Member>,
+}
+
+/// A task's place in its gang.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Member {
+    /// Its number, from 0.
+    pub rank: u32,
+    /// How many there are.
+    pub size: u32,
+}
+
+/// Who is in a gang that runs, as each member is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gang {
+    /// This member's number.
+    pub rank: u32,
+    /// Names the gang: its first task.
+    pub first: TaskId,
+    /// Its try, the same for all members: what is left of an earlier one is not listened to.
+    pub epoch: AttemptId,
+    /// Where each member's exchange listens, by rank.
+    pub members: Vec<String>,
+    /// What members show each other.
+    pub token: String,
 }
 
 /// How a task ended on a worker.

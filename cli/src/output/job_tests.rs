@@ -56,7 +56,7 @@ fn task() -> v1::Task {
         state: TaskState::TaskAssigned.into(),
         attempt: 2,
         node: Some("alpha".into()),
-        demand: Some(Demand { bytes: 1_000_000, memory: 4096, wide: true }),
+        demand: Some(Demand { bytes: 1_000_000, memory: 4096, wide: true, gang: None }),
         bytes_done: 7,
         failure: Some(v1::Failure { message: "disk full".into(), kind: v1::failure::Kind::Retry.into(), hint: None }),
     }

@@ -61,7 +61,8 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
     let mut signals = Signals::listen()?;
     let claim = NodeClaim::take(&args.data_dir).map_err(worker_error)?;
     let (threads, memory) = args.limits.resolve();
-    let options = Options { node: claim.id().clone(), threads, memory, token: args.token, address: host_name(&claim) };
+    let options =
+        Options { node: claim.id().clone(), threads, memory, token: args.token, address: host_name(&claim), exchange: None };
     let endpoint = wire::endpoint(&args.join)?;
     let connector = move || {
         let endpoint = endpoint.clone();

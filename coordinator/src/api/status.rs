@@ -8,9 +8,11 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let text = refusal.to_string();
         match refusal {
-            Refusal::UnknownKind { .. } | Refusal::BadSpec(_) | Refusal::TooLarge { .. } | Refusal::TooDeep { .. } => {
-                Self::invalid_argument(text)
-            }
+            Refusal::UnknownKind { .. }
+            | Refusal::BadSpec(_)
+            | Refusal::TooLarge { .. }
+            | Refusal::TooDeep { .. }
+            | Refusal::HalfGang { .. } => Self::invalid_argument(text),
             Refusal::Held { .. } => Self::already_exists(text),
             Refusal::NoSuchJob(_) => Self::not_found(text),
             Refusal::Over(_) => Self::failed_precondition(text),

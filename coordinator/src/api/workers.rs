@@ -125,6 +125,7 @@ fn greeting(session: SessionId, hello: v1::Hello) -> Event {
             memory: inventory.memory,
             kinds: inventory.kinds.into_iter().collect(),
             address: inventory.address,
+            exchange: inventory.exchange,
             version: hello.version,
         },
         held: hello.held.into_iter().filter_map(held).collect(),
@@ -225,7 +226,7 @@ fn encode(message: Message) -> to_worker::Message {
             drop: drop.into_iter().map(encode_held).collect(),
         }),
         Message::Run(run) => {
-            let Run { held, kind, spec, label, payload, demand } = *run;
+            let Run { held, kind, spec, label, payload, demand, gang } = *run;
             to_worker::Message::Run(v1::Run {
                 task: Some(held.task.into()),
                 attempt: held.attempt.0,
@@ -235,6 +236,12 @@ fn encode(message: Message) -> to_worker::Message {
                 label,
                 payload: payload.to_string(),
                 demand: Some(demand.into()),
+                gang: gang.map(|gang| v1::Gang {
+                    rank: gang.rank,
+                    first: Some(gang.first.into()),
+                    members: gang.members,
+                    token: gang.token,
+                }),
             })
         }
         Message::Stop { task, attempt } => to_worker::Message::Stop(v1::Stop { task: Some(task.into()), attempt: attempt.0 }),

@@ -1,8 +1,8 @@
 //! What to ask placement, and what its answer starts.
 
-use super::{Effect, Effects, Engine, Held, Message, Run};
+use super::{Effect, Effects, Engine, Message, gang};
 use crate::{
-    model::{Assignment, Change, Inventory, Job, JobPhase, Millis, Node, TaskPhase},
+    model::{Assignment, Change, Class, Inventory, Job, JobPhase, Millis, Node, TaskPhase},
     placement::{Candidate, Decision, Placement, Problem, Waiting},
 };
 use std::collections::BTreeSet;
@@ -20,12 +20,13 @@ impl Engine {
                     job: job.id,
                     class: *class,
                     kind: job.kind.clone(),
-                    count: u32::try_from(queue.len()).unwrap_or(u32::MAX),
+                    count: count(job, *class, queue),
                     bytes: mean_bytes(job, queue),
                     seconds: job.pace.get(class).copied(),
                     warm: job.warm.clone(),
                 })
             })
+            .filter(|class| class.count > 0)
             .collect();
         if classes.is_empty() {
             return None;
@@ -45,6 +46,8 @@ impl Engine {
             threads: inventory.threads,
             memory: inventory.memory,
             kinds: inventory.kinds.clone(),
+            exchange: !inventory.exchange.is_empty(),
+            reserved: false,
             wide: 0,
             narrow: 0,
             backlog: 0.0,
@@ -62,6 +65,9 @@ impl Engine {
         for placement in &decision.placements {
             self.assign(placement, now, effects);
         }
+        for gang in &decision.gangs {
+            self.assign_gang(gang, now, effects);
+        }
         for (job, reason) in decision.reasons {
             if let Some(job) = self.state.jobs.get_mut(&job) {
                 job.reason = (job.tally().assigned == 0 && job.phase == JobPhase::Running).then_some(reason);
@@ -72,6 +78,9 @@ impl Engine {
     /// Hands out the first waiting tasks of a class, as many as there still are, if the node is there and offers what
     /// they need.
     fn assign(&mut self, placement: &Placement, now: Millis, effects: &mut Effects) {
+        if placement.class.gang != 1 {
+            return; // never a part of one
+        }
         let Some(job) = self.state.jobs.get_mut(&placement.job).filter(|job| job.phase == JobPhase::Running) else { return };
         let Some(node) = self.state.nodes.get_mut(&placement.node) else { return };
         let Some(session) = node.session else { return };
@@ -85,21 +94,19 @@ impl Engine {
             let assignment = Assignment { node: node.id.clone(), lease: node.lease, since: now };
             job.set_phase(index, TaskPhase::Assigned(assignment));
             let Some(task) = job.tasks.get_mut(index as usize) else { continue };
-            task.attempt = task.attempt.next();
-            (task.done, task.reused) = (0, 0);
+            gang::begin(task, task.attempt.next());
             node.tasks.insert(id);
             effects.push(Change::task(id, task).into());
-            let run = Run {
-                held: Held { task: id, attempt: task.attempt, lease: node.lease },
-                kind: job.kind.clone(),
-                spec: job.spec.clone(),
-                label: task.spec.label.clone(),
-                payload: task.spec.payload.clone(),
-                demand: task.spec.demand,
-            };
-            effects.push(Effect::Send { session, message: Message::Run(Box::new(run)) });
+            let run = gang::run(job, index, node.lease, None);
+            effects.extend(run.map(|run| Effect::Send { session, message: Message::Run(Box::new(run)) }));
         }
     }
+}
+
+/// How many tasks of a class wait; of gangs, how many wait as a whole.
+fn count(job: &Job, class: Class, queue: &BTreeSet<u32>) -> u32 {
+    let count = if class.gang == 1 { queue.len() } else { job.waiting_gangs(class).count() };
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn first(queue: Option<&BTreeSet<u32>>, count: u32) -> Vec<u32> {

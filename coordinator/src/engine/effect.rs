@@ -2,7 +2,7 @@
 
 use super::{Held, ReplyId};
 use crate::model::{Change, SessionId};
-use braid_workload::{AttemptId, Demand, JobId, LeaseId, SpecError, TaskId};
+use braid_workload::{AttemptId, Demand, Gang, JobId, LeaseId, SpecError, TaskId};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
@@ -82,6 +82,8 @@ pub struct Run {
     pub payload: Value,
     /// What it needs.
     pub demand: Demand,
+    /// With whom it runs, if it is in a gang.
+    pub gang: Option<Gang>,
 }
 
 /// Why a wish is not granted.
@@ -115,6 +117,12 @@ pub enum Refusal {
         what: &'static str,
         /// The most there may be.
         limit: usize,
+    },
+    /// A workload made a gang whose members do not follow each other, from the first to the last, alike.
+    #[error("task {index} of the job is in a gang that is not whole: its members must follow each other, with one demand")]
+    HalfGang {
+        /// Which task.
+        index: usize,
     },
     /// Another job has what this one wants for itself.
     #[error("job {holder} is not over yet and holds {name}")]

@@ -1,6 +1,6 @@
 //! How a job ends, and what is forgotten of those that ended long ago.
 
-use super::{Effect, Effects, KEEP_ENDED, MAX_TEXT, Message, State, submit::clip};
+use super::{Effect, Effects, KEEP_ENDED, MAX_TEXT, Message, State, gang, submit::clip};
 use crate::model::{Change, Job, JobEnd, JobPhase, Millis, TaskPhase, keys};
 use braid_workload::{Failure, JobId};
 
@@ -16,6 +16,11 @@ pub(super) fn end(state: &mut State, id: JobId, mut end: JobEnd, now: Millis, ef
     cancel_waiting(job);
     job.phase = JobPhase::Ending(end);
     job.reason = None;
+    let ended: Vec<u32> = (0u32..).zip(&job.tasks).filter(|(_, task)| task.reported.is_some()).map(|(index, _)| index).collect();
+    for index in ended {
+        gang::release(state, id, index, TaskPhase::Cancelled, effects);
+    }
+    let Some(job) = state.jobs.get_mut(&id) else { return };
     for (task, index) in job.tasks.iter().zip(0u32..) {
         let session = task.assignment().and_then(|assignment| state.nodes.get(&assignment.node)).and_then(|node| node.session);
         if let Some(session) = session {

@@ -12,12 +12,14 @@
 //! | `outcome` | what a result changes |
 //! | `ending` | how a job ends, and what is forgotten |
 //! | `assign` | what to ask placement, and what its answer starts |
+//! | `gang` | which tasks start together, and what becomes of them when one fails |
 //! | `recover` | the state that the records of a store describe |
 
 mod assign;
 mod effect;
 mod ending;
 mod event;
+mod gang;
 mod outcome;
 mod recover;
 mod session;
@@ -68,15 +70,18 @@ pub struct Engine {
     state: State,
     workloads: Registry<dyn Workload>,
     lease: Duration,
+    /// What the members of a gang show each other.
+    secret: String,
 }
 
 /// What a step adds up to, in the order in which it must be done.
 type Effects = Vec<Effect>;
 
 impl Engine {
-    /// An engine that goes on from `state`; a worker that is silent for `lease` is lost.
-    pub fn new(state: State, workloads: Registry<dyn Workload>, lease: Duration) -> Self {
-        Self { state, workloads, lease }
+    /// An engine that goes on from `state`; a worker that is silent for `lease` is lost. Members of a gang know each other by the
+    /// `secret`.
+    pub fn new(state: State, workloads: Registry<dyn Workload>, lease: Duration, secret: String) -> Self {
+        Self { state, workloads, lease, secret }
     }
 
     /// Takes in one event.

@@ -6,6 +6,7 @@
 use super::{
     Effect, Effects, Engine, MAX_FAILURES, MAX_LOSSES, MAX_STATE, MAX_TEXT, Message, Report,
     ending::{self, brief},
+    gang::{self, Standing},
     submit::{add_tasks, clip, within},
 };
 use crate::model::{Change, Class, Job, JobEnd, JobPhase, Millis, SessionId, Task, TaskPhase};
@@ -31,25 +32,44 @@ impl Engine {
             effects.push(taken);
             return;
         };
+        let (index, running) = (held.task.index, job.phase == JobPhase::Running);
+        let standing = Standing::of(job, index);
+        let (members, outcome) = match outcome {
+            TaskOutcome::Done(value) if running && standing == Standing::Whole => match Self::gather(job, index, value) {
+                Some((members, value)) => (members, TaskOutcome::Done(value)),
+                None => return,
+            },
+            outcome => (vec![index], outcome),
+        };
         // By the assignment, not by the session: a result may be read after a newer stream has replaced its own.
         let holder = job.tasks.get(held.task.index as usize).and_then(Task::assignment).map(|to| &to.node);
         if let Some(node) = holder.and_then(|node| self.state.nodes.get_mut(node)) {
             node.tasks.remove(&held.task);
             node.rate.observe(done, ran);
             job.warm.insert(node.id.clone());
-            if job.phase == JobPhase::Running && gave_back(&outcome) {
+            if running && standing == Standing::Whole && gave_back(&outcome) {
                 node.resting = Some(now + REST);
             }
         }
         self.state.unplaced = true;
-        if job.phase == JobPhase::Running {
-            match outcome {
-                TaskOutcome::Done(value) => {
-                    observe_pace(job, held.task.index, ran);
+        if running {
+            match (standing, outcome) {
+                (Standing::Over, _) => self.follow(held.task, effects),
+                (Standing::Broken, _) => self.failed(held.task, Failure::cancelled(), now, effects),
+                (Standing::Whole, TaskOutcome::Done(value)) => {
+                    observe_pace(job, index, ran);
                     job.reused = job.reused.saturating_add(reused);
-                    self.done(held.task, &value, now, effects);
+                    let mut members = members.into_iter().map(|member| held.task.job.task(member));
+                    let first = members.next().unwrap_or(held.task);
+                    let others: Vec<TaskId> = members.collect();
+                    for member in others.iter().chain([&first]) {
+                        gang::release(&mut self.state, member.job, member.index, TaskPhase::Done, effects);
+                    }
+                    // The first member goes first: where it is done, a crash that forgets the others has forgotten nothing.
+                    self.done(first, &value, now, effects);
+                    effects.extend(others.into_iter().filter_map(|member| self.written(member)));
                 }
-                TaskOutcome::Failed(failure) => self.failed(held.task, failure, now, effects),
+                (Standing::Whole, TaskOutcome::Failed(failure)) => self.failed(held.task, failure, now, effects),
             }
         } else {
             job.set_phase(held.task.index, TaskPhase::Cancelled);
@@ -87,6 +107,18 @@ impl Engine {
         }
     }
 
+    /// A member of a gang is done whose first member is.
+    fn follow(&mut self, id: TaskId, effects: &mut Effects) {
+        gang::release(&mut self.state, id.job, id.index, TaskPhase::Done, effects);
+        effects.extend(self.written(id));
+    }
+
+    /// What is to be written of a task.
+    fn written(&self, id: TaskId) -> Option<Effect> {
+        let task = self.state.job(id.job)?.tasks.get(id.index as usize)?;
+        Some(Change::task(id, task).into())
+    }
+
     /// A task of a running job failed: tried again, or the end of the job.
     fn failed(&mut self, id: TaskId, mut failure: Failure, now: Millis, effects: &mut Effects) {
         brief(&mut failure);
@@ -115,6 +147,11 @@ impl Engine {
             ending::settle(&mut self.state, id.job, now, effects);
             return;
         }
+        match Standing::of(job, id.index) {
+            Standing::Over => return self.follow(id, effects),
+            Standing::Broken => return self.close_attempt(id, true, Failure::cancelled(), now, effects),
+            Standing::Whole => {}
+        }
         let Some(task) = job.tasks.get_mut(id.index as usize) else { return };
         task.losses += 1;
         let again = task.losses < MAX_LOSSES;
@@ -126,13 +163,15 @@ impl Engine {
     fn close_attempt(&mut self, id: TaskId, again: bool, failure: Failure, now: Millis, effects: &mut Effects) {
         let Some(job) = self.state.jobs.get_mut(&id.job) else { return };
         if let Some(task) = job.tasks.get_mut(id.index as usize) {
-            (task.done, task.reused) = (0, 0);
+            (task.done, task.reused, task.reported) = (0, 0, None);
         }
         job.set_phase(id.index, if again { TaskPhase::Waiting } else { TaskPhase::Failed });
         let change = job.tasks.get(id.index as usize).map(|task| Change::task(id, task).into());
         self.state.unplaced = true;
         // The job before the task: a crash may lose the end of a long step, and a job that runs must have no failed task.
-        if !again {
+        if again {
+            gang::scatter(&mut self.state, id, effects);
+        } else {
             ending::end(&mut self.state, id.job, JobEnd::Failed(failure), now, effects);
         }
         effects.extend(change);

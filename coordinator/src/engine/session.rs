@@ -4,8 +4,8 @@
 //! be dead. What the worker still holds and the records confirm goes on; what they give to somebody else is dropped;
 //! what they give to this node and it does not know of (it was restarted, or never heard of it) waits again.
 
-use super::{Effect, Effects, Engine, Held, Message, TaskProgress};
-use crate::model::{Inventory, JobPhase, Millis, Node, Rate, SessionId};
+use super::{Effect, Effects, Engine, Held, Message, TaskProgress, gang::Standing};
+use crate::model::{Inventory, Job, JobPhase, Millis, Node, Rate, SessionId};
 use braid_workload::{NodeId, TaskId};
 use std::collections::BTreeSet;
 
@@ -50,8 +50,8 @@ impl Engine {
         );
         effects.push(Effect::Send { session, message: Message::Welcome { lease, patience: self.lease, drop } });
         for held in kept {
-            let ending = self.state.job(held.task.job).is_some_and(|job| job.phase != JobPhase::Running);
-            if ending {
+            let broken = |job: &Job| Standing::of(job, held.task.index) == Standing::Broken;
+            if self.state.job(held.task.job).is_some_and(|job| job.phase != JobPhase::Running || broken(job)) {
                 let message = Message::Stop { task: held.task, attempt: held.attempt };
                 effects.push(Effect::Send { session, message });
             }

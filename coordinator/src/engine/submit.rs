@@ -1,7 +1,7 @@
 //! New jobs, and the wish to end one.
 
 use super::{Effect, Effects, Engine, MAX_DEPTH, MAX_STATE, MAX_TEXT, Refusal, ending};
-use crate::model::{Change, Job, JobEnd, JobPhase, Millis, NewJob, Task, chunk_specs, keys};
+use crate::model::{Change, Class, Job, JobEnd, JobPhase, Millis, NewJob, Task, chunk_specs, keys};
 use braid_workload::{JobId, MAX_RECORD, SpecError, TaskSpec};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -74,6 +74,7 @@ pub(super) fn add_tasks(job: &mut Job, tasks: Vec<TaskSpec>, effects: &mut Effec
     if !tasks.iter().all(|task| shallow(&task.payload, MAX_DEPTH)) {
         return Err(Refusal::TooDeep { what: "payload of a task", limit: MAX_DEPTH });
     }
+    whole_gangs(&tasks)?;
     let chunks = chunk_specs(&tasks).ok_or_else(|| Refusal::TooLarge {
         what: "task",
         bytes: tasks.iter().map(|task| task.payload.to_string().len() + task.label.len()).max().unwrap_or(0),
@@ -87,6 +88,26 @@ pub(super) fn add_tasks(job: &mut Job, tasks: Vec<TaskSpec>, effects: &mut Effec
         job.push(Task::new(task));
     }
     Ok(())
+}
+
+/// Checks that the members of each gang follow each other, from the first to the last, with one demand.
+fn whole_gangs(tasks: &[TaskSpec]) -> Result<(), Refusal> {
+    let mut expected = None;
+    for (index, task) in tasks.iter().enumerate() {
+        let demand = task.demand;
+        let class = Class::from(&demand);
+        let right = match (expected, demand.gang) {
+            (None, None) => true,
+            (None, Some(member)) => member.rank == 0 && member.size > 0,
+            (Some(expected), Some(member)) => expected == (class, member.rank),
+            (Some(_), None) => false,
+        };
+        if !right {
+            return Err(Refusal::HalfGang { index });
+        }
+        expected = demand.gang.map(|member| (class, member.rank + 1)).filter(|(_, next)| *next < class.gang);
+    }
+    if expected.is_some() { Err(Refusal::HalfGang { index: tasks.len() }) } else { Ok(()) }
 }
 
 /// Checks that a value fits into a record and can be read back from it.

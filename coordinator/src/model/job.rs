@@ -9,11 +9,12 @@
 //! `Ending` lasts as long as a worker holds a task of the job, so that two jobs never write one output at a time.
 
 use super::{Class, Millis, Task, TaskPhase};
-use braid_workload::{Failure, JobId, JobResult, NodeId};
+use braid_workload::{Failure, JobId, JobResult, Member, NodeId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::Arc,
 };
 
@@ -193,6 +194,25 @@ impl Job {
         &self.waiting
     }
 
+    /// The members of the gang that a task belongs to, by rank; the task alone when it is in none.
+    pub(crate) fn members(&self, index: u32) -> Range<u32> {
+        let member = self.tasks.get(index as usize).and_then(|task| task.spec.demand.gang);
+        member.map_or(index..index.saturating_add(1), |Member { rank, size }| {
+            let first = index.saturating_sub(rank);
+            first..first.saturating_add(size)
+        })
+    }
+
+    /// Gangs of a class all of whose members wait, by their first tasks. A task in no gang counts as a gang of one.
+    pub(crate) fn waiting_gangs(&self, class: Class) -> impl Iterator<Item = u32> + '_ {
+        let queue = self.waiting.get(&class);
+        queue.into_iter().flatten().copied().filter(move |&index| {
+            let members = self.members(index);
+            members.start == index
+                && queue.is_some_and(|queue| class.gang == 1 || members.clone().all(|member| queue.contains(&member)))
+        })
+    }
+
     /// Tasks that are not over yet.
     pub fn open(&self) -> usize {
         self.tally.waiting as usize + self.tally.assigned as usize
@@ -230,7 +250,7 @@ mod tests {
                 exclusive: None, state: Value::Null, submitted: Millis(0),
             });
             for bytes in &sizes {
-                let demand = Demand { bytes: *bytes, memory: bytes % 3, wide: bytes % 2 == 0 };
+                let demand = Demand { bytes: *bytes, memory: bytes % 3, wide: bytes % 2 == 0, gang: None };
                 job.push(Task::new(TaskSpec { label: String::new(), payload: Value::Null, demand }));
             }
             for (index, kind) in moves {

@@ -28,6 +28,8 @@ pub struct Inventory {
     pub kinds: BTreeSet<String>,
     /// Where it is, for people.
     pub address: String,
+    /// Where its exchange listens, for the other members of a gang; empty when it cannot be in one.
+    pub exchange: String,
     /// Of its software.
     pub version: String,
 }

@@ -8,12 +8,14 @@
 //!      └─────────────────────┘ │ or too many tries
 //!                              └──────────────────────────▶ Failed
 //! ```
-//! Every arrow into `Assigned` raises the attempt number, and it is durable before the worker hears of it. When the job
+//! A member of a gang stays `Assigned` until all members have ended well; one that fails or is lost takes the others back with
+//! it. Every arrow into `Assigned` raises the attempt number, and it is durable before the worker hears of it. When the job
 //! ends early, tasks that wait are `Cancelled` at once and assigned ones when their worker has let go of them.
 
 use super::Millis;
 use braid_workload::{AttemptId, Demand, Failure, LeaseId, NodeId, TaskSpec};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A task and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,8 @@ pub struct Task {
     pub done: u64,
     /// Bytes that the running try kept from an earlier run; not stored.
     pub reused: u64,
+    /// The value of a gang's member that has ended, until all have; not stored, as the worker keeps it so long.
+    pub reported: Option<Value>,
 }
 
 /// Where a task stands.
@@ -70,6 +74,8 @@ pub struct Class {
     pub wide: bool,
     /// Bytes of memory that each needs.
     pub memory: u64,
+    /// How many of them start together; 1 for a task on its own.
+    pub gang: u32,
 }
 
 impl Task {
@@ -84,6 +90,7 @@ impl Task {
             last_failure: None,
             done: 0,
             reused: 0,
+            reported: None,
         }
     }
 
@@ -103,6 +110,6 @@ impl Task {
 
 impl From<&Demand> for Class {
     fn from(demand: &Demand) -> Self {
-        Self { wide: demand.wide, memory: demand.memory }
+        Self { wide: demand.wide, memory: demand.memory, gang: demand.gang.map_or(1, |member| member.size) }
     }
 }

@@ -5,7 +5,7 @@
 //! once, so that the next task is there when one ends, but no more than about [`AHEAD`] of work: what was handed out
 //! cannot move to a node that comes later.
 
-use super::{Candidate, Decision, Placement, Placer, Problem, Waiting};
+use super::{Candidate, Decision, Placement, Placer, Problem, Waiting, gangs};
 use braid_workload::NodeId;
 use bytesize::ByteSize;
 use std::{
@@ -30,8 +30,11 @@ impl Placer for Greedy {
         let usual = usual_rate(&nodes);
         let mut decision = Decision::default();
         for class in &problem.classes {
-            let placed = place_class(class, &mut nodes, usual, &mut decision.placements);
-            if placed == 0 {
+            if class.class.gang > 1 {
+                if let Err(reason) = gangs::place(class, &mut nodes, &mut decision.gangs) {
+                    decision.reasons.push((class.job, reason));
+                }
+            } else if place_class(class, &mut nodes, usual, &mut decision.placements) == 0 {
                 decision.reasons.push((class.job, reason(class, &problem.nodes)));
             }
         }
@@ -49,7 +52,7 @@ fn place_class(class: &Waiting, nodes: &mut [Candidate], usual: f64, placements:
     let mut heap: BinaryHeap<Reverse<Bid>> = nodes
         .iter()
         .enumerate()
-        .filter(|(_, node)| fits(class, node) && room(class, node) > 0)
+        .filter(|(_, node)| !node.reserved && fits(class, node) && room(class, node) > 0)
         .map(|(at, node)| Reverse(Bid::new(class, node, at, usual)))
         .collect();
     let mut given: BTreeMap<NodeId, u32> = BTreeMap::new();
@@ -162,6 +165,8 @@ mod tests {
             threads: 2,
             memory: 100,
             kinds: ["merge".to_owned()].into(),
+            exchange: true,
+            reserved: false,
             wide: 0,
             narrow: 0,
             backlog: 0.0,
@@ -172,7 +177,7 @@ mod tests {
     fn class(count: u32, wide: bool) -> Waiting {
         Waiting {
             job: JobId(1),
-            class: Class { wide, memory: 10 },
+            class: Class { wide, memory: 10, gang: 1 },
             kind: "merge".into(),
             count,
             bytes: 100.0,

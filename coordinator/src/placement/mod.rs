@@ -4,6 +4,7 @@
 //! sees classes of tasks, not tasks: ten thousand equal tasks are one line of the problem. It does not start anything;
 //! the engine checks each placement against what is true when the answer arrives.
 
+mod gangs;
 mod greedy;
 
 pub use greedy::Greedy;
@@ -36,7 +37,7 @@ pub struct Waiting {
     pub class: Class,
     /// The kind of the job.
     pub kind: String,
-    /// How many wait.
+    /// How many wait; of gangs, how many gangs.
     pub count: u32,
     /// Bytes that one reads and writes, on average.
     pub bytes: f64,
@@ -57,6 +58,10 @@ pub struct Candidate {
     pub memory: u64,
     /// Kinds of job that it can run.
     pub kinds: BTreeSet<String>,
+    /// Whether it can be in a gang.
+    pub exchange: bool,
+    /// A gang of an older job waits for it: nothing else is to start here.
+    pub reserved: bool,
     /// Wide tasks that it holds.
     pub wide: u32,
     /// Narrow tasks that it holds.
@@ -72,6 +77,8 @@ pub struct Candidate {
 pub struct Decision {
     /// In the order in which tasks should be handed out.
     pub placements: Vec<Placement>,
+    /// Gangs to start, each as a whole.
+    pub gangs: Vec<GangPlacement>,
     /// For each class of which nothing was placed, a sentence for a person.
     pub reasons: Vec<(JobId, String)>,
 }
@@ -87,4 +94,15 @@ pub struct Placement {
     pub node: NodeId,
     /// How many.
     pub count: u32,
+}
+
+/// A gang for some nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GangPlacement {
+    /// Of which job.
+    pub job: JobId,
+    /// Which of its gangs.
+    pub class: Class,
+    /// The node of each member, by rank.
+    pub nodes: Vec<NodeId>,
 }

@@ -85,7 +85,7 @@ impl Coordinator {
         let tasks = TaskTracker::new();
         let logs = Logs::start(options.data_dir.map(|dir| dir.join("logs")), &tasks, cancel.clone());
         let writer = Writer::spawn(store, fence, writing.clone());
-        let engine = Engine::new(state, workloads, options.lease);
+        let engine = Engine::new(state, workloads, options.lease, secret()?);
         let (driver, handle) = Driver::new(engine, Box::new(Greedy), writer.clone(), clock);
         tasks.spawn(driver.run(cancel.clone()));
         let routes = api::routes(&handle, &logs, options.token.map(Arc::from), options.lease, &tasks, &cancel);
@@ -113,6 +113,13 @@ impl Coordinator {
         // Why it ended was logged by the driver, if it was not told to.
         let _ = tokio::time::timeout(FLUSH, self.writer.ended()).await;
     }
+}
+
+/// 128 bits that nobody can guess, as text.
+fn secret() -> Result<String, CoordinatorError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| CoordinatorError::NoSecret(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 async fn read(store: &dyn Store) -> Result<Records, CoordinatorError> {

@@ -81,7 +81,13 @@ fn hello(node: &str) -> v1::Hello {
         version: VERSION.into(),
         node: node.into(),
         token: None,
-        inventory: Some(v1::Inventory { threads: 2, memory: 1 << 30, kinds: vec!["noop".into()], address: "here".into() }),
+        inventory: Some(v1::Inventory {
+            threads: 2,
+            memory: 1 << 30,
+            kinds: vec!["noop".into()],
+            address: "here".into(),
+            exchange: String::new(),
+        }),
         held: Vec::new(),
     }
 }

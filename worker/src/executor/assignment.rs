@@ -1,7 +1,7 @@
 //! What the executor is given to run, and what comes back.
 
 use super::Key;
-use braid_workload::{Demand, Failure, TaskId};
+use braid_workload::{Demand, Failure, Gang, TaskId};
 use serde_json::Value;
 use std::sync::Arc;
 use std::{sync::OnceLock, time::Duration};
@@ -21,6 +21,8 @@ pub(crate) struct Assignment {
     pub(crate) payload: String,
     /// What it asks for.
     pub(crate) demand: Demand,
+    /// With whom it runs, if it is in a gang.
+    pub(crate) gang: Option<Gang>,
 }
 
 /// The spec of a job, shared by the attempts of its tasks and read once.

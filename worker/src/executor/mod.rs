@@ -13,7 +13,7 @@ mod run;
 pub(crate) use assignment::{Assignment, Bytes, Ended, JobSpec, Line, Report};
 
 use crate::{WorkerError, key::Key};
-use braid_workload::{Execute, Failure, LogLine, LogSink, Progress, Registry, TaskContext};
+use braid_workload::{Execute, Failure, Join, LogLine, LogSink, Membership, Progress, Registry, TaskContext};
 use queue::{Lane, Queue};
 use reports::Reports;
 use std::{
@@ -35,6 +35,7 @@ pub(crate) struct Executor(Arc<Shared>);
 
 struct Shared {
     executors: Registry<dyn Execute>,
+    join: Option<Arc<dyn Join>>,
     pool: Arc<rayon::ThreadPool>,
     reports: Arc<Reports>,
     log: LogSink,
@@ -55,11 +56,16 @@ struct Running {
 }
 
 impl Executor {
-    /// Starts the threads; `memory` is what all attempts together may hold.
+    /// Starts the threads; `memory` is what all attempts together may hold, and `join` how members of a gang meet.
     ///
     /// # Errors
     /// [`WorkerError::Threads`] when the system grants no more threads.
-    pub(crate) fn start(threads: NonZeroUsize, memory: u64, executors: Registry<dyn Execute>) -> Result<Self, WorkerError> {
+    pub(crate) fn start(
+        threads: NonZeroUsize,
+        memory: u64,
+        executors: Registry<dyn Execute>,
+        join: Option<Arc<dyn Join>>,
+    ) -> Result<Self, WorkerError> {
         let failed = |message: String| WorkerError::Threads { threads: threads.get(), message };
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.get())
@@ -72,6 +78,7 @@ impl Executor {
         let state = State { queue: Queue::new(threads.get(), memory), running: BTreeMap::new(), closed: false };
         let executor = Self(Arc::new(Shared {
             executors,
+            join,
             pool: Arc::new(pool),
             log: log_sink(Arc::clone(&reports)),
             reports,
@@ -187,6 +194,7 @@ impl Shared {
             log: Arc::clone(&self.log),
             pool: Arc::clone(&self.pool),
             memory: start.memory,
+            membership: start.item.gang.clone().zip(self.join.clone()).map(|(gang, join)| Membership { gang, join }),
         };
         state.running.insert(start.key, running);
         self.wake(&state);

@@ -26,7 +26,7 @@ pub(super) fn run(executors: &Registry<dyn Execute>, assignment: Assignment, con
 }
 
 fn attempt(executors: &Registry<dyn Execute>, assignment: Assignment, context: &TaskContext) -> Result<Value, Failure> {
-    let Assignment { key, kind, spec, label, payload, demand } = assignment;
+    let Assignment { key, kind, spec, label, payload, demand, gang: _ } = assignment;
     let unreadable = |what: &str, error: &str| Failure::fatal(format!("task {}: its {what} is not JSON: {error}", key.task));
     let executor = executors.get(&kind).ok_or_else(|| {
         let known: Vec<_> = executors.kinds().collect();

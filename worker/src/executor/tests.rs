@@ -25,7 +25,7 @@ fn executor(
     body: impl Fn(&TaskSpec, &TaskContext) -> Result<Value, Failure> + Send + Sync + 'static,
 ) -> Executor {
     let call: Arc<dyn Execute> = Arc::new(Call(Box::new(body)));
-    Executor::start(NonZeroUsize::new(threads).unwrap(), 1600, Registry::new([("call", call)])).unwrap()
+    Executor::start(NonZeroUsize::new(threads).unwrap(), 1600, Registry::new([("call", call)]), None).unwrap()
 }
 
 fn assignment(index: u32, wide: bool) -> Assignment {
@@ -35,7 +35,8 @@ fn assignment(index: u32, wide: bool) -> Assignment {
         spec: Arc::new(JobSpec::new("{}".into())),
         label: format!("piece {index}"),
         payload: index.to_string(),
-        demand: Demand { bytes: 0, memory: 0, wide },
+        demand: Demand { bytes: 0, memory: 0, wide, gang: None },
+        gang: None,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     key::Key,
 };
 use braid_proto::{DecodeError, PROTOCOL, VERSION, v1};
-use braid_workload::{AttemptId, Failure, LeaseId};
+use braid_workload::{AttemptId, Failure, Gang, LeaseId};
 use std::{sync::Arc, time::Duration};
 
 /// What the coordinator says.
@@ -54,6 +54,7 @@ pub(super) fn hello(options: &Options, kinds: &[&'static str], held: &[HeldAttem
         memory: options.memory,
         kinds: kinds.iter().map(|&kind| kind.to_owned()).collect(),
         address: options.address.clone(),
+        exchange: options.exchange.as_ref().map(|end| end.address.clone()).unwrap_or_default(),
     };
     let held = held.iter().map(|(key, lease)| v1::Held { task: Some(key.task.into()), attempt: key.attempt.0, lease: lease.0 });
     from_worker(v1::from_worker::Message::Hello(v1::Hello {
@@ -101,7 +102,18 @@ impl Reader {
             _ => Arc::clone(self.spec.insert(Arc::new(JobSpec::new(run.spec)))),
         };
         let (kind, label, payload) = (run.kind, run.label, run.payload);
-        let assignment = Assignment { key, kind, spec, label, payload, demand: demand.into() };
+        let gang = match run
+            .gang
+            .map(|gang| Ok::<_, DecodeError>((gang.first.ok_or_else(|| DecodeError::missing("Gang", "first"))?, gang)))
+        {
+            None => None,
+            Some(Err(problem)) => return Ok(Incoming::Unreadable { key, lease, problem }),
+            Some(Ok((first, gang))) => {
+                let (rank, epoch) = (gang.rank, key.attempt);
+                Some(Gang { rank, first: first.into(), epoch, members: gang.members, token: gang.token })
+            }
+        };
+        let assignment = Assignment { key, kind, spec, label, payload, demand: demand.into(), gang };
         Ok(Incoming::Run { lease, assignment })
     }
 }

@@ -40,7 +40,12 @@ pub(crate) async fn run<C: Connector>(
 ) -> Result<(), WorkerError> {
     let kinds = executors.kinds().collect();
     let session = Session {
-        executor: Executor::start(options.threads, options.memory, executors)?,
+        executor: Executor::start(
+            options.threads,
+            options.memory,
+            executors,
+            options.exchange.as_ref().map(|end| Arc::clone(&end.join)),
+        )?,
         state: State::new(Instant::now()),
         link: Link::Down,
         outbox: None,

@@ -61,6 +61,7 @@ fn start(coordinator: &Coordinator, token: &str) -> Running {
         memory: 1 << 20,
         token: Some(token.into()),
         address: "here".into(),
+        exchange: None,
     };
     let cancel = CancellationToken::new();
     let worker = tokio::spawn(Worker::run(options, coordinator.connector(), executors, cancel.clone()));

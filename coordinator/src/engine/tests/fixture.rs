@@ -30,7 +30,7 @@ impl Fixture {
         let now = Millis(1_000_000 * epoch);
         let state = recover(&durable.records(), epoch, LEASE, now).unwrap();
         checks::consistent(&state);
-        Self { engine: Engine::new(state, toy::registry().0, LEASE), durable, now, epoch }
+        Self { engine: Engine::new(state, toy::registry().0, LEASE, "secret".into()), durable, now, epoch }
     }
 
     /// Another coordinator, from what is durable.
@@ -84,7 +84,7 @@ impl Fixture {
         let classes = self.job(job).waiting().keys();
         let placements =
             classes.map(|class| Placement { job, class: *class, node: NodeId(node.into()), count: u32::MAX }).collect();
-        runs(self.step(Event::Placed(Decision { placements, reasons: Vec::new() })))
+        runs(self.step(Event::Placed(Decision { placements, ..Decision::default() })))
     }
 
     pub(crate) fn finish(&mut self, session: u64, run: &Run) -> Vec<Effect> {

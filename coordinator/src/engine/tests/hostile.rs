@@ -11,7 +11,7 @@ use super::harness::{
 use crate::{
     engine::{Effect, Engine, Event, Held, Message, ReplyId, Report, State, TaskProgress},
     model::{Class, Inventory, Millis, SessionId},
-    placement::{Decision, Greedy, Placement, Placer},
+    placement::{Decision, GangPlacement, Greedy, Placement, Placer},
 };
 use braid_workload::{AttemptId, Failure, FailureKind, JobId, LeaseId, NodeId, TaskOutcome};
 use fastrand::Rng;
@@ -33,7 +33,7 @@ struct Hostile {
 
 impl Hostile {
     fn new(seed: u64) -> Self {
-        let engine = Engine::new(State::default(), toy::registry().0, LEASE);
+        let engine = Engine::new(State::default(), toy::registry().0, LEASE, "secret".into());
         let rng = Rng::with_seed(seed);
         Self { rng, engine, durable: Durable::default(), held: Vec::new(), decisions: Vec::new(), now: Millis(0) }
     }
@@ -107,6 +107,7 @@ impl Hostile {
         ];
         let tag = format!("job-{}", self.number());
         let right = ToySpec {
+            gang: self.rng.u32(0..4),
             tag: tag.clone(),
             parts: self.rng.u64(0..6),
             further: self.rng.u64(0..3),
@@ -128,6 +129,7 @@ impl Hostile {
 
     fn hello(&mut self) -> Event {
         let inventory = Inventory {
+            exchange: if self.rng.u8(0..4) == 0 { String::new() } else { self.text() },
             threads: self.index(),
             memory: self.number(),
             kinds: self.rng.bool().then(|| "toy".to_owned()).into_iter().collect(),
@@ -168,12 +170,18 @@ impl Hostile {
         }
         let placements = (0..self.rng.usize(0..4)).map(|_| Placement {
             job: JobId(self.number()),
-            class: Class { wide: self.rng.bool(), memory: self.number() % 4 },
+            class: Class { wide: self.rng.bool(), memory: self.number() % 4, gang: self.one_of(&[1, 1, 2]) },
             node: NodeId(self.one_of(&NODES).into()),
             count: self.index(),
         });
         let placements = placements.collect();
-        Decision { placements, reasons: vec![(JobId(self.number()), self.text())] }
+        let gangs = (0..self.rng.usize(0..3)).map(|_| GangPlacement {
+            job: JobId(self.number()),
+            class: Class { wide: self.rng.bool(), memory: self.number() % 4, gang: self.one_of(&[1, 2, 3]) },
+            nodes: (0..self.rng.usize(0..4)).map(|_| NodeId(self.one_of(&NODES).into())).collect(),
+        });
+        let gangs = gangs.collect();
+        Decision { placements, gangs, reasons: vec![(JobId(self.number()), self.text())] }
     }
 
     fn act(&mut self, last: bool) {

@@ -163,6 +163,7 @@ impl Run {
             tag: format!("job-{number}"),
             parts,
             further: if trouble == Some(Trouble::Stall) { 0 } else { self.rng.u64(0..3) },
+            gang: self.rng.u32(0..5),
             quiet: self.rng.bool(),
             exclusive: self.rng.bool().then(|| format!("out-{}", self.rng.u8(0..3))),
             padding: if self.rng.u8(0..4) == 0 { 10_000 } else { 0 },
@@ -257,6 +258,7 @@ fn simulate(profile: Profile) {
     if seeds.count() >= 20 {
         assert!(seen.done > 0 && seen.lost + seen.unknown > 0 || profile.kill + profile.drop + profile.crash == 0);
         assert!(profile.drop == 0 || (seen.kept > 0 && seen.dropped > 0 && seen.stale > 0 && seen.replaced > 0), "{seen:?}");
+        assert!(seen.reported > 0 && (profile.kill == 0 || seen.regathered > 0), "{seen:?}");
         assert!(profile.crash == 0 || (seen.crashes > 0 && seen.adopted > 0), "{seen:?}");
         assert!(profile.trouble == 0 || (seen.failed > 0 && seen.cancelled > 0 && seen.stops > 0), "{seen:?}");
     }

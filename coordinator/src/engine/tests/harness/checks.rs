@@ -1,7 +1,7 @@
 //! What must hold: in each state, across each step, and between a state and its records.
 
 use crate::{
-    engine::{Effect, Event, Held, Message, Records, State, recover},
+    engine::{Effect, Event, Held, Message, Records, State, gang::Standing, recover},
     model::{Assignment, Job, JobPhase, Millis, Task, TaskPhase, TaskRecord, decode, keys},
 };
 use braid_workload::{AttemptId, NodeId, TaskId, TaskOutcome};
@@ -31,6 +31,17 @@ pub(crate) fn consistent(state: &State) {
                 TaskPhase::Cancelled => assert_ne!(job.phase, JobPhase::Running),
             }
         }
+        for (index, task) in (0u32..).zip(&job.tasks) {
+            let ended = task.reported.is_some();
+            assert!(!ended || (task.assignment().is_some() && job.phase == JobPhase::Running), "{}", job.id.task(index));
+            assert!(
+                !ended || Standing::of(job, index) == Standing::Whole,
+                "{} waits for a gang that is broken",
+                job.id.task(index)
+            );
+            let all = job.members(index).all(|member| job.tasks[member as usize].reported.is_some());
+            assert!(!all, "the gang of {} has ended and is not done", job.id.task(index));
+        }
         let tally = job.tally();
         assert_eq!((tally.waiting as usize, tally.assigned, tally.done), (waiting.len(), assigned, done), "job {}", job.id);
         assert_eq!(job.waiting().values().flatten().copied().collect::<BTreeSet<_>>(), waiting, "job {}", job.id);
@@ -56,6 +67,10 @@ pub(crate) fn consistent(state: &State) {
 pub(crate) struct Before {
     tasks: BTreeMap<TaskId, (TaskPhase, AttemptId)>,
     nodes: Vec<NodeId>,
+    /// Members of gangs that have ended, and whose value waits.
+    ended: BTreeSet<TaskId>,
+    /// Members of gangs of which another has let go.
+    broken: BTreeSet<TaskId>,
 }
 
 impl Before {
@@ -64,7 +79,16 @@ impl Before {
         let tasks = jobs.flat_map(|job| {
             (0u32..).zip(&job.tasks).map(|(index, task)| (job.id.task(index), (task.phase.clone(), task.attempt)))
         });
-        Self { tasks: tasks.collect(), nodes: state.nodes.keys().cloned().collect() }
+        let ids = || state.jobs.values().flat_map(|job| (0u32..).zip(&job.tasks).map(move |(index, _)| (job, index)));
+        let of = |which: &dyn Fn(&Job, u32) -> bool| {
+            ids().filter(|(job, index)| which(job, *index)).map(|(job, index)| job.id.task(index)).collect::<BTreeSet<_>>()
+        };
+        Self {
+            tasks: tasks.collect(),
+            nodes: state.nodes.keys().cloned().collect(),
+            ended: of(&|job, index| job.tasks[index as usize].reported.is_some()),
+            broken: of(&|job, index| Standing::of(job, index) == Standing::Broken),
+        }
     }
 
     /// Each task moved, if at all, along an arrow that this event may take. `late`: a node has been silent for its lease.
@@ -79,7 +103,9 @@ impl Before {
                 let allowed = match (old, &new.phase) {
                     (TaskPhase::Waiting, TaskPhase::Assigned(_)) => matches!(event, Event::Placed(_)) && new.attempt > *attempt,
                     (TaskPhase::Waiting, TaskPhase::Cancelled) => job.phase != JobPhase::Running,
-                    (TaskPhase::Assigned(_), TaskPhase::Done) => fenced && succeeded(event),
+                    (TaskPhase::Assigned(_), TaskPhase::Done) => (fenced || self.beside(event, *id, job)) && succeeded(event),
+                    (TaskPhase::Assigned(_), TaskPhase::Waiting | TaskPhase::Cancelled) if self.ended.contains(id) => true,
+                    (TaskPhase::Assigned(_), TaskPhase::Waiting) if fenced && self.broken.contains(id) => true,
                     (TaskPhase::Assigned(_), TaskPhase::Waiting | TaskPhase::Failed) if fenced => !succeeded(event),
                     (TaskPhase::Assigned(_), TaskPhase::Cancelled) if fenced => job.phase != JobPhase::Running,
                     (TaskPhase::Assigned(to), TaskPhase::Waiting | TaskPhase::Failed | TaskPhase::Cancelled) => {
@@ -94,14 +120,21 @@ impl Before {
         if let Event::Finished { session, report } = event {
             let message = Message::Taken { task: report.held.task, attempt: report.held.attempt };
             let taken = Effect::Send { session: *session, message };
-            assert_eq!(effects.last(), Some(&taken), "the worker would keep its result");
-            assert!(!stale || effects.len() == 1, "a stale result has an effect: {effects:?}");
+            let kept = self.fenced(event, report.held.task) && reported(state, report.held.task);
+            assert!(if kept { effects.is_empty() } else { effects.last() == Some(&taken) }, "{event:?}: {effects:?}");
+            assert!(!stale || kept || effects.len() == 1, "a stale result has an effect: {effects:?}");
         }
         if matches!(event, Event::Tick) {
             for node in &self.nodes {
                 assert_ne!(state.nodes.contains_key(node), late(node), "{node}");
             }
         }
+    }
+
+    /// Whether the event ends another member of the task's gang, and the task had ended before.
+    fn beside(&self, event: &Event, id: TaskId, job: &Job) -> bool {
+        let Event::Finished { report, .. } = event else { return false };
+        report.held.task.job == id.job && self.ended.contains(&id) && job.members(id.index).contains(&report.held.task.index)
     }
 
     fn fenced(&self, event: &Event, id: TaskId) -> bool {
@@ -118,6 +151,11 @@ fn gave_up(event: &Event, task: TaskId, attempt: AttemptId, to: &Assignment, lat
         Event::Hello { node, held, .. } => *node == to.node && !held.contains(&Held { task, attempt, lease: to.lease }),
         _ => false,
     }
+}
+
+/// Whether the value of a task waits for those of its gang.
+fn reported(state: &State, id: TaskId) -> bool {
+    state.job(id.job).and_then(|job| job.tasks.get(id.index as usize)).is_some_and(|task| task.reported.is_some())
 }
 
 fn succeeded(event: &Event) -> bool {

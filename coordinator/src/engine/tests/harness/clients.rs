@@ -112,8 +112,13 @@ impl Clients {
                 JobEnd::Failed(failure) => {
                     let trouble = wish.spec.trouble.unwrap_or(Trouble::Killer);
                     let right = match trouble {
-                        Trouble::Poison => job.tasks[1].failures == MAX_FAILURES && failure.message == "the disk is full",
-                        Trouble::Fatal => job.tasks[1].failures == 0 && failure.message == "the input is wrong",
+                        Trouble::Poison => {
+                            job.tasks.get(1).is_some_and(|task| task.failures == MAX_FAILURES)
+                                && failure.message == "the disk is full"
+                        }
+                        Trouble::Fatal => {
+                            job.tasks.get(1).is_some_and(|task| task.failures == 0) && failure.message == "the input is wrong"
+                        }
                         Trouble::Killer => failure.message.contains("lost its worker 10 times"),
                         Trouble::Garbage => failure.message.contains("a result is a number"),
                         Trouble::Huge => failure.message.contains("the state of the job has 30002 bytes"),

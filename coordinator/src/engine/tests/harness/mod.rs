@@ -62,7 +62,7 @@ impl World {
         let now = Millis(1_000_000);
         let state = recover(&Records::default(), 1, LEASE, now).unwrap();
         Self {
-            engine: Engine::new(state, registry.clone(), LEASE),
+            engine: Engine::new(state, registry.clone(), LEASE, "secret".into()),
             durable: Durable::default(),
             clients: Clients::default(),
             workers: (0..workers).map(|number| Worker::new(NodeId(format!("node-{number}")))).collect(),
@@ -208,7 +208,7 @@ impl World {
         checks::consistent(&state);
         checks::adopted(&state, &self.durable.records());
         self.heard = state.nodes().map(|node| (node.id.clone(), self.now)).collect();
-        self.engine = Engine::new(state, self.registry.clone(), LEASE);
+        self.engine = Engine::new(state, self.registry.clone(), LEASE, "secret".into());
     }
 
     /// Without further faults: everybody comes back, everything arrives, and all jobs end.

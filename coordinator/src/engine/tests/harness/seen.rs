@@ -24,6 +24,10 @@ pub(crate) struct Seen {
     /// Streams ended for a newer one of the same node.
     pub(crate) replaced: u64,
     pub(crate) stops: u64,
+    /// Members of gangs whose value waits for those of the others.
+    pub(crate) reported: u64,
+    /// Gangs started again.
+    pub(crate) regathered: u64,
     pub(crate) done: u64,
     pub(crate) failed: u64,
     pub(crate) cancelled: u64,
@@ -35,7 +39,10 @@ impl Seen {
         let writes = effects.iter().any(|effect| matches!(effect, Effect::Write(_)));
         match event {
             Event::Tick => self.lost += u64::from(!effects.is_empty()),
-            Event::Finished { .. } => self.stale += u64::from(effects.len() == 1),
+            Event::Finished { .. } => {
+                self.stale += u64::from(effects.len() == 1);
+                self.reported += u64::from(effects.is_empty());
+            }
             Event::Hello { held, .. } => {
                 self.unknown += u64::from(writes);
                 let dropped = effects.iter().find_map(|effect| match effect {
@@ -53,6 +60,10 @@ impl Seen {
             match effect {
                 Effect::Close { .. } if matches!(event, Event::Hello { .. }) => self.replaced += 1,
                 Effect::Send { message: Message::Stop { .. }, .. } => self.stops += 1,
+                Effect::Send { message: Message::Run(run), .. } => {
+                    let again = run.gang.as_ref().is_some_and(|gang| gang.rank == 0 && gang.epoch.0 > 1);
+                    self.regathered += u64::from(again);
+                }
                 _ => {}
             }
         }
@@ -71,8 +82,23 @@ impl Seen {
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        let Self { steps, crashes, kept, adopted, dropped, lost, unknown, stale, replaced, stops, done, failed, cancelled } =
-            other;
+        let Self {
+            steps,
+            crashes,
+            kept,
+            adopted,
+            dropped,
+            lost,
+            unknown,
+            stale,
+            replaced,
+            stops,
+            reported,
+            regathered,
+            done,
+            failed,
+            cancelled,
+        } = other;
         self.steps += steps;
         self.crashes += crashes;
         self.kept += kept;
@@ -83,6 +109,8 @@ impl Seen {
         self.stale += stale;
         self.replaced += replaced;
         self.stops += stops;
+        self.reported += reported;
+        self.regathered += regathered;
         self.done += done;
         self.failed += failed;
         self.cancelled += cancelled;

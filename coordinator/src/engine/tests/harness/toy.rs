@@ -3,7 +3,7 @@
 //! Its state remembers each part that it has taken in, so that a result counted twice, or lost, is a wrong result. It also
 //! writes down each call, so that the simulation can compare the calls with what became durable.
 
-use braid_workload::{Advance, Demand, Failure, JobResult, Plan, Registry, SpecError, TaskOutcome, TaskSpec, Workload};
+use braid_workload::{Advance, Demand, Failure, JobResult, Member, Plan, Registry, SpecError, TaskOutcome, TaskSpec, Workload};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -22,6 +22,8 @@ pub(crate) struct ToySpec {
     pub(crate) parts: u64,
     /// How many of the parts ask for one more.
     pub(crate) further: u64,
+    /// How many members the last task has; 0 and 1: it is no gang.
+    pub(crate) gang: u32,
     /// Keep no state: most results change nothing but their own task.
     pub(crate) quiet: bool,
     pub(crate) exclusive: Option<String>,
@@ -120,8 +122,21 @@ impl ToySpec {
                 bytes: if self.trouble == Some(Trouble::Endless) { u64::MAX } else { number % 7 * 1000 },
                 memory: number % 3,
                 wide: number.is_multiple_of(2),
+                gang: None,
             },
         }
+    }
+
+    /// What comes last: one task, or a gang. Only the value of its first member is right.
+    fn last(&self) -> Vec<TaskSpec> {
+        let size = self.gang.max(1);
+        let member = |rank| {
+            let mut task = self.task(LAST);
+            task.payload["number"] = json!(LAST + u64::from(rank));
+            task.demand = Demand { wide: false, gang: (size > 1).then_some(Member { rank, size }), ..task.demand };
+            task
+        };
+        (0..size).map(member).collect()
     }
 }
 
@@ -151,6 +166,7 @@ impl Workload for Toy {
         let value = value.as_u64().ok_or_else(|| wrong(format!("a result is a number, not {value}")))?;
         let mut tasks = Vec::new();
         match number {
+            LAST if value != square(LAST) => return Err(wrong(format!("the value of another member: {value}"))),
             LAST => return Ok(Advance::Finished(JobResult { summary: "added up".into(), details: json!(state.sum) })),
             PLAN => tasks.extend((1..=spec.parts).map(|part| spec.task(part))),
             part => {
@@ -170,7 +186,7 @@ impl Workload for Toy {
             }
         }
         if open == 0 && tasks.is_empty() && spec.trouble != Some(Trouble::Stall) {
-            tasks.push(spec.task(LAST));
+            tasks.extend(spec.last());
         }
         Ok(Advance::Continue { state: (!spec.quiet).then(|| json!(state)), tasks })
     }

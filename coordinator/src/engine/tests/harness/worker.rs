@@ -93,7 +93,7 @@ impl Worker {
 }
 
 pub(crate) fn inventory() -> Inventory {
-    Inventory { threads: 2, memory: 1 << 30, kinds: ["toy".to_owned()].into(), ..Inventory::default() }
+    Inventory { threads: 2, memory: 1 << 30, kinds: ["toy".to_owned()].into(), exchange: "host:1".into(), ..Inventory::default() }
 }
 
 fn report(session: SessionId, attempt: &Attempt) -> Option<Event> {

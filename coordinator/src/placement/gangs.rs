@@ -1,0 +1,151 @@
+//! Gangs: so many nodes' worth of room at one moment, or nothing.
+//!
+//! Members are packed onto few nodes, the emptiest first: what they exchange stays inside a machine. A gang that would fit if
+//! nodes were idle, and does not fit now, keeps the nodes it would take from jobs that came later: else a stream of small
+//! tasks would let it wait for ever.
+
+use super::{Candidate, GangPlacement, Waiting};
+use braid_workload::NodeId;
+use bytesize::ByteSize;
+
+/// Places as many gangs of a class as there is room for. `Err`: none, and why.
+pub(super) fn place(class: &Waiting, nodes: &mut [Candidate], gangs: &mut Vec<GangPlacement>) -> Result<(), String> {
+    let mut placed = 0;
+    while placed < class.count {
+        let Some(places) = choose(class, nodes, free) else { break };
+        for at in &places {
+            take(class, &mut nodes[*at]);
+        }
+        let nodes: Vec<NodeId> = places.iter().map(|at| nodes[*at].node.clone()).collect();
+        gangs.push(GangPlacement { job: class.job, class: class.class, nodes });
+        placed += 1;
+    }
+    if placed < class.count
+        && let Some(places) = choose(class, nodes, capacity)
+    {
+        for at in places {
+            nodes[at].reserved = true;
+        }
+    }
+    if placed > 0 { Ok(()) } else { Err(reason(class, nodes)) }
+}
+
+/// The node of each member, by rank, counting the room of a node by `room`.
+fn choose(class: &Waiting, nodes: &[Candidate], room: impl Fn(&Waiting, &Candidate) -> u32) -> Option<Vec<usize>> {
+    let mut order: Vec<(usize, u32)> =
+        nodes.iter().enumerate().filter(|(_, node)| fits(class, node)).map(|(at, node)| (at, room(class, node))).collect();
+    order.sort_by_key(|&(at, room)| (std::cmp::Reverse(room), !class.warm.contains(&nodes[at].node), at));
+    let size = class.class.gang as usize;
+    let places: Vec<usize> = order.into_iter().flat_map(|(at, room)| std::iter::repeat_n(at, room as usize)).take(size).collect();
+    (places.len() == size).then_some(places)
+}
+
+fn take(class: &Waiting, node: &mut Candidate) {
+    *if class.class.wide { &mut node.wide } else { &mut node.narrow } += 1;
+    node.backlog += class.bytes.max(1.0);
+}
+
+/// Whether a member could ever run there.
+fn fits(class: &Waiting, node: &Candidate) -> bool {
+    node.exchange && !node.reserved && node.kinds.contains(&class.kind) && class.class.memory <= node.memory
+}
+
+/// How many members an idle node takes.
+fn capacity(class: &Waiting, node: &Candidate) -> u32 {
+    let by_memory = node.memory.checked_div(class.class.memory).map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX));
+    (if class.class.wide { 1 } else { node.threads.max(1) }).min(by_memory)
+}
+
+/// How many members it takes at this moment, to start at once.
+fn free(class: &Waiting, node: &Candidate) -> u32 {
+    match (node.wide, class.class.wide) {
+        (0, false) => capacity(class, node).saturating_sub(node.narrow),
+        (0, true) if node.narrow == 0 => capacity(class, node),
+        _ => 0,
+    }
+}
+
+fn reason(class: &Waiting, nodes: &[Candidate]) -> String {
+    let size = class.class.gang;
+    let able: Vec<&Candidate> = nodes.iter().filter(|node| fits(class, node) || node.reserved).collect();
+    let (capacity, free) = able.iter().fold((0, 0), |(all, now), node| (all + capacity(class, node), now + free(class, node)));
+    let each = if class.class.memory > 0 { format!(" with {} each", ByteSize(class.class.memory)) } else { String::new() };
+    let place = if class.class.wide { "workers" } else { "threads" };
+    if nodes.is_empty() {
+        "no worker is connected".into()
+    } else if capacity < size {
+        format!("a gang of {size} needs {size} {place}{each} at once, and the {} workers have {capacity}", nodes.len())
+    } else {
+        format!("a gang of {size} needs {size} {place}{each} at once, and {free} of {capacity} are free")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Class;
+    use braid_workload::JobId;
+
+    fn node(name: &str, threads: u32, narrow: u32) -> Candidate {
+        Candidate {
+            node: NodeId(name.into()),
+            threads,
+            memory: 100,
+            kinds: ["train".to_owned()].into(),
+            exchange: true,
+            reserved: false,
+            wide: 0,
+            narrow,
+            backlog: 0.0,
+            rate: None,
+        }
+    }
+
+    fn class(gang: u32, count: u32, wide: bool) -> Waiting {
+        Waiting {
+            job: JobId(1),
+            class: Class { wide, memory: 10, gang },
+            kind: "train".into(),
+            count,
+            bytes: 1.0,
+            seconds: None,
+            warm: [].into(),
+        }
+    }
+
+    fn placed(class: &Waiting, mut nodes: Vec<Candidate>) -> (Result<(), String>, Vec<Vec<String>>, Vec<String>) {
+        let mut gangs = vec![];
+        let result = place(class, &mut nodes, &mut gangs);
+        let names = |nodes: Vec<NodeId>| nodes.into_iter().map(|node| node.0).collect();
+        let reserved = nodes.into_iter().filter(|node| node.reserved).map(|node| node.node.0).collect();
+        (result, gangs.into_iter().map(|gang| names(gang.nodes)).collect(), reserved)
+    }
+
+    #[test]
+    fn members_are_packed_onto_few_nodes() {
+        let (result, gangs, _) = placed(&class(4, 1, false), vec![node("a", 2, 0), node("b", 3, 0), node("c", 2, 1)]);
+        assert_eq!((result, gangs), (Ok(()), vec![vec!["b".to_owned(), "b".into(), "b".into(), "a".into()]]));
+    }
+
+    #[test]
+    fn a_gang_that_does_not_fit_whole_starts_nowhere_and_keeps_its_nodes() {
+        let (result, gangs, reserved) = placed(&class(4, 1, false), vec![node("a", 2, 1), node("b", 2, 0), node("c", 1, 1)]);
+        assert_eq!(result.unwrap_err(), "a gang of 4 needs 4 threads with 10 B each at once, and 3 of 5 are free");
+        assert!(gangs.is_empty());
+        assert_eq!(reserved, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_gang_larger_than_the_fleet_says_so_and_keeps_nothing() {
+        let (result, _, reserved) = placed(&class(3, 1, true), vec![node("a", 8, 0), node("b", 8, 0)]);
+        assert_eq!(result.unwrap_err(), "a gang of 3 needs 3 workers with 10 B each at once, and the 2 workers have 2");
+        assert!(reserved.is_empty());
+    }
+
+    #[test]
+    fn as_many_gangs_start_as_there_is_room_for() {
+        let (result, gangs, reserved) = placed(&class(2, 3, false), vec![node("a", 4, 0), node("b", 1, 0)]);
+        assert_eq!((result, gangs.len()), (Ok(()), 2));
+        assert_eq!(reserved, ["a"]);
+    }
+}

@@ -1,0 +1,127 @@
+//! Sums over ranks: who adds what, and in which order.
+
+use std::ops::Range;
+
+/// Elements that are added before they are written back: the f64 sums stay in the first-level cache.
+const BLOCK: usize = 1024;
+
+/// The part `index` of `total` elements in `parts` consecutive parts; the first `total % parts` are one longer.
+pub fn share(total: usize, parts: usize, index: usize) -> Range<usize> {
+    let (each, longer) = (total / parts, total % parts);
+    let start = index * each + index.min(longer);
+    start..start + each + usize::from(index < longer)
+}
+
+/// What is added over ranks.
+pub(super) trait Element: bytemuck::Pod {
+    fn widen(self) -> f64;
+    fn round(sum: f64) -> Self;
+}
+
+impl Element for f32 {
+    fn widen(self) -> f64 {
+        f64::from(self)
+    }
+    fn round(sum: f64) -> Self {
+        sum as Self
+    }
+}
+
+impl Element for f64 {
+    fn widen(self) -> f64 {
+        self
+    }
+    fn round(sum: f64) -> Self {
+        sum
+    }
+}
+
+/// `own[i]` becomes the sum of `own[i]` and all `others[r][i]` in rank order: `rank` of the others come before `own`.
+pub(super) fn sum_in_rank_order<E: Element>(own: &mut [E], rank: usize, others: &[&[E]]) {
+    let mut sums = [0.0; BLOCK];
+    for (block, own) in own.chunks_mut(BLOCK).enumerate() {
+        let sums = &mut sums[..own.len()];
+        let part = |other: &'_ &'_ [E]| -> Range<usize> {
+            let start = block * BLOCK;
+            start..(start + sums.len()).min(other.len())
+        };
+        let parts: Vec<Range<usize>> = others.iter().map(part).collect();
+        let mut first = true;
+        let mut add = |values: &[E]| {
+            for (sum, value) in sums.iter_mut().zip(values) {
+                // Begins with the first value, as 0.0 + -0.0 would lose a sign.
+                *sum = if first { value.widen() } else { *sum + value.widen() };
+            }
+            first = false;
+        };
+        for (other, part) in others[..rank].iter().zip(&parts) {
+            add(&other[part.clone()]);
+        }
+        add(own);
+        for (other, part) in others[rank..].iter().zip(&parts[rank..]) {
+            add(&other[part.clone()]);
+        }
+        for (value, sum) in own.iter_mut().zip(&*sums) {
+            *value = E::round(*sum);
+        }
+    }
+}
+
+/// Whether a reduction of `bytes` over `size` ranks is faster as one gather of everything than as a reduce-scatter and a
+/// gather of the shares: it moves `(size − 1)·bytes` instead of `2·(size − 1)/size·bytes` per rank and saves a round.
+pub(super) fn gathers_all(size: usize, bytes: usize, round_bytes: usize) -> bool {
+    let extra = (size - 1) as u64 * bytes as u64 * (size as u64).saturating_sub(2) / size as u64;
+    extra <= round_bytes as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn shares_are_consecutive_and_cover_all(total in 0usize..1000, parts in 1usize..20) {
+            let mut at = 0;
+            for index in 0..parts {
+                let part = share(total, parts, index);
+                prop_assert_eq!(part.start, at);
+                prop_assert!(part.len() == total / parts || part.len() == total.div_ceil(parts));
+                at = part.end;
+            }
+            prop_assert_eq!(at, total);
+        }
+
+        #[test]
+        fn every_rank_gets_the_bits_of_the_sum_in_rank_order(
+            values in prop::collection::vec(prop::collection::vec(-1e10f32..1e10, 2500), 1..6),
+        ) {
+            let expected: Vec<u32> = (0..2500)
+                .map(|at| values[1..].iter().fold(f64::from(values[0][at]), |sum, of| sum + f64::from(of[at])) as f32)
+                .map(f32::to_bits)
+                .collect();
+            for rank in 0..values.len() {
+                let mut own = values[rank].clone();
+                let others: Vec<&[f32]> =
+                    values.iter().enumerate().filter(|(other, _)| *other != rank).map(|(_, of)| of.as_slice()).collect();
+                sum_in_rank_order(&mut own, rank, &others);
+                prop_assert_eq!(own.into_iter().map(f32::to_bits).collect::<Vec<_>>(), expected.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn a_sum_of_negative_zeros_keeps_its_sign() {
+        let mut own = [-0.0f64];
+        sum_in_rank_order(&mut own, 0, &[&[-0.0]]);
+        assert!(own[0].is_sign_negative());
+    }
+
+    #[test]
+    fn two_ranks_always_gather_and_many_do_for_little() {
+        assert!(gathers_all(1, 1 << 30, 0));
+        assert!(gathers_all(2, 1 << 30, 0));
+        assert!(gathers_all(8, 8 << 10, 64 << 10));
+        assert!(!gathers_all(8, 16 << 10, 64 << 10));
+    }
+}
