@@ -2,18 +2,24 @@
 
 use braid_merge::{MergeExecute, MergeWorkload};
 use braid_noop::Noop;
+use braid_sequence::{
+    profile::{ProfileExecute, ProfileWorkload},
+    train::{TrainExecute, TrainWorkload},
+};
 use braid_workload::{Execute, Registry, Workload};
 use std::sync::Arc;
 
 /// The deciding halves, for a coordinator.
 pub(crate) fn workloads() -> Registry<dyn Workload> {
-    let kinds: [Arc<dyn Workload>; 2] = [Arc::new(MergeWorkload), Arc::new(Noop)];
+    let kinds: [Arc<dyn Workload>; 4] =
+        [Arc::new(MergeWorkload), Arc::new(Noop), Arc::new(TrainWorkload), Arc::new(ProfileWorkload)];
     Registry::new(kinds.map(|kind| (kind.kind(), kind)))
 }
 
 /// The doing halves, for a worker.
 pub(crate) fn executors() -> Registry<dyn Execute> {
-    let kinds: [Arc<dyn Execute>; 2] = [Arc::new(MergeExecute::default()), Arc::new(Noop)];
+    let kinds: [Arc<dyn Execute>; 4] =
+        [Arc::new(MergeExecute::default()), Arc::new(Noop), Arc::new(TrainExecute), Arc::new(ProfileExecute)];
     Registry::new(kinds.map(|kind| (kind.kind(), kind)))
 }
 
@@ -24,6 +30,6 @@ mod tests {
         let deciding: Vec<_> = super::workloads().kinds().collect();
         let doing: Vec<_> = super::executors().kinds().collect();
         assert_eq!(deciding, doing);
-        assert_eq!(deciding.len(), 2);
+        assert_eq!(deciding.len(), 4);
     }
 }

@@ -9,9 +9,9 @@ use crate::{
     wire,
 };
 use braid_coordinator::{Coordinator, DEFAULT_LEASE, StoreUrl};
-use braid_worker::{ConnectError, Worker, WorkerError};
+use braid_worker::{ConnectError, ExchangeEnd, Meeting, Worker, WorkerError};
 use braid_workload::NodeId;
-use std::{num::NonZeroUsize, path::Path, time::Duration};
+use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +58,7 @@ impl Local {
             memory: limits.memory,
             token: None,
             address: "in process".into(),
-            exchange: None,
+            exchange: Some(ExchangeEnd { address: "in process".into(), join: Arc::new(Meeting::default()) }),
         };
         let client = Client::new(endpoint.channel(), "this process".into());
         let connector = move || {

@@ -16,6 +16,8 @@ mod kinds;
 mod local;
 mod logging;
 mod output;
+mod planner_service;
+mod planning;
 mod progress;
 mod request_id;
 mod signals;
@@ -23,6 +25,7 @@ mod status;
 mod units;
 mod verbs;
 mod wire;
+mod work;
 
 use clap::Parser;
 use console::Console;

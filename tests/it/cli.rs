@@ -2,4 +2,6 @@
 
 mod fleet;
 mod merge;
+mod plan;
+mod planner_service;
 mod usage;

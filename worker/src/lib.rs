@@ -19,6 +19,7 @@ pub mod exchange;
 mod executor;
 mod inventory;
 mod key;
+mod meeting;
 mod node;
 mod options;
 mod session;
@@ -26,6 +27,7 @@ mod session;
 pub use connector::{ConnectError, Connector};
 pub use error::WorkerError;
 pub use inventory::Machine;
+pub use meeting::Meeting;
 pub use node::NodeClaim;
 pub use options::{ExchangeEnd, Options};
 

@@ -1,11 +1,19 @@
 //! What a task gets from the worker that runs it.
 
-use crate::{AttemptId, Exchange, Failure, Membership, TaskId, exchange};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use crate::{AttemptId, Exchange, ExchangeError, Membership, TaskId, exchange};
+use std::{
+    fmt::Display,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, Thread},
+    time::Duration,
 };
 use tokio_util::sync::CancellationToken;
+
+/// How often a task that talks to others is asked whether it must stop.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Everything a running task may use of its worker.
 #[derive(Clone)]
@@ -53,23 +61,56 @@ impl TaskContext {
         self.cancel.is_cancelled()
     }
 
-    /// Meets the other members of the task's gang. A task in no gang is alone with itself. Set `cancel` ends the exchange.
+    /// Meets the other members of the task's gang and does `work` with them. A task in no gang is alone with itself.
+    ///
+    /// When this task is told to stop, or its work fails, the exchange ends for all members.
     ///
     /// # Errors
-    /// A [`Failure`] that is not held against the task when another member is gone, and a retry otherwise.
-    pub fn exchange(&self) -> Result<Arc<dyn Exchange>, Failure> {
-        match &self.membership {
-            Some(Membership { gang, join }) => Ok(join.join(gang, &self.cancel)?),
-            None => match exchange::local::group(1).pop() {
-                Some(alone) => Ok(Arc::new(alone)),
-                None => Err(Failure::fatal("a group of one has no member")),
-            },
-        }
+    /// Those of `work`, and those of meeting the others.
+    pub fn together<R, E: From<ExchangeError> + Display>(
+        &self,
+        work: impl FnOnce(&dyn Exchange) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let exchange: Arc<dyn Exchange> = match &self.membership {
+            Some(Membership { gang, join }) => join.join(gang, &self.cancel)?,
+            None => Arc::new(exchange::local::group(1).remove(0)),
+        };
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                while !over.load(Ordering::Acquire) {
+                    if self.is_cancelled() {
+                        return exchange.abort("it was told to stop");
+                    }
+                    thread::park_timeout(LOOK_EVERY);
+                }
+            });
+            // Also when the work panics: the scope waits for the watch.
+            let _over = Over { over: &over, watch: watch.thread() };
+            let done = work(&*exchange);
+            if let Err(error) = &done {
+                exchange.abort(&error.to_string());
+            }
+            done
+        })
     }
 
     /// Writes a line to the log of the task.
     pub fn log(&self, text: impl Into<String>) {
         (self.log)(LogLine { task: self.task, text: text.into() });
+    }
+}
+
+/// Ends the watch over a task's work when it is dropped.
+struct Over<'a> {
+    over: &'a AtomicBool,
+    watch: &'a Thread,
+}
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        self.watch.unpark();
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Forms the exchange of a gang. Each worker has one.
 pub trait Join: Send + Sync {
-    /// Meets the other members, and ends the exchange when `cancel` is set. Blocks, for a bounded time.
+    /// Meets the other members. Blocks, for a bounded time, and gives up when `cancel` is set.
     ///
     /// # Errors
     /// [`ExchangeError`] when the others do not come, or are not who they should be.

@@ -3,12 +3,14 @@
 
 mod job;
 mod node;
+mod plan;
 mod table;
 mod task;
 mod watch;
 
 pub(crate) use job::{JobList, JobShow, state_word};
 pub(crate) use node::NodeList;
+pub(crate) use plan::{PlanFormat, PlanView};
 pub(crate) use table::fields;
 pub(crate) use watch::watch;
 

@@ -5,7 +5,7 @@ use crate::{
     console::Console,
     error::{Error, Result, chain},
     exit::Exit,
-    kinds,
+    kinds, planner_service,
     signals::Signals,
     units, wire,
 };
@@ -70,8 +70,9 @@ pub(super) async fn run(args: CoordinatorArgs, console: &Console) -> Result {
         started = Coordinator::start(options, kinds::workloads()) => started.map_err(start_error)?,
         () = signals.next() => return Ok(()),
     };
-    let serve =
-        wire::server().add_routes(coordinator.routes()).serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+    // Planning is no job: it needs nothing of the coordinator but its address.
+    let routes = coordinator.routes().add_service(planner_service::service());
+    let serve = wire::server().add_routes(routes).serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
     console.data(&format!("listening on {address}"))?;
     let ended = tokio::select! {
         served = serve => {

@@ -1,20 +1,13 @@
 //! `braid merge`: one recipe, one merged checkpoint; in this process, or on a fleet.
 
 mod dry_run;
-mod inside;
-mod watch;
 
-use super::worker::LimitArgs;
 use crate::{
-    address::Address,
-    client::Client,
     console::Console,
     error::{Error, Result},
     exit::Exit,
-    request_id,
-    signals::Signals,
     units,
-    wire::{PlaintextArgs, ReachArgs},
+    work::{self, Shows, WhereArgs, Work},
 };
 use braid_merge::{KIND, MergeError, MergeSpec};
 use std::{
@@ -37,7 +30,7 @@ pub(crate) struct MergeArgs {
     /// The folder that becomes the merged checkpoint; must not exist or be empty
     out: PathBuf,
     #[command(flatten)]
-    limits: LimitArgs,
+    place: WhereArgs,
     /// Largest file of the result
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = units::size)]
     max_shard_size: u64,
@@ -47,14 +40,6 @@ pub(crate) struct MergeArgs {
     /// Check everything and say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Let the fleet of this coordinator do it
-    #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
-    coordinator: Option<Address>,
-    #[command(flatten)]
-    plaintext: PlaintextArgs,
-    /// Do not wait: print the number of the job and return
-    #[arg(long)]
-    detach: bool,
 }
 
 pub(super) async fn run(args: MergeArgs, console: &Console) -> Result {
@@ -63,24 +48,8 @@ pub(super) async fn run(args: MergeArgs, console: &Console) -> Result {
     if args.dry_run {
         return dry_run::run(&spec, console);
     }
-    let Some(coordinator) = args.coordinator else {
-        if args.detach {
-            return Err(Error::usage("--detach leaves the work to a fleet, but there is no --coordinator"));
-        }
-        return inside::run(&spec, args.limits, console, start).await;
-    };
-    if args.limits.is_given() {
-        console.warn("--threads and --memory say what this process may use; on a fleet each worker has its own");
-    }
-    let client = Client::connect(&ReachArgs { coordinator, plaintext: args.plaintext }).await?;
-    let job = client.submit(KIND, encode(&spec)?, request_id::random()).await?;
-    if args.detach {
-        return console.data(&job.id.to_string());
-    }
-    console.note(&format!("job {}: {}", job.id, job.label));
-    let mut signals = Signals::listen()?;
-    let ended = watch::to_the_end(&client, job.id, &mut signals, std::future::pending(), console).await?;
-    watch::conclude(&ended, &spec.out, start.elapsed(), console)
+    let work = Work { kind: KIND, spec: encode(&spec)?, out: &spec.out, shows: Shows::Progress, threads: 1 };
+    work::run(work, args.place, console, start).await
 }
 
 /// Reads the recipe and makes the job of it. A recipe that does not parse never reaches a coordinator.

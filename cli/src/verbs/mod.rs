@@ -6,10 +6,13 @@ mod coordinator;
 mod job;
 mod merge;
 mod node;
+mod plan;
+mod profile;
+mod train;
 mod worker;
 
 pub(crate) use coordinator::start_error;
-pub(crate) use worker::worker_error;
+pub(crate) use worker::{LimitArgs, worker_error};
 
 use crate::{
     console::Console,
@@ -22,6 +25,9 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     Merge(merge::MergeArgs),
+    Train(train::TrainArgs),
+    Profile(profile::ProfileArgs),
+    Plan(plan::PlanArgs),
     Coordinator(coordinator::CoordinatorArgs),
     Worker(worker::WorkerArgs),
     /// Jobs: list, look at, wait for, cancel
@@ -47,6 +53,9 @@ impl Verb {
     pub(crate) async fn run(self, console: &Console) -> Result {
         match self {
             Self::Merge(args) => Box::pin(merge::run(args, console)).await,
+            Self::Train(args) => Box::pin(train::run(args, console)).await,
+            Self::Profile(args) => Box::pin(profile::run(args, console)).await,
+            Self::Plan(args) => until_signal(Box::pin(plan::run(args, console))).await,
             Self::Coordinator(args) => Box::pin(coordinator::run(args, console)).await,
             Self::Worker(args) => Box::pin(worker::run(args, console)).await,
             Self::Job(verb) => until_signal(Box::pin(job::run(verb, console))).await,

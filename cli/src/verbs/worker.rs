@@ -9,8 +9,8 @@ use crate::{
     signals::Signals,
     units, wire,
 };
-use braid_worker::{ConnectError, Machine, NodeClaim, Options, Worker, WorkerError};
-use std::{num::NonZeroUsize, path::PathBuf};
+use braid_worker::{ConnectError, ExchangeEnd, Machine, NodeClaim, Options, Worker, WorkerError, exchange::tcp::Listener};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// Run tasks for a coordinator
@@ -27,6 +27,9 @@ pub(crate) struct WorkerArgs {
     token: Option<String>,
     #[command(flatten)]
     limits: LimitArgs,
+    /// Where this worker's exchange listens for the other members of a gang; port 0 takes any
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    exchange: SocketAddr,
     /// Speak plaintext to the coordinator
     #[arg(long)]
     insecure: bool,
@@ -61,8 +64,17 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
     let mut signals = Signals::listen()?;
     let claim = NodeClaim::take(&args.data_dir).map_err(worker_error)?;
     let (threads, memory) = args.limits.resolve();
-    let options =
-        Options { node: claim.id().clone(), threads, memory, token: args.token, address: host_name(&claim), exchange: None };
+    let listener = Listener::bind(args.exchange)
+        .map_err(|error| Error::usage(format!("cannot listen on {} for the exchange: {error}", args.exchange)))?;
+    let exchange = ExchangeEnd { address: listener.address().to_string(), join: Arc::new(listener) };
+    let options = Options {
+        node: claim.id().clone(),
+        threads,
+        memory,
+        token: args.token,
+        address: host_name(&claim),
+        exchange: Some(exchange),
+    };
     let endpoint = wire::endpoint(&args.join)?;
     let connector = move || {
         let endpoint = endpoint.clone();

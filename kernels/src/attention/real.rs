@@ -50,10 +50,12 @@ pub trait Real:
     fn abs(self) -> Self;
     /// The larger of two; of a number and NaN, the number.
     fn max(self, other: Self) -> Self;
+    /// Replaces each number by e to its power: of f32 many at once, to within 2 units in the last place.
+    fn exp_all(values: &mut [Self]);
 }
 
 macro_rules! real {
-    ($t:ty) => {
+    ($t:ty, $exp_all:expr) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -83,9 +85,12 @@ macro_rules! real {
             fn max(self, other: Self) -> Self {
                 self.max(other)
             }
+            fn exp_all(values: &mut [Self]) {
+                $exp_all(values);
+            }
         }
     };
 }
 
-real!(f32);
-real!(f64);
+real!(f32, super::exp::exp_all);
+real!(f64, |values: &mut [f64]| values.iter_mut().for_each(|value| *value = value.exp()));

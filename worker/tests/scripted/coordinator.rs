@@ -151,5 +151,6 @@ pub(crate) fn run(task: TaskId, kind: &str, payload: &str) -> v1::Run {
         label: format!("piece {}", task.index),
         payload: payload.into(),
         demand: Some(v1::Demand::default()),
+        gang: None,
     }
 }

@@ -11,13 +11,15 @@
 //! W−1 rounds, each as slow as its slowest link; what it saves, connections, is not short at the sizes of a gang.
 
 use super::{
-    Call, Exchange, ExchangeError, Group, Operation, Transport,
+    Call, Deadline, Exchange, ExchangeError, Group, Operation, Transport,
     reduce::{Element, gathers_all, share, sum_in_rank_order},
 };
 use std::ops::Range;
 
 /// What a link carries in the time that one more round takes: 30 µs at 2 GB/s.
 pub(super) const ROUND_BYTES: usize = 64 << 10;
+/// What a reduction receives before it adds: it stays in the cache, and the allocator keeps it for the next call.
+const SCRATCH: usize = 8 << 20;
 
 impl<T: Transport> Group<T> {
     pub(super) fn check_gather(&self, mine: usize, lens: &[usize], out: usize) -> Result<(), ExchangeError> {
@@ -31,10 +33,17 @@ impl<T: Transport> Group<T> {
     /// With `mine` or, without, what lies at its place in `out`.
     pub(super) fn gather(&self, mine: Option<&[u8]>, lens: &[usize], out: &mut [u8]) -> Result<(), ExchangeError> {
         let call = Call::new(Operation::AllGather, out.len());
-        self.gather_as(call, mine, lens, out)
+        self.gather_as(call, self.deadline(), mine, lens, out)
     }
 
-    fn gather_as(&self, call: Call, mine: Option<&[u8]>, lens: &[usize], out: &mut [u8]) -> Result<(), ExchangeError> {
+    fn gather_as(
+        &self,
+        call: Call,
+        deadline: Deadline,
+        mine: Option<&[u8]>,
+        lens: &[usize],
+        out: &mut [u8],
+    ) -> Result<(), ExchangeError> {
         let (own, others) = slots(out, lens, self.rank);
         let mine = match mine {
             None => own,
@@ -43,23 +52,26 @@ impl<T: Transport> Group<T> {
                 mine
             }
         };
-        self.round(call, self.deadline(), self.others().map(|to| (to, mine)), others)
+        self.round(call, deadline, self.others().map(|to| (to, mine)), others)
     }
 
     pub(super) fn all_reduce<E: Element>(&self, values: &mut [E]) -> Result<(), ExchangeError> {
-        let size = self.size();
-        let call = reduction::<E>(Operation::AllReduce, values.len());
-        if gathers_all(size, size_of_val(values), ROUND_BYTES) {
-            let mine = values.to_vec();
-            return self.add_shares(call, |_| 0..mine.len(), &mine, values);
+        let (size, total) = (self.size(), values.len());
+        let (call, deadline) = (reduction::<E>(Operation::AllReduce, total), self.deadline());
+        let all = gathers_all(size, size_of_val(values), ROUND_BYTES);
+        let part = |rank| if all { 0..total } else { share(total, size, rank) };
+        let mut scratch = Vec::new();
+        for block in blocks::<E>(size, part(0).len()) {
+            let own = within(&part(self.rank), &block);
+            let sends = |to| &values[within(&part(to), &block)];
+            self.receive_shares(call, deadline, sends, own.len(), &mut scratch)?;
+            sum_in_rank_order(&mut values[own.clone()], self.rank, &scratch);
         }
-        let total = values.len();
-        let part = |rank| share(total, size, rank);
-        let mut own = values[part(self.rank)].to_vec();
-        self.add_shares(call, part, values, &mut own)?;
-        values[part(self.rank)].copy_from_slice(&own);
+        if all {
+            return Ok(());
+        }
         let lens: Vec<usize> = (0..size).map(|rank| part(rank).len() * size_of::<E>()).collect();
-        self.gather_as(call, None, &lens, bytemuck::cast_slice_mut(values))
+        self.gather_as(call, deadline, None, &lens, bytemuck::cast_slice_mut(values))
     }
 
     pub(super) fn reduce_scatter<E: Element>(&self, values: &[E], out: &mut [E]) -> Result<(), ExchangeError> {
@@ -68,44 +80,38 @@ impl<T: Transport> Group<T> {
         self.require(Operation::ReduceScatter, own.len() == got, || {
             format!("a result of {got} elements where the share of rank {} is {}", self.rank, own.len())
         })?;
+        let (call, deadline) = (reduction::<E>(Operation::ReduceScatter, values.len()), self.deadline());
         out.copy_from_slice(&values[own]);
-        self.add_shares(reduction::<E>(Operation::ReduceScatter, values.len()), part, values, out)
+        let mut scratch = Vec::new();
+        for block in blocks::<E>(self.size(), part(0).len()) {
+            let own = within(&(0..out.len()), &block);
+            let sends = |to| &values[within(&part(to), &block)];
+            self.receive_shares(call, deadline, sends, own.len(), &mut scratch)?;
+            sum_in_rank_order(&mut out[own], self.rank, &scratch);
+        }
+        Ok(())
     }
 
-    /// Sends to each rank its part of `values`; adds what comes to `own`, which is this rank's own part.
-    fn add_shares<E: Element>(
+    /// Sends to each rank what `sends` says, and receives `len` elements from each of the others into `scratch`, in rank
+    /// order.
+    fn receive_shares<'a, E: Element>(
         &self,
         call: Call,
-        part: impl Fn(usize) -> Range<usize>,
-        values: &[E],
-        own: &mut [E],
+        deadline: Deadline,
+        sends: impl Fn(usize) -> &'a [E],
+        len: usize,
+        scratch: &mut Vec<E>,
     ) -> Result<(), ExchangeError> {
-        let len = own.len();
-        if self.size() == 1 {
-            return Ok(());
-        }
-        let mut scratch = vec![E::zeroed(); len * (self.size() - 1)];
-        {
-            // chunks_mut(0) panics; a rank without a part still hears the others' calls, with nothing in them.
-            let mut rest = scratch.as_mut_slice();
-            let from = (0..self.size()).filter(|&rank| rank != self.rank);
-            let slots: Vec<_> = from
-                .map(|from| {
-                    let (slot, after) = std::mem::take(&mut rest).split_at_mut(len);
-                    rest = after;
-                    (from, bytemuck::cast_slice_mut(slot))
-                })
-                .collect();
-            let sends = self.others().map(|to| (to, bytemuck::cast_slice(&values[part(to)])));
-            self.round(call, self.deadline(), sends, slots.into_iter())?;
-        }
-        let others: Vec<&[E]> = (0..self.size() - 1).map(|at| &scratch[at * len..(at + 1) * len]).collect();
-        sum_in_rank_order(own, self.rank, &others);
-        Ok(())
+        let from: Vec<usize> = (0..self.size()).filter(|&rank| rank != self.rank).collect();
+        scratch.resize(len * from.len(), E::zeroed());
+        let lens = vec![len * size_of::<E>(); from.len()];
+        let receives = from.into_iter().zip(cut(bytemuck::cast_slice_mut(scratch), &lens));
+        self.round(call, deadline, self.others().map(|to| (to, bytemuck::cast_slice(sends(to)))), receives)
     }
 
     pub(super) fn broadcast_from(&self, root: usize, bytes: &mut [u8]) -> Result<(), ExchangeError> {
         let size = self.size();
+        let deadline = self.deadline();
         let call = Call { root: root as u32, ..Call::new(Operation::Broadcast, bytes.len()) };
         let others = self.others().filter(|&rank| rank != root);
         // From the root's link n·(W−1) bytes, or n and then n everywhere.
@@ -113,24 +119,24 @@ impl<T: Transport> Group<T> {
             let bytes = &mut *bytes;
             return if self.rank == root {
                 let bytes = &*bytes;
-                self.round(call, self.deadline(), others.map(|to| (to, bytes)), [].into_iter())
+                self.round(call, deadline, others.map(|to| (to, bytes)), [].into_iter())
             } else {
-                self.round(call, self.deadline(), [].into_iter(), [(root, bytes)].into_iter())
+                self.round(call, deadline, [].into_iter(), [(root, bytes)].into_iter())
             };
         }
         let lens: Vec<usize> = (0..size).map(|rank| share(bytes.len(), size, rank).len()).collect();
         if self.rank == root {
             let all = &*bytes;
             let parts = others.map(|to| (to, &all[share(all.len(), size, to)]));
-            self.round(call, self.deadline(), parts, [].into_iter())?;
+            self.round(call, deadline, parts, [].into_iter())?;
             let mine = &all[share(all.len(), size, root)];
-            return self.round(call, self.deadline(), self.others().map(|to| (to, mine)), [].into_iter());
+            return self.round(call, deadline, self.others().map(|to| (to, mine)), [].into_iter());
         }
         let (own, _) = slots(bytes, &lens, self.rank);
-        self.round(call, self.deadline(), [].into_iter(), [(root, own)].into_iter())?;
+        self.round(call, deadline, [].into_iter(), [(root, own)].into_iter())?;
         let (own, parts) = slots(bytes, &lens, self.rank);
         let own = &*own;
-        self.round(call, self.deadline(), others.map(|to| (to, own)), parts)
+        self.round(call, deadline, others.map(|to| (to, own)), parts)
     }
 
     pub(super) fn meet(&self) -> Result<(), ExchangeError> {
@@ -145,18 +151,50 @@ fn reduction<E: Element>(operation: Operation, elements: usize) -> Call {
     Call { element: size_of::<E>() as u8, ..Call::new(operation, elements * size_of::<E>()) }
 }
 
+/// The blocks of shares of `len` elements at most: the same for all ranks, with what `size` ranks receive of one in
+/// [`SCRATCH`] bytes. At least one, so that ranks without elements hear of the others' calls, too.
+fn blocks<E>(size: usize, len: usize) -> impl Iterator<Item = Range<usize>> {
+    let block = (SCRATCH / size_of::<E>() / size.max(2)).max(1);
+    (0..len.div_ceil(block).max(1)).map(move |index| index * block..(index + 1) * block)
+}
+
+/// The part of `all` that a range counted from its start covers.
+fn within(all: &Range<usize>, part: &Range<usize>) -> Range<usize> {
+    let at = |index: usize| all.start + index.min(all.len());
+    at(part.start)..at(part.end)
+}
+
 /// Cuts `out` into one slot per rank: that of `rank`, and those of the others with their ranks.
 fn slots<'a>(out: &'a mut [u8], lens: &[usize], rank: usize) -> (&'a mut [u8], impl Iterator<Item = (usize, &'a mut [u8])>) {
-    let mut rest = out;
-    let mut all: Vec<(usize, &mut [u8])> = lens
-        .iter()
-        .map(|&len| {
-            let (slot, after) = std::mem::take(&mut rest).split_at_mut(len);
-            rest = after;
-            slot
-        })
-        .enumerate()
-        .collect();
+    let mut all: Vec<(usize, &mut [u8])> = cut(out, lens).enumerate().collect();
     let (_, own) = all.remove(rank);
     (own, all.into_iter())
+}
+
+/// Cuts `bytes` into consecutive parts.
+pub(super) fn cut<'a>(bytes: &'a mut [u8], lens: &[usize]) -> impl Iterator<Item = &'a mut [u8]> {
+    let mut rest = bytes;
+    lens.iter().map(move |&len| {
+        let (part, after) = std::mem::take(&mut rest).split_at_mut(len);
+        rest = after;
+        part
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_cover_every_share_once_and_are_as_many_on_all_ranks() {
+        for (size, total) in [(1, 0), (3, 0), (3, 2), (2, 10_000_001), (5, 12_345_678)] {
+            let longest = share(total, size, 0).len();
+            for part in (0..size).map(|rank| share(total, size, rank)) {
+                let blocks: Vec<_> = blocks::<f32>(size, longest).map(|block| within(&part, &block)).collect();
+                assert!(blocks.iter().all(|block| block.len() * (size - 1) * size_of::<f32>() <= SCRATCH));
+                blocks.windows(2).for_each(|pair| assert_eq!(pair[0].end, pair[1].start));
+                assert_eq!(blocks[0].start..blocks[blocks.len() - 1].end, part, "{total} over {size}");
+            }
+        }
+    }
 }

@@ -117,13 +117,10 @@ impl ExchangeError {
     /// The same error, said of another operation: for what is made of transfers, such as a scan.
     #[must_use]
     pub fn during(mut self, during: Operation) -> Self {
-        match &mut self {
-            Self::Deadline { operation, .. } | Self::Mismatch { operation, .. } | Self::Misuse { operation, .. } => {
-                if *operation == Operation::Transfer {
-                    *operation = during;
-                }
-            }
-            _ => {}
+        if let Self::Deadline { operation, .. } | Self::Mismatch { operation, .. } | Self::Misuse { operation, .. } = &mut self
+            && *operation == Operation::Transfer
+        {
+            *operation = during;
         }
         self
     }

@@ -1,6 +1,8 @@
 //! A gather that goes on while its caller computes.
 
-use super::{Call, Deadline, Exchange, ExchangeError, Group, Incoming, Operation, Pending, Posted, Ticket, Transport};
+use super::{
+    Call, Deadline, Exchange, ExchangeError, Group, Incoming, Operation, Pending, Posted, Ticket, Transport, collective::cut,
+};
 use std::{sync::Arc, time::Duration};
 
 /// Between the start of a gather and its end, or its drop.
@@ -41,11 +43,8 @@ impl<T: Transport> Pending for Gathering<T> {
             let detail = format!("a result of {} bytes where the lengths add up to {total}", out.len());
             return Err(self.transport.end(ExchangeError::Misuse { rank, operation: Operation::AllGather, detail }));
         }
-        let mut rest = out;
         let mut receives = Vec::with_capacity(self.lens.len());
-        for (from, &len) in self.lens.iter().enumerate() {
-            let (slot, after) = std::mem::take(&mut rest).split_at_mut(len);
-            rest = after;
+        for (from, slot) in cut(out, &self.lens).enumerate() {
             if from == self.rank {
                 slot.copy_from_slice(&self.mine);
             } else {

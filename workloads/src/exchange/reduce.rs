@@ -36,34 +36,27 @@ impl Element for f64 {
     }
 }
 
-/// `own[i]` becomes the sum of `own[i]` and all `others[r][i]` in rank order: `rank` of the others come before `own`.
-pub(super) fn sum_in_rank_order<E: Element>(own: &mut [E], rank: usize, others: &[&[E]]) {
+/// `own[i]` becomes the sum over ranks of their `[i]`, in rank order: `own` is that of `rank`, and `others` holds those of
+/// all other ranks, one after the other.
+pub(super) fn sum_in_rank_order<E: Element>(own: &mut [E], rank: usize, others: &[E]) {
+    let len = own.len();
+    if len == 0 {
+        return;
+    }
     let mut sums = [0.0; BLOCK];
     for (block, own) in own.chunks_mut(BLOCK).enumerate() {
         let sums = &mut sums[..own.len()];
-        let part = |other: &'_ &'_ [E]| -> Range<usize> {
-            let start = block * BLOCK;
-            start..(start + sums.len()).min(other.len())
-        };
-        let parts: Vec<Range<usize>> = others.iter().map(part).collect();
-        let mut first = true;
-        let mut add = |values: &[E]| {
-            for (sum, value) in sums.iter_mut().zip(values) {
-                // Begins with the first value, as 0.0 + -0.0 would lose a sign.
-                *sum = if first { value.widen() } else { *sum + value.widen() };
-            }
-            first = false;
-        };
-        for (other, part) in others[..rank].iter().zip(&parts) {
-            add(&other[part.clone()]);
+        let others = others.chunks_exact(len).map(|other| &other[block * BLOCK..][..own.len()]);
+        let (before, after) = (others.clone().take(rank), others.skip(rank));
+        let mut parts = before.chain([&*own]).chain(after);
+        // Begins with the first value, as 0.0 + -0.0 would lose a sign.
+        if let Some(first) = parts.next() {
+            sums.iter_mut().zip(first).for_each(|(sum, value)| *sum = value.widen());
         }
-        add(own);
-        for (other, part) in others[rank..].iter().zip(&parts[rank..]) {
-            add(&other[part.clone()]);
+        for part in parts {
+            sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += value.widen());
         }
-        for (value, sum) in own.iter_mut().zip(&*sums) {
-            *value = E::round(*sum);
-        }
+        own.iter_mut().zip(&*sums).for_each(|(value, sum)| *value = E::round(*sum));
     }
 }
 
@@ -102,8 +95,8 @@ mod tests {
                 .collect();
             for rank in 0..values.len() {
                 let mut own = values[rank].clone();
-                let others: Vec<&[f32]> =
-                    values.iter().enumerate().filter(|(other, _)| *other != rank).map(|(_, of)| of.as_slice()).collect();
+                let others: Vec<f32> =
+                    values.iter().enumerate().filter(|(other, _)| *other != rank).flat_map(|(_, of)| of.clone()).collect();
                 sum_in_rank_order(&mut own, rank, &others);
                 prop_assert_eq!(own.into_iter().map(f32::to_bits).collect::<Vec<_>>(), expected.clone());
             }
@@ -113,7 +106,7 @@ mod tests {
     #[test]
     fn a_sum_of_negative_zeros_keeps_its_sign() {
         let mut own = [-0.0f64];
-        sum_in_rank_order(&mut own, 0, &[&[-0.0]]);
+        sum_in_rank_order(&mut own, 0, &[-0.0]);
         assert!(own[0].is_sign_negative());
     }
 

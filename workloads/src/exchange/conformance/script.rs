@@ -206,20 +206,20 @@ fn compose(left: &mut [u32], right: &[u32]) {
 
 /// Short and long sums of f32 have, on every rank, the bits of the f64 sum in rank order, rounded once.
 pub fn sums_have_the_same_bits_on_all_ranks(make: Make) {
-    const SIZE: usize = 4;
-    for len in [3, 100_003] {
+    // The last takes several blocks.
+    for (size, len) in [(4, 3), (4, 100_003), (2, 1_100_003)] {
         let input = |rank: usize| -> Vec<f32> { numbers(7, rank, len).into_iter().map(|value| value as f32).collect() };
-        let inputs: Vec<Vec<f32>> = (0..SIZE).map(input).collect();
+        let inputs: Vec<Vec<f32>> = (0..size).map(input).collect();
         let expected: Vec<u32> = (0..len)
             .map(|at| inputs[1..].iter().fold(f64::from(inputs[0][at]), |sum, of| sum + f64::from(of[at])) as f32)
             .map(f32::to_bits)
             .collect();
-        on_all_ranks(make, SIZE, |group| {
+        on_all_ranks(make, size, |group| {
             let rank = group.rank();
             let mut all = inputs[rank].clone();
             group.all_reduce_f32(&mut all).unwrap();
             assert!(all.iter().map(|value| value.to_bits()).eq(expected.iter().copied()));
-            let part = share(len, SIZE, rank);
+            let part = share(len, size, rank);
             let mut own = vec![0.0; part.len()];
             group.reduce_scatter_f32(&inputs[rank], &mut own).unwrap();
             assert!(own.iter().map(|value| value.to_bits()).eq(expected[part].iter().copied()));

@@ -1,5 +1,6 @@
-//! Following a merge to its end, and saying how it ended. The first signal cancels it, the second ends this process.
+//! Following a job to its end, and saying how it ended. The first signal cancels it, the second ends this process.
 
+use super::Shows;
 use crate::{
     client::{Client, verdict},
     console::Console,
@@ -11,6 +12,8 @@ use crate::{
 use braid_proto::v1::{Job, JobState};
 use std::{path::Path, pin::pin, time::Duration};
 
+/// How long lines may take that were on their way when the job ended.
+const LINES_WITHIN: Duration = Duration::from_secs(2);
 /// How long a cancelled job may take to stop: a task looks at its flag ten times a second.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -18,13 +21,18 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 pub(super) async fn to_the_end(
     client: &Client,
     id: u64,
+    shows: Shows,
     signals: &mut Signals,
     broken: impl Future<Output = Error>,
     console: &Console,
 ) -> Result<Job> {
     let mut progress = Progress::new(console);
     let ended = {
-        let mut follow = pin!(client.follow(id, |job| progress.show(job)));
+        let follow = client.follow(id, |job| match shows {
+            Shows::Progress => progress.show(job),
+            Shows::Lines => {}
+        });
+        let mut follow = pin!(with_lines(follow, lines(client, id, shows, console)));
         tokio::select! {
             ended = &mut follow => ended,
             error = broken => Err(error),
@@ -44,6 +52,29 @@ pub(super) async fn to_the_end(
     };
     progress.finish();
     ended
+}
+
+/// Follows a job while its lines are told; those that are on their way when it ends are still told.
+async fn with_lines(follow: impl Future<Output = Result<Job>>, lines: impl Future<Output = Result>) -> Result<Job> {
+    let (mut follow, mut lines) = (pin!(follow), pin!(lines));
+    tokio::select! {
+        ended = &mut follow => {
+            // Whatever became of them: how the job ended is what counts.
+            let _ = tokio::time::timeout(LINES_WITHIN, lines).await;
+            ended
+        }
+        _ = &mut lines => follow.await,
+    }
+}
+
+async fn lines(client: &Client, id: u64, shows: Shows, console: &Console) -> Result {
+    if shows == Shows::Lines {
+        let mut lines = client.logs(id, true).await?;
+        while let Some(line) = lines.next().await? {
+            console.note(&line.text);
+        }
+    }
+    Ok(())
 }
 
 fn stopped() -> Error {

@@ -1,9 +1,9 @@
-//! A merge inside this process: a fleet of one is started for it, with its state beside the output.
+//! Work inside this process: a fleet of one is started for it, with its state beside the output.
 //!
-//! What a resume needs is in the staging folder of the merge, so the state of a process that was killed is not
-//! continued: a new coordinator starts with an empty store, and the merge finds what is done.
+//! What a resume needs lies in the output, so the state of a process that was killed is not continued: a new coordinator
+//! starts with an empty store, and the work finds what is done.
 
-use super::{encode, watch};
+use super::{Work, watch};
 use crate::{
     console::Console,
     error::{Error, Result},
@@ -11,9 +11,7 @@ use crate::{
     local::{Limits, Local},
     request_id,
     signals::Signals,
-    verbs::worker::LimitArgs,
 };
-use braid_merge::{KIND, MergeSpec};
 use std::{
     ffi::OsString,
     fs,
@@ -23,16 +21,15 @@ use std::{
     time::Instant,
 };
 
-pub(super) async fn run(spec: &MergeSpec, limits: LimitArgs, console: &Console, start: Instant) -> Result {
+pub(super) async fn run(work: &Work<'_>, limits: Limits, console: &Console, start: Instant) -> Result {
     let mut signals = Signals::listen()?;
-    let state = StateFolder::claim(&spec.out)?;
-    let (threads, memory) = limits.resolve();
-    let mut local = Local::start(&state.path, Limits { threads, memory }).await?;
+    let state = StateFolder::claim(work.out)?;
+    let mut local = Local::start(&state.path, limits).await?;
     let client = local.client().clone();
     let ended = async {
-        let job = client.submit(KIND, encode(spec)?, request_id::random()).await?;
+        let job = client.submit(work.kind, work.spec.clone(), request_id::random()).await?;
         console.note(&job.label);
-        watch::to_the_end(&client, job.id, &mut signals, local.broken(), console).await
+        watch::to_the_end(&client, job.id, work.shows, &mut signals, local.broken(), console).await
     }
     .await;
     local.stop().await;
@@ -41,7 +38,7 @@ pub(super) async fn run(spec: &MergeSpec, limits: LimitArgs, console: &Console, 
     match job.failure {
         // Its number is of no use to anyone: the job ends with the process.
         Some(failure) => Err(Error { hint: failure.hint, ..Error::new(Exit::JobFailed, failure.message) }),
-        None => watch::conclude(&job, &spec.out, start.elapsed(), console),
+        None => watch::conclude(&job, work.out, start.elapsed(), console),
     }
 }
 
@@ -72,7 +69,7 @@ impl StateFolder {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Error::new(Exit::NotFoundOrConflict, format!("another process is merging into {}", out.display())));
+                return Err(Error::new(Exit::NotFoundOrConflict, format!("another process is writing into {}", out.display())));
             }
             Err(TryLockError::Error(error)) => return Err(cannot("lock", &name, &error)),
         }

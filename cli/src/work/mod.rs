@@ -1,0 +1,79 @@
+//! Work that ends with a folder: carried out in this process or on a fleet, and followed to its end.
+
+mod inside;
+mod watch;
+
+use crate::{
+    address::Address,
+    client::Client,
+    console::Console,
+    error::{Error, Result},
+    local::Limits,
+    request_id,
+    signals::Signals,
+    verbs::LimitArgs,
+    wire::{PlaintextArgs, ReachArgs},
+};
+use std::{num::NonZeroUsize, path::Path, time::Instant};
+
+/// A job and what it leaves behind.
+pub(crate) struct Work<'a> {
+    /// The kind of job.
+    pub(crate) kind: &'static str,
+    /// Its spec, as JSON.
+    pub(crate) spec: String,
+    /// The folder that it writes.
+    pub(crate) out: &'a Path,
+    /// What a person sees while it runs.
+    pub(crate) shows: Shows,
+    /// Threads that it needs at once, where it runs in this process.
+    pub(crate) threads: usize,
+}
+
+/// What a person sees while a job runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shows {
+    /// How many bytes are done.
+    Progress,
+    /// What its tasks have to say.
+    Lines,
+}
+
+/// Where work is carried out.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WhereArgs {
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Let the fleet of this coordinator do it
+    #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
+    coordinator: Option<Address>,
+    #[command(flatten)]
+    plaintext: PlaintextArgs,
+    /// Do not wait: print the number of the job and return
+    #[arg(long)]
+    detach: bool,
+}
+
+/// Carries it out.
+pub(crate) async fn run(work: Work<'_>, place: WhereArgs, console: &Console, start: Instant) -> Result {
+    let Some(coordinator) = place.coordinator else {
+        if place.detach {
+            return Err(Error::usage("--detach leaves the work to a fleet, but there is no --coordinator"));
+        }
+        let (threads, memory) = place.limits.resolve();
+        let threads = NonZeroUsize::new(work.threads).map_or(threads, |needed| needed.max(threads));
+        return inside::run(&work, Limits { threads, memory }, console, start).await;
+    };
+    if place.limits.is_given() {
+        console.warn("--threads and --memory say what this process may use; on a fleet each worker has its own");
+    }
+    let client = Client::connect(&ReachArgs { coordinator, plaintext: place.plaintext }).await?;
+    let job = client.submit(work.kind, work.spec, request_id::random()).await?;
+    if place.detach {
+        return console.data(&job.id.to_string());
+    }
+    console.note(&format!("job {}: {}", job.id, job.label));
+    let mut signals = Signals::listen()?;
+    let ended = watch::to_the_end(&client, job.id, work.shows, &mut signals, std::future::pending(), console).await?;
+    watch::conclude(&ended, work.out, start.elapsed(), console)
+}

@@ -1,0 +1,106 @@
+"""The client of a coordinator's planner."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any, Generator, Iterable, Sequence
+
+import grpc
+
+from braid import stream, wire
+from braid._proto import plan_pb2 as pb
+from braid._proto import plan_pb2_grpc
+from braid.errors import from_grpc
+from braid.plan import Plan
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+# The first pause before a retry, and the longest; each is twice the one before.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+
+
+class PlanClient:
+    """Asks the coordinator at ``address`` (``HOST:PORT``) for plans. May be used from several threads.
+
+    ``insecure`` says aloud that this is plaintext: there is no TLS yet. Every plan is waited for ``timeout`` seconds at the
+    most. A coordinator that cannot be reached is tried again for ``retry_for`` seconds, so that its restart ends no
+    training; no other error is retried.
+    """
+
+    def __init__(self, address: str, *, insecure: bool = False, timeout: float = 30.0, retry_for: float = 10.0) -> None:
+        if not insecure:
+            raise ValueError(f"refusing to speak to {address} without TLS, which is not built yet; insecure=True allows plaintext")
+        if not timeout > 0 or not retry_for >= 0:
+            raise ValueError(f"timeout is {timeout} and retry_for is {retry_for}; expected seconds")
+        self._address, self._timeout, self._retry_for = address, timeout, retry_for
+        # Connects again no later than the next retry.
+        pauses = {"initial": _FIRST_PAUSE_S, "min": _FIRST_PAUSE_S, "max": _LONGEST_PAUSE_S}
+        options = [(f"grpc.{which}_reconnect_backoff_ms", int(pause * 1e3)) for which, pause in pauses.items()]
+        self._channel = grpc.insecure_channel(address, options=options)
+        self._stub: Any = plan_pb2_grpc.PlannerStub(self._channel)
+
+    def plan(self, lengths: Sequence[int], cluster: wire.Profile, model: wire.Profile, **options: Unpack[wire.Options]) -> Plan:
+        """Plans one step over sequences of these lengths, in tokens.
+
+        ``cluster`` and ``model`` are built-in names (``a100x64``, ``gpt-7b``), YAML texts, or paths of YAML files; ``options``
+        are those of ``braid.wire.Options``.
+
+        Raises PlanError (with the coordinator's reason), Unavailable or TimedOut.
+        """
+        return wire.plan(self._ask(wire.request(lengths, cluster, model, **options)))
+
+    def plans(
+        self,
+        batches: Iterable[Sequence[int]],
+        cluster: wire.Profile,
+        model: wire.Profile,
+        *,
+        ahead: int = 2,
+        **options: Unpack[wire.Options],
+    ) -> Generator[Plan, None, None]:
+        """Plans a step for each batch of lengths, in order, and asks for ``ahead`` more while the caller works on one.
+
+        ``batches`` may be endless. It is drawn from in the caller's thread, when a plan is taken. An error is raised at the
+        step it belongs to, after the plans of all steps before, and ends the iterator. So does ``close()``, or leaving it.
+        """
+        if ahead < 0:
+            raise ValueError(f"ahead is {ahead}; expected 0 or more")
+        requests = (wire.request(lengths, cluster, model, **options) for lengths in batches)
+        replies = stream.in_order(requests, ahead, self._stub.Plans, self._ask, self._timeout)
+        return _read(replies)
+
+    def close(self) -> None:
+        """Ends the connection, and every call on it."""
+        self._channel.close()
+
+    def __enter__(self) -> PlanClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, request: pb.PlanRequest) -> pb.PlanReply:
+        deadline = time.monotonic() + self._timeout
+        last_try = time.monotonic() + min(self._retry_for, self._timeout)
+        pause = _FIRST_PAUSE_S
+        while True:
+            try:
+                reply: pb.PlanReply = self._stub.Plan(request, timeout=max(deadline - time.monotonic(), 0.0))
+                return reply
+            except grpc.RpcError as error:
+                retry = error.code() is grpc.StatusCode.UNAVAILABLE and time.monotonic() < last_try
+                if not retry:
+                    raise from_grpc(error, self._address) from None
+            # Ranks that lost one coordinator must not all come back at once.
+            time.sleep(min(pause * random.uniform(0.5, 1.0), max(last_try - time.monotonic(), 0.0)))
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+
+def _read(replies: Generator[pb.PlanReply, None, None]) -> Generator[Plan, None, None]:
+    try:
+        for reply in replies:
+            yield wire.plan(reply)
+    finally:
+        replies.close()

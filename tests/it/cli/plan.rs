@@ -1,0 +1,155 @@
+//! `braid plan`: what it prints and draws, and what it says of input that cannot be planned.
+
+use crate::{
+    harness::{Run, Scratch, command},
+    see,
+};
+use std::{fs, io::Write as _, process::Stdio};
+
+const ON_A100: [&str; 4] = ["--cluster", "a100x64", "--model", "gpt-7b"];
+
+/// A batch of unequal lengths, as text.
+fn batch() -> String {
+    (0..120u64).map(|i| format!("{}\n", 300 + (i * 7919 % 120).pow(3) / 17)).collect()
+}
+
+/// Runs `braid plan lengths.txt` on the built-in cluster.
+fn plan(scratch: &Scratch, lengths: &str, flags: &[&str]) -> Run {
+    scratch.write("lengths.txt", lengths);
+    scratch.braid(["plan", "lengths.txt"].iter().chain(&ON_A100).chain(flags))
+}
+
+#[test]
+fn the_json_form_places_every_sequence_once_on_ranks_of_its_own() {
+    let scratch = Scratch::new();
+    for flags in [&[][..], &["--effort", "thorough"], &["--no-barrier"], &["--degrees", "any"], &["--context", "64000"]] {
+        let json = plan(&scratch, &batch(), &[flags, &["-o", "json"]].concat()).ok().json();
+        let number = |key: &str| json[key].as_f64().unwrap();
+        assert!(number("bound_s") > 0.0 && number("bound_s") <= number("predicted_s") * (1.0 + 1e-9));
+        assert!((number("gap") - (number("predicted_s") / number("bound_s") - 1.0)).abs() < 1e-6 && number("solve_ms") > 0.0);
+        for baseline in ["static_s", "batchada_s"] {
+            assert!(json["baselines"][baseline].as_f64().unwrap() >= number("predicted_s"), "{flags:?}: {baseline}");
+        }
+        let mut seen: Vec<u64> = json["dropped"].as_array().unwrap().iter().map(|index| index.as_u64().unwrap()).collect();
+        assert_eq!(seen.is_empty(), !flags.contains(&"--context"));
+        for micro_batch in json["micro_batches"].as_array().unwrap() {
+            let mut free = 0;
+            for group in micro_batch["groups"].as_array().unwrap() {
+                let (first, degree) = (group["first_rank"].as_u64().unwrap(), group["degree"].as_u64().unwrap());
+                assert!(first >= free && first + degree <= 64);
+                free = first + degree;
+                seen.extend(group["sequences"].as_array().unwrap().iter().map(|index| index.as_u64().unwrap()));
+            }
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..120).collect::<Vec<_>>(), "{flags:?}");
+    }
+}
+
+#[test]
+fn the_table_says_what_is_planned_dropped_and_gained() {
+    let scratch = Scratch::new();
+    see!(scratch, plan(&scratch, "60000\n7000\n7000\n7000\n7000\n500\n100000\n", &["--context", "96000"]), @"");
+    let table = plan(&scratch, &batch(), &[]).ok().stdout;
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+}
+
+#[test]
+fn lengths_come_from_standard_input_too() {
+    let scratch = Scratch::new();
+    let mut command = command(scratch.path());
+    command.args(["plan", "-"]).args(ON_A100).args(["-o", "yaml"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"1000\n2000").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.starts_with("schema: braid/v1") && text.contains("context: 2048"), "{text}");
+}
+
+#[test]
+fn a_plan_is_drawn_as_svg_and_png() {
+    let scratch = Scratch::new();
+    let run = plan(&scratch, &batch(), &["--gantt", "plan.svg"]).ok();
+    assert_eq!(run.stderr, "drew plan.svg\n");
+    let svg = fs::read_to_string(scratch.join("plan.svg")).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.contains("gpt-7b on a100x64: 120 sequences in "));
+    plan(&scratch, &batch(), &["--gantt", "plan.png", "--quiet"]).ok();
+    assert!(fs::read(scratch.join("plan.png")).unwrap().starts_with(b"\x89PNG\r\n"));
+    see!(scratch, plan(&scratch, &batch(), &["--gantt", "plan.pdf"]), @"");
+    see!(scratch, plan(&scratch, &batch(), &["--gantt", "no/such/plan.svg"]), @"");
+}
+
+#[test]
+fn cluster_and_model_come_from_files_that_say_the_same_as_the_built_in_ones() {
+    let scratch = Scratch::new();
+    let profiles = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../workloads/sequence/profiles");
+    for name in ["a100x64.yml", "gpt-7b.yml"] {
+        fs::copy(profiles.join(name), scratch.join(name)).unwrap();
+    }
+    let built_in = plan(&scratch, &batch(), &["-o", "json"]).ok().json();
+    let run = scratch.braid(["plan", "lengths.txt", "--cluster", "a100x64.yml", "--model", "gpt-7b.yml", "-o", "json"]);
+    assert_eq!(run.ok().json()["micro_batches"], built_in["micro_batches"]);
+}
+
+#[test]
+fn a_line_that_is_no_length_is_named() {
+    let scratch = Scratch::new();
+    see!(scratch, plan(&scratch, "5000\nfive\n", &[]), @"");
+    for (lengths, said) in [
+        ("5000\n0\n", "lengths.txt, line 2: a sequence of zero tokens cannot be trained on; leave the line out"),
+        ("-3\n", "lengths.txt, line 1: a length cannot be negative: -3"),
+        ("1\n\n2\n", "lengths.txt, line 2: expected a length in tokens, found an empty line"),
+        ("1\n2.5\n", "lengths.txt, line 2: expected a length in tokens (a whole number), found \"2.5\""),
+        ("134217729\n", "lengths.txt, line 1: 134217729 tokens is more than a sequence may have (134217728)"),
+    ] {
+        let run = plan(&scratch, lengths, &[]);
+        assert!(run.code == Some(2) && run.stdout.is_empty() && run.stderr.starts_with(&format!("error: {said}\n")), "{run}");
+    }
+}
+
+#[test]
+fn a_file_without_lengths_and_one_that_is_not_there() {
+    let scratch = Scratch::new();
+    see!(scratch, plan(&scratch, "", &[]), @"");
+    see!(scratch, scratch.braid(["plan", "nowhere.txt"].iter().chain(&ON_A100)), @"");
+    scratch.write("binary.txt", [0xff, 0xfe, 0x00]);
+    see!(scratch, scratch.braid(["plan", "binary.txt"].iter().chain(&ON_A100)), @"");
+}
+
+#[test]
+fn a_sequence_too_long_for_the_cluster() {
+    let scratch = Scratch::new();
+    see!(scratch, plan(&scratch, "4000\n500001\n", &[]), @"");
+}
+
+#[test]
+fn a_context_that_leaves_nothing() {
+    let scratch = Scratch::new();
+    see!(scratch, plan(&scratch, "4000\n5000\n", &["--context", "0"]), @"");
+    see!(scratch, plan(&scratch, "4000\n5000\n", &["--context", "4000"]), @"");
+}
+
+#[test]
+fn a_cluster_or_model_that_is_not_known() {
+    let scratch = Scratch::new();
+    scratch.write("lengths.txt", "4000\n");
+    see!(scratch, scratch.braid(["plan", "lengths.txt", "--cluster", "a100x64", "--model", "gpt-8b"]), @"");
+    see!(scratch, scratch.braid(["plan", "lengths.txt", "--cluster", "tpu", "--model", "gpt-7b"]), @"");
+    see!(scratch, scratch.braid(["plan", "lengths.txt", "--cluster", "mine.yml", "--model", "gpt-7b"]), @"");
+}
+
+#[test]
+fn a_profile_with_a_key_that_is_not_known_or_a_figure_that_cannot_be() {
+    let scratch = Scratch::new();
+    scratch.write("lengths.txt", "4000\n");
+    let cluster = "name: mine\npools:\n  - { class: a100-40g, nodes: 1, gpus_per_node: 8, memory_gib: 30 }\nall_to_all:\n  gb_per_s: { 2: 100 }\n";
+    let with = |text: &str| {
+        scratch.write("mine.yml", text);
+        scratch.braid(["plan", "lengths.txt", "--cluster", "mine.yml", "--model", "gpt-7b"])
+    };
+    see!(scratch, with(&cluster.replace("all_to_all", "all_to_each")), @"");
+    see!(scratch, with(&cluster.replace("memory_gib: 30", "memory_gib: lots")), @"");
+    see!(scratch, with(&cluster.replace("nodes: 1,", "nodes: 0,")), @"");
+    see!(scratch, with(&cluster.replace("a100-40g", "h100")), @"");
+    see!(scratch, with(cluster), @"");
+}

@@ -1,0 +1,5 @@
+//! Lower bounds on the time of a micro-batch: certificates that hold for every plan of the same sequences.
+
+pub(crate) mod by_degree;
+pub(crate) mod by_group;
+mod master;

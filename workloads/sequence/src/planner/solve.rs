@@ -1,0 +1,134 @@
+//! From a batch to a plan: tries each number of micro-batches, plans every one of them, keeps the fastest step.
+//!
+//! What is certified: for the micro-batches of the plan, that no other groups for the same sequences are faster than the
+//! bound (each micro-batch by itself); a number of micro-batches is given up only when the sum of its bounds is no less
+//! than a plan in hand. What is not: that another division into as many micro-batches could not be faster. How much it
+//! could gain at most, [`Plan::any_division_bound_ms`] says.
+
+use super::{
+    Batch, CostModel, Effort, Millis, Plan, PlanOptions, Sequence, chunk,
+    instance::{self, Instance},
+    pack::refine::{Draft, draft, refine},
+    write,
+};
+use crate::SequenceError;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Numbers of micro-batches tried beyond those asked for, while their bounds still promise a faster step.
+const MORE_TRIALS: usize = 16;
+
+/// Says when to stop looking for better and take what there is.
+pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// Plans one step. The same batch, cost and options give the same plan on every machine.
+///
+/// # Errors
+/// There is no sequence, one that fits on no group, or nothing was found that fits.
+pub fn plan(batch: &Batch, cost: &CostModel, options: &PlanOptions) -> Result<Plan, SequenceError> {
+    plan_until(batch, cost, options, &|| false)
+}
+
+/// Plans one step, and stops refining as soon as `stop` says so (a time budget, say). A plan that was cut short depends on
+/// when that was.
+///
+/// # Errors
+/// There is no sequence, one that fits on no group, or nothing was found that fits.
+pub fn plan_until(batch: &Batch, cost: &CostModel, options: &PlanOptions, stop: Stop<'_>) -> Result<Plan, SequenceError> {
+    instance::admit(batch, cost)?;
+    let sequences = instance::descending(batch);
+    let trials = trials(&sequences, cost, options, stop);
+    let most = trials.iter().map(|t| t.chunks.len()).max().unwrap_or(0);
+    let best = best(trials, options, stop).ok_or(SequenceError::NoPlan { micro_batches: most })?;
+    write::plan(cost, &sequences, &best).ok_or(SequenceError::NoPlan { micro_batches: most })
+}
+
+/// A division into micro-batches, each planned.
+pub(super) struct Trial<'a> {
+    pub(super) chunks: Vec<Range<usize>>,
+    pub(super) instances: Vec<Instance<'a>>,
+    /// None where a chunk has no plan.
+    pub(super) drafts: Option<Vec<Draft>>,
+}
+
+impl Trial<'_> {
+    fn predicted(&self) -> f64 {
+        self.drafts.as_ref().map_or(f64::INFINITY, |all| all.iter().map(|d| d.packing.time).sum())
+    }
+
+    fn bound(&self) -> f64 {
+        self.drafts.as_ref().map_or(0.0, |all| all.iter().map(|d| d.bound).sum())
+    }
+}
+
+/// Drafts for every number of micro-batches that may be worth it.
+fn trials<'a>(sequences: &[Sequence], cost: &'a CostModel, options: &PlanOptions, stop: Stop<'_>) -> Vec<Trial<'a>> {
+    let lengths: Vec<u64> = sequences.iter().map(|s| s.tokens.0).collect();
+    let tokens: u64 = lengths.iter().sum();
+    let least = (tokens.div_ceil(cost.capacity().0).max(1) as usize).min(lengths.len());
+    let asked = options.trials.max(1);
+    let draft_all = |counts: Range<usize>| -> Vec<Trial<'a>> {
+        counts
+            .into_par_iter()
+            .filter(|&count| count <= lengths.len())
+            .map(|count| trial(&lengths, count, cost, options.effort))
+            .collect()
+    };
+    let mut all = draft_all(least..least + asked);
+    let mut count = least + asked;
+    while count <= lengths.len() && !stop() {
+        let best = all.iter().map(Trial::predicted).fold(f64::INFINITY, f64::min);
+        let promising = all.last().is_none_or(|t| t.drafts.is_none() || t.bound() < best);
+        if best.is_finite() && (!promising || count >= least + asked + MORE_TRIALS) {
+            break;
+        }
+        all.extend(draft_all(count..count + 1));
+        count += 1;
+    }
+    all
+}
+
+fn trial<'a>(lengths: &[u64], count: usize, cost: &'a CostModel, effort: Effort) -> Trial<'a> {
+    let chunks = chunk::cut(lengths, count);
+    let instances: Vec<_> = chunks.iter().map(|c| Instance::new(cost, lengths[c.clone()].iter().copied())).collect();
+    let drafts = instances.par_iter().map(|i| draft(i, effort.cuts())).collect();
+    Trial { chunks, instances, drafts }
+}
+
+/// Refines the trials, most promising first, and skips those that can no longer win.
+fn best<'a>(mut trials: Vec<Trial<'a>>, options: &PlanOptions, stop: Stop<'_>) -> Option<Trial<'a>> {
+    trials.retain(|t| t.drafts.is_some());
+    trials.sort_by(|a, b| a.predicted().total_cmp(&b.predicted()));
+    let mut limit = trials.first().map_or(f64::INFINITY, Trial::predicted);
+    let mut best: Option<Trial<'a>> = None;
+    let work = options.effort.work();
+    for mut trial in trials {
+        if best.is_some() && trial.bound() >= limit {
+            continue;
+        }
+        let drafts = trial.drafts.take()?;
+        let refined = trial.instances.par_iter().zip(drafts).map(|(instance, draft)| refine(instance, draft, &work, stop));
+        trial.drafts = Some(refined.collect());
+        if best.as_ref().is_none_or(|b| trial.predicted() < b.predicted()) {
+            limit = limit.min(trial.predicted());
+            best = Some(trial);
+        }
+    }
+    best
+}
+
+/// What all GPUs together take at least, whatever the micro-batches: each token's cheapest GPU-time, with its share of the
+/// fixed time of a group that is full.
+pub(super) fn any_division_bound(cost: &CostModel, lengths: impl Iterator<Item = u64> + Clone) -> Millis {
+    let kinds = cost.kinds();
+    let least = |tokens: u64, f: &dyn Fn(&super::GroupKind, super::Load) -> f64| {
+        let load = super::Load::of(tokens);
+        kinds.iter().filter(|k| k.holds(load)).map(|k| f(k, load)).fold(f64::INFINITY, f64::min)
+    };
+    let area = |k: &super::GroupKind, l: super::Load| {
+        f64::from(k.degree.0) * (k.variable(l) + k.fixed * l.tokens as f64 / k.capacity as f64)
+    };
+    let gpu_time: f64 = lengths.clone().map(|n| least(n, &area)).sum();
+    let alone = lengths.map(|n| least(n, &|k, l| k.time(l).0)).fold(0.0, f64::max);
+    Millis((gpu_time / f64::from(cost.world())).max(alone))
+}

@@ -1,0 +1,230 @@
+//! Checkpoints in the layout of Hugging Face's trainer: `checkpoint-N/` with `config.json`, `model.safetensors`,
+//! `optimizer.safetensors` and `trainer_state.json`, where N steps are done; the newest model also beside them.
+//!
+//! A checkpoint appears whole: it is written under another name, flushed, and renamed.
+
+use super::{TrainError, TrainSpec, VOCABULARY};
+use crate::model::{Moments, Table};
+use safetensors::{Dtype, SafeTensors, View};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::{
+    borrow::Cow,
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+/// Checkpoints that are kept, the newest.
+const KEEP: usize = 2;
+
+/// All that a training goes on from.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Checkpoint {
+    /// Steps done.
+    pub step: u64,
+    /// Tokens read.
+    pub tokens: u64,
+    /// The model.
+    pub parameters: Vec<f32>,
+    /// The optimizer.
+    pub moments: Moments,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct TrainerState {
+    global_step: u64,
+    max_steps: u64,
+    num_input_tokens_seen: u64,
+    /// What the training is made of, as far as it decides the numbers; another one must not continue it.
+    spec: serde_json::Value,
+    /// Of the sequences it learns from.
+    corpus: String,
+}
+
+/// The folder of a training's checkpoints.
+#[derive(Debug)]
+pub(super) struct Checkpoints<'a> {
+    folder: &'a Path,
+    spec: &'a TrainSpec,
+    table: &'a Table,
+    corpus: String,
+}
+
+impl<'a> Checkpoints<'a> {
+    /// The checkpoints of a training in `folder`, which is made.
+    pub(super) fn open(folder: &'a Path, spec: &'a TrainSpec, table: &'a Table, corpus: [u8; 32]) -> Result<Self, TrainError> {
+        fs::create_dir_all(folder).map_err(TrainError::file("create", folder))?;
+        let corpus = corpus.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { folder, spec, table, corpus })
+    }
+
+    /// The newest checkpoint, if there is one.
+    ///
+    /// # Errors
+    /// [`TrainError::Checkpoint`] when it belongs to another training or cannot be read.
+    pub(super) fn newest(&self) -> Result<Option<Checkpoint>, TrainError> {
+        let Some(step) = self.steps()?.pop() else { return Ok(None) };
+        let path = self.path(step);
+        let problem = |problem: String| TrainError::Checkpoint { path: path.clone(), problem };
+        let name = path.join("trainer_state.json");
+        let text = fs::read_to_string(&name).map_err(TrainError::file("read", &name))?;
+        let state: TrainerState = serde_json::from_str(&text).map_err(|error| problem(format!("trainer_state.json: {error}")))?;
+        if state.spec != identity(self.spec) {
+            return Err(problem("it was begun with another spec".into()));
+        }
+        if state.corpus != self.corpus {
+            return Err(problem("it was begun with other documents".into()));
+        }
+        let parameters = self.read(&path.join("model.safetensors"), "").map_err(problem)?;
+        let mean = self.read(&path.join("optimizer.safetensors"), "mean.").map_err(problem)?;
+        let square = self.read(&path.join("optimizer.safetensors"), "square.").map_err(problem)?;
+        let moments = Moments { mean, square };
+        Ok(Some(Checkpoint { step: state.global_step, tokens: state.num_input_tokens_seen, parameters, moments }))
+    }
+
+    /// Writes a checkpoint, and removes those that are older than the newest few.
+    pub(super) fn write(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        let (path, fresh) = (self.path(checkpoint.step), self.folder.join(".checkpoint-new"));
+        if path.exists() {
+            return Ok(());
+        }
+        if fresh.exists() {
+            fs::remove_dir_all(&fresh).map_err(TrainError::file("remove", &fresh))?;
+        }
+        fs::create_dir(&fresh).map_err(TrainError::file("create", &fresh))?;
+        let state = TrainerState {
+            global_step: checkpoint.step,
+            max_steps: self.spec.steps,
+            num_input_tokens_seen: checkpoint.tokens,
+            spec: identity(self.spec),
+            corpus: self.corpus.clone(),
+        };
+        self.write_tensors(&fresh.join("model.safetensors"), &[("", &checkpoint.parameters)])?;
+        let moments = [("mean.", &checkpoint.moments.mean), ("square.", &checkpoint.moments.square)];
+        self.write_tensors(&fresh.join("optimizer.safetensors"), &moments)?;
+        write_json(&fresh.join("config.json"), &self.config())?;
+        write_json(&fresh.join("trainer_state.json"), &json!(state))?;
+        sync(&fresh)?;
+        fs::rename(&fresh, &path).map_err(TrainError::file("rename", &fresh))?;
+        sync(self.folder)?;
+        for old in self.steps()?.iter().rev().skip(KEEP) {
+            let old = self.path(*old);
+            fs::remove_dir_all(&old).map_err(TrainError::file("remove", &old))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the trained model into the folder itself, where loaders look for it.
+    pub(super) fn publish(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        let fresh = self.folder.join(".model.safetensors.new");
+        self.write_tensors(&fresh, &[("", &checkpoint.parameters)])?;
+        write_json(&self.folder.join("config.json"), &self.config())?;
+        let path = self.folder.join("model.safetensors");
+        fs::rename(&fresh, &path).map_err(TrainError::file("rename", &fresh))?;
+        sync(self.folder)
+    }
+
+    fn config(&self) -> serde_json::Value {
+        let mut config = json!({
+            "architectures": ["BraidHybridForCausalLM"],
+            "model_type": "braid_hybrid",
+            "torch_dtype": "float32",
+            "vocab_size": VOCABULARY,
+            "max_position_embeddings": self.spec.context,
+            "tie_word_embeddings": false,
+        });
+        if let (Some(config), serde_json::Value::Object(sizes)) = (config.as_object_mut(), json!(self.spec.model)) {
+            config.extend(sizes);
+        }
+        config
+    }
+
+    fn path(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("checkpoint-{step}"))
+    }
+
+    /// The steps that have a checkpoint, ascending.
+    fn steps(&self) -> Result<Vec<u64>, TrainError> {
+        let names = fs::read_dir(self.folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        let names = names.map_err(TrainError::file("read", self.folder))?;
+        let number = |name: &std::ffi::OsStr| name.to_str()?.strip_prefix("checkpoint-")?.parse().ok();
+        let mut steps: Vec<u64> = names.iter().filter_map(|entry| number(&entry.file_name())).collect();
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    fn write_tensors(&self, path: &Path, groups: &[(&str, &Vec<f32>)]) -> Result<(), TrainError> {
+        let tensors = groups.iter().flat_map(|(prefix, values)| {
+            let tensor = move |place: &'a crate::model::Place| {
+                (format!("{prefix}{}", place.name), Floats { shape: place.shape.clone(), values: &values[place.range.clone()] })
+            };
+            self.table.places().iter().map(tensor)
+        });
+        let about = Some([("format".to_owned(), "pt".to_owned())].into());
+        safetensors::serialize_to_file(tensors, about, path)
+            .map_err(|error| TrainError::file("write", path)(std::io::Error::other(error)))?;
+        File::open(path).and_then(|file| file.sync_all()).map_err(TrainError::file("flush", path))
+    }
+
+    fn read(&self, path: &Path, prefix: &str) -> Result<Vec<f32>, String> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let bytes = fs::read(path).map_err(|error| format!("{name}: {error}"))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| format!("{name}: {error}"))?;
+        let mut values = vec![0.0; self.table.elements()];
+        for place in self.table.places() {
+            let tensor = file.tensor(&format!("{prefix}{}", place.name)).map_err(|error| format!("{name}: {error}"))?;
+            if tensor.dtype() != Dtype::F32 || tensor.shape() != place.shape {
+                return Err(format!("{name}: {} is {:?} {:?}", place.name, tensor.dtype(), tensor.shape()));
+            }
+            let (numbers, _) = tensor.data().as_chunks::<4>();
+            values[place.range.clone()].iter_mut().zip(numbers).for_each(|(value, bytes)| *value = f32::from_le_bytes(*bytes));
+        }
+        Ok(values)
+    }
+}
+
+/// What decides the numbers of a training: all of its spec but how often it is written down, how it is planned for, and how long it is to
+/// go on.
+fn identity(spec: &TrainSpec) -> serde_json::Value {
+    let mut identity = json!(spec);
+    if let Some(fields) = identity.as_object_mut() {
+        for field in ["documents", "checkpoint_every", "profile", "whole_workers"] {
+            fields.remove(field);
+        }
+    }
+    identity
+}
+
+fn write_json(path: &Path, value: &serde_json::Value) -> Result<(), TrainError> {
+    let text = format!("{value:#}\n");
+    fs::write(path, text).map_err(TrainError::file("write", path))?;
+    File::open(path).and_then(|file| file.sync_all()).map_err(TrainError::file("flush", path))
+}
+
+fn sync(folder: &Path) -> Result<(), TrainError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(TrainError::file("flush", folder))
+}
+
+/// A tensor of f32 in memory.
+struct Floats<'a> {
+    shape: Vec<usize>,
+    values: &'a [f32],
+}
+
+impl View for Floats<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    fn data_len(&self) -> usize {
+        self.values.len() * 4
+    }
+}

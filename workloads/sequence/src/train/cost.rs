@@ -1,0 +1,162 @@
+//! What a group of ranks costs: the planner's cost model for this trainer, measured by `braid profile` or estimated from the sizes
+//! of the model.
+
+use super::{TrainError, TrainSpec, VOCABULARY};
+use crate::{
+    SequenceError,
+    model::{Mixing, ModelConfig, Table},
+    planner::{Cluster, CostModel, Degrees, Exchange, LinearLayers, ModelProfile, ParameterCount, Pool, Speed, Tokens},
+    profile::Fit,
+};
+use std::fs;
+
+/// Arithmetic of a thread in operations a millisecond, where nothing was measured.
+const OPERATIONS_A_MS: f64 = 2e7;
+/// Bytes between ranks in GB/s, where nothing was measured.
+const GB_PER_S: f64 = 2.0;
+/// Milliseconds of a micro-batch whatever it holds, where nothing was measured.
+const FIXED_MS: f64 = 1.0;
+/// The class of an estimated cluster's workers.
+const CLASS: &str = "worker";
+
+/// A cost model, as a profile file holds it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Memory and exchange.
+    pub cluster: Cluster,
+    /// Compute.
+    pub model: ModelProfile,
+}
+
+/// The cost model of a training's ranks.
+///
+/// # Errors
+/// A profile that cannot be read, or is not of as many ranks.
+pub(super) fn cost_model(spec: &TrainSpec) -> Result<CostModel, TrainError> {
+    let profile = match &spec.profile {
+        None => estimated(spec),
+        Some(path) => {
+            let name = path.display().to_string();
+            let text = fs::read_to_string(path).map_err(TrainError::file("read", path))?;
+            let profile: Profile = serde_saphyr::from_str(&text)
+                .map_err(|error| TrainError::Spec { name: name.clone(), problem: error.without_snippet().to_string() })?;
+            if profile.cluster.gpus() != spec.ranks {
+                let problem =
+                    format!("it was measured on {} ranks, and this training has {}", profile.cluster.gpus(), spec.ranks);
+                return Err(SequenceError::Profile { name, problem }.into());
+            }
+            profile
+        }
+    };
+    Ok(CostModel::new(&profile.cluster, &profile.model, Tokens(spec.context as u64), Degrees::Any)?)
+}
+
+/// A cost model by counting operations.
+fn estimated(spec: &TrainSpec) -> Profile {
+    let softmax = softmax_layers(&spec.model) as f64;
+    let speed = Speed {
+        alpha1_ms: softmax * quadratic_operations(&spec.model) / OPERATIONS_A_MS,
+        alpha2_ms: linear_operations(&spec.model) / OPERATIONS_A_MS,
+        beta1_ms: FIXED_MS,
+    };
+    let exchange = Exchange { gb_per_s: [(2, GB_PER_S)].into(), latency_ms: 0.1 };
+    profile(spec, speed, exchange.clone(), exchange)
+}
+
+/// The profile that a measurement says.
+pub fn measured_profile(spec: &TrainSpec, fit: &Fit) -> Profile {
+    let speed = Speed { alpha1_ms: fit.alpha1_ms, alpha2_ms: fit.alpha2_ms, beta1_ms: fit.beta1_ms };
+    let plain = profile(spec, speed, free(), free()).model;
+    // The planner's terms, solved for the bandwidth that gives what was measured: a token's exchange, and a group's.
+    let per_token = |(&degree, &(per_token, _)): (&u32, &(f64, f64))| {
+        (degree, bandwidth(plain.all_to_all_mib_per_token() / f64::from(degree), per_token))
+    };
+    let gathered = |degree: u32| {
+        let linear = plain.linear.map_or(0.0, |linear| f64::from(linear.layers) * linear.state_elements as f64);
+        2.0 * linear * 4.0 / f64::from(1 << 20) * f64::from(degree - 1)
+    };
+    let fixed = |(&degree, &(_, fixed)): (&u32, &(f64, f64))| (degree, bandwidth(gathered(degree), fixed));
+    let speeds = |speeds: Vec<(u32, f64)>| match speeds.is_empty() {
+        true => free(),
+        false => Exchange { gb_per_s: speeds.into_iter().collect(), latency_ms: 0.0 },
+    };
+    let all_to_all = speeds(fit.exchange.iter().map(per_token).collect());
+    let all_gather = speeds(fit.exchange.iter().map(fixed).collect());
+    profile(spec, speed, all_to_all, all_gather)
+}
+
+/// What takes no time to speak of.
+const FREE: f64 = 1e6;
+
+fn free() -> Exchange {
+    Exchange { gb_per_s: [(2, FREE)].into(), latency_ms: 0.0 }
+}
+
+/// The bandwidth in GB/s at which so many MiB take so many milliseconds.
+fn bandwidth(mib: f64, millis: f64) -> f64 {
+    if millis > 0.0 && mib > 0.0 { (mib / millis).min(FREE) } else { FREE }
+}
+
+fn profile(spec: &TrainSpec, speed: Speed, all_to_all: Exchange, all_gather: Exchange) -> Profile {
+    let TrainSpec { model, ranks, .. } = spec;
+    let linear = model.layers.len() - softmax_layers(model);
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    // Memory is given in tokens: a MiB each.
+    let memory_gib = (spec.tokens_per_rank as f64 + 0.5) / 1024.0;
+    Profile {
+        cluster: Cluster {
+            name: "the ranks of a training".into(),
+            pools: vec![Pool { class: CLASS.into(), nodes: 1, gpus_per_node: *ranks, memory_gib }],
+            all_to_all,
+            all_gather: Some(all_gather),
+        },
+        model: ModelProfile {
+            name: "the model of a training".into(),
+            layers: count(model.layers.len()),
+            hidden: count(model.inner()),
+            activation_mib_per_token: 1.0,
+            parameters: vec![ParameterCount { context: 0, gi: 0.0 }],
+            classes: [(CLASS.to_owned(), speed)].into(),
+            linear: Some(LinearLayers {
+                layers: count(linear),
+                state_elements: (model.heads * model.head_dim * model.head_dim) as u64,
+            }),
+        },
+    }
+}
+
+fn softmax_layers(model: &ModelConfig) -> usize {
+    model.layers.iter().filter(|mixing| **mixing == Mixing::Softmax).count()
+}
+
+/// Operations for each squared token of a softmax layer, forward and backward: half of the square, 2 products forward, 5 backward.
+fn quadratic_operations(model: &ModelConfig) -> f64 {
+    0.5 * 7.0 * 2.0 * model.inner() as f64
+}
+
+/// Operations for each token: every parameter multiplies once forward and twice backward.
+fn linear_operations(model: &ModelConfig) -> f64 {
+    6.0 * Table::of(model, VOCABULARY).elements() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planner::{Degree, Load, Rank};
+
+    #[test]
+    fn a_measured_profile_costs_what_was_measured() {
+        let spec = TrainSpec::parse("a.yml", super::super::spec::tests::SMALL).unwrap();
+        let fit =
+            Fit { alpha1_ms: 1e-4, alpha2_ms: 0.01, beta1_ms: 0.5, exchange: [(2, (0.003, 0.25))].into(), ..Fit::default() };
+        let Profile { cluster, model } = measured_profile(&spec, &fit);
+        let cost = CostModel::new(&cluster, &model, Tokens(64), Degrees::Any).unwrap();
+        for degree in [1, 2] {
+            let kind = cost.kind_at(Rank(0), Degree(degree)).unwrap();
+            let (time, load) = (kind.time(Load::of(60)).0, fit.millis(degree, 60.0, 3600.0));
+            assert!((time - load).abs() < 1e-4 * load, "degree {degree}: {time} against {load}");
+            assert_eq!(kind.capacity, 64 * u64::from(degree));
+        }
+    }
+}
