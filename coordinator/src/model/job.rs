@@ -197,10 +197,9 @@ impl Job {
     /// The members of the gang that a task belongs to, by rank; the task alone when it is in none.
     pub(crate) fn members(&self, index: u32) -> Range<u32> {
         let member = self.tasks.get(index as usize).and_then(|task| task.spec.demand.gang);
-        member.map_or(index..index.saturating_add(1), |Member { rank, size }| {
-            let first = index.saturating_sub(rank);
-            first..first.saturating_add(size)
-        })
+        let Some(Member { rank, size }) = member else { return index..index.saturating_add(1) };
+        let first = index.saturating_sub(rank);
+        first..first.saturating_add(size)
     }
 
     /// Gangs of a class all of whose members wait, by their first tasks. A task in no gang counts as a gang of one.

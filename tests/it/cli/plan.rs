@@ -49,7 +49,22 @@ fn the_json_form_places_every_sequence_once_on_ranks_of_its_own() {
 #[test]
 fn the_table_says_what_is_planned_dropped_and_gained() {
     let scratch = Scratch::new();
-    see!(scratch, plan(&scratch, "60000\n7000\n7000\n7000\n7000\n500\n100000\n", &["--context", "96000"]), @"");
+    see!(scratch, plan(&scratch, "60000\n7000\n7000\n7000\n7000\n500\n100000\n", &["--context", "96000"]), @"
+    exit: 0
+    --- stdout
+    #   SEQS      TOKENS    PREDICTED       BOUND     GAP  GROUPS
+    1      6       88704       [TIME]      [TIME]   0.0 %  64
+
+    predicted  [TIME]
+    bound      [TIME] in these micro-batches, [TIME] in any
+    gap        0.0 %
+    solved in  [TIME]
+    static     [TIME] with groups of 64: 1.00 times as long
+    BatchAda   [TIME] with groups of 64: 1.00 times as long
+    sequences  6 of 88704 tokens, each rounded up to 128
+    dropped    1: longer than 95872 tokens, the context of 96000 less 128
+    --- stderr
+    ");
     let table = plan(&scratch, &batch(), &[]).ok().stdout;
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
 }
@@ -75,8 +90,20 @@ fn a_plan_is_drawn_as_svg_and_png() {
     assert!(svg.starts_with("<svg ") && svg.contains("gpt-7b on a100x64: 120 sequences in "));
     plan(&scratch, &batch(), &["--gantt", "plan.png", "--quiet"]).ok();
     assert!(fs::read(scratch.join("plan.png")).unwrap().starts_with(b"\x89PNG\r\n"));
-    see!(scratch, plan(&scratch, &batch(), &["--gantt", "plan.pdf"]), @"");
-    see!(scratch, plan(&scratch, &batch(), &["--gantt", "no/such/plan.svg"]), @"");
+    see!(scratch, plan(&scratch, &batch(), &["--gantt", "plan.pdf"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: invalid value 'plan.pdf' for '--gantt <FILE>': a drawing ends in .svg or .png
+
+    For more information, try '--help'.
+    ");
+    see!(scratch, plan(&scratch, &batch(), &["--gantt", "no/such/plan.svg"]), @"
+    exit: 4
+    --- stdout
+    --- stderr
+    error: cannot write the drawing no/such/plan.svg: No such file or directory (os error 2)
+    ");
 }
 
 #[test]
@@ -94,7 +121,14 @@ fn cluster_and_model_come_from_files_that_say_the_same_as_the_built_in_ones() {
 #[test]
 fn a_line_that_is_no_length_is_named() {
     let scratch = Scratch::new();
-    see!(scratch, plan(&scratch, "5000\nfive\n", &[]), @"");
+    see!(scratch, plan(&scratch, "5000\nfive\n", &[]), @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: lengths.txt, line 2: expected a length in tokens (a whole number), found "five"
+
+    hint: one length a line, in tokens, and nothing else: the line's number, from 0, is the sequence's name in the plan
+    "#);
     for (lengths, said) in [
         ("5000\n0\n", "lengths.txt, line 2: a sequence of zero tokens cannot be trained on; leave the line out"),
         ("-3\n", "lengths.txt, line 1: a length cannot be negative: -3"),
@@ -110,32 +144,89 @@ fn a_line_that_is_no_length_is_named() {
 #[test]
 fn a_file_without_lengths_and_one_that_is_not_there() {
     let scratch = Scratch::new();
-    see!(scratch, plan(&scratch, "", &[]), @"");
-    see!(scratch, scratch.braid(["plan", "nowhere.txt"].iter().chain(&ON_A100)), @"");
+    see!(scratch, plan(&scratch, "", &[]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: lengths.txt holds no lengths
+
+    hint: one length a line, in tokens, and nothing else: the line's number, from 0, is the sequence's name in the plan
+    ");
+    see!(scratch, scratch.braid(["plan", "nowhere.txt"].iter().chain(&ON_A100)), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: cannot read the lengths in nowhere.txt: No such file or directory (os error 2)
+    ");
     scratch.write("binary.txt", [0xff, 0xfe, 0x00]);
-    see!(scratch, scratch.braid(["plan", "binary.txt"].iter().chain(&ON_A100)), @"");
+    see!(scratch, scratch.braid(["plan", "binary.txt"].iter().chain(&ON_A100)), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: cannot read the lengths in binary.txt: stream did not contain valid UTF-8
+    ");
 }
 
 #[test]
 fn a_sequence_too_long_for_the_cluster() {
     let scratch = Scratch::new();
-    see!(scratch, plan(&scratch, "4000\n500001\n", &[]), @"");
+    see!(scratch, plan(&scratch, "4000\n500001\n", &[]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: lengths.txt, line 2: a sequence of 500001 tokens (planned as 500096) does not fit: the largest group, 64 GPUs of class a100-40g, holds 410048, which is 90048 tokens or 394.00 GiB of activations too few
+
+    hint: shorten it, drop such sequences with --context TOKENS, or use more GPUs or memory
+    ");
 }
 
 #[test]
 fn a_context_that_leaves_nothing() {
     let scratch = Scratch::new();
-    see!(scratch, plan(&scratch, "4000\n5000\n", &["--context", "0"]), @"");
-    see!(scratch, plan(&scratch, "4000\n5000\n", &["--context", "4000"]), @"");
+    see!(scratch, plan(&scratch, "4000\n5000\n", &["--context", "0"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: invalid value '0' for '--context <TOKENS>': a context of 0 tokens leaves no sequence to plan
+
+    For more information, try '--help'.
+    ");
+    see!(scratch, plan(&scratch, "4000\n5000\n", &["--context", "4000"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: lengths.txt: nothing is left to plan: a context of 4000 tokens keeps sequences up to 3872, and all 2 are longer
+
+    hint: give a larger --context, or leave it out to keep every sequence
+    ");
 }
 
 #[test]
 fn a_cluster_or_model_that_is_not_known() {
     let scratch = Scratch::new();
     scratch.write("lengths.txt", "4000\n");
-    see!(scratch, scratch.braid(["plan", "lengths.txt", "--cluster", "a100x64", "--model", "gpt-8b"]), @"");
-    see!(scratch, scratch.braid(["plan", "lengths.txt", "--cluster", "tpu", "--model", "gpt-7b"]), @"");
-    see!(scratch, scratch.braid(["plan", "lengths.txt", "--cluster", "mine.yml", "--model", "gpt-7b"]), @"");
+    see!(scratch, scratch.braid(["plan", "lengths.txt", "--cluster", "a100x64", "--model", "gpt-8b"]), @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: there is no built-in model called "gpt-8b" (built in: gpt-7b, gpt-13b, gpt-30b)
+
+    hint: did you mean gpt-7b?
+    "#);
+    see!(scratch, scratch.braid(["plan", "lengths.txt", "--cluster", "tpu", "--model", "gpt-7b"]), @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: there is no built-in cluster called "tpu" (built in: a100x64)
+
+    hint: give one of these, or a cluster file
+    "#);
+    see!(scratch, scratch.braid(["plan", "lengths.txt", "--cluster", "mine.yml", "--model", "gpt-7b"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: cannot read the cluster file mine.yml: No such file or directory (os error 2)
+    ");
 }
 
 #[test]
@@ -147,9 +238,43 @@ fn a_profile_with_a_key_that_is_not_known_or_a_figure_that_cannot_be() {
         scratch.write("mine.yml", text);
         scratch.braid(["plan", "lengths.txt", "--cluster", "mine.yml", "--model", "gpt-7b"])
     };
-    see!(scratch, with(&cluster.replace("all_to_all", "all_to_each")), @"");
-    see!(scratch, with(&cluster.replace("memory_gib: 30", "memory_gib: lots")), @"");
-    see!(scratch, with(&cluster.replace("nodes: 1,", "nodes: 0,")), @"");
-    see!(scratch, with(&cluster.replace("a100-40g", "h100")), @"");
-    see!(scratch, with(cluster), @"");
+    see!(scratch, with(&cluster.replace("all_to_all", "all_to_each")), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: mine.yml: unknown field `all_to_each`, expected one of name, pools, all_to_all, all_gather at line 4, column 1
+    ");
+    see!(scratch, with(&cluster.replace("memory_gib: 30", "memory_gib: lots")), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: mine.yml: invalid floating point at line 3, column 64
+    ");
+    see!(scratch, with(&cluster.replace("nodes: 1,", "nodes: 0,")), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: mine.yml: pool a100-40g: nodes and gpus_per_node must be 1 or more
+    ");
+    see!(scratch, with(&cluster.replace("a100-40g", "h100")), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: gpt-7b: no times for class h100 of cluster mine; it has a100-40g
+    ");
+    see!(scratch, with(cluster), @"
+    exit: 0
+    --- stdout
+    #   SEQS      TOKENS    PREDICTED       BOUND     GAP  GROUPS
+    1      1        4000     [TIME]    [TIME]   0.0 %  8
+
+    predicted  [TIME]
+    bound      [TIME] in these micro-batches, [TIME] in any
+    gap        0.0 %
+    solved in  [TIME]
+    static     [TIME] with groups of 8: 1.00 times as long
+    BatchAda   [TIME] with groups of 8: 1.00 times as long
+    sequences  1 of 4000 tokens, each rounded up to 16
+    --- stderr
+    ");
 }

@@ -140,6 +140,9 @@ fn help_names_every_verb_and_exit_code() {
 
     Commands:
       merge        Merge checkpoints as a recipe says
+      train        Train a small language model on documents of unequal length
+      profile      Measure compute and exchange of a training's ranks, for its planner
+      plan         Plan a training step over sequences of unequal length
       coordinator  Serve jobs to workers and clients
       worker       Run tasks for a coordinator
       job          Jobs: list, look at, wait for, cancel
@@ -173,12 +176,12 @@ fn help_names_every_verb_and_exit_code() {
           --threads <N>            Compute threads [default: all that this process may use]
           --memory <SIZE>          Memory that tasks may hold, such as 256MiB [default: three quarters
                                    of what there is]
-          --max-shard-size <SIZE>  Largest file of the result [default: 5GB]
-          --random-seed <N>        Seed of the random masks that some methods draw [default: 0]
-          --dry-run                Check everything and say what would be done, and do nothing
           --coordinator <ADDR>     Let the fleet of this coordinator do it [env: BRAID_COORDINATOR=]
           --insecure               Speak plaintext to the coordinator [env: BRAID_INSECURE=]
           --detach                 Do not wait: print the number of the job and return
+          --max-shard-size <SIZE>  Largest file of the result [default: 5GB]
+          --random-seed <N>        Seed of the random masks that some methods draw [default: 0]
+          --dry-run                Check everything and say what would be done, and do nothing
       -q, --quiet                  Print data and errors only
       -v, --verbose...             Say more of what happens; twice for even more
           --no-color               No colour (as the environment variable NO_COLOR)

@@ -99,7 +99,7 @@ async fn a_worker_introduces_itself_runs_tasks_and_says_goodbye() {
     let running = start(&coordinator, "right");
     let mut session = welcomed(&mut coordinator).await;
     let hello = &session.hello;
-    assert_eq!((hello.protocol, hello.version.as_str(), hello.node.as_str()), (1, braid_proto::VERSION, "alpha-1"));
+    assert_eq!((hello.protocol, hello.version.as_str(), hello.node.as_str()), (2, braid_proto::VERSION, "alpha-1"));
     let inventory = hello.inventory.clone().unwrap();
     assert_eq!((inventory.threads, inventory.memory, inventory.address.as_str()), (2, 1 << 20, "here"));
     assert_eq!((inventory.kinds, hello.held.len()), (vec!["gate".to_owned()], 0));

@@ -177,7 +177,7 @@ fn d_rows<T: Real, F: Chunkwise<T>>(
         for (d, row) in d_rows.chunks_mut(value).zip(rows.chunks(value)) {
             let sum = row[width];
             let along: T = d.iter().zip(&row[..width]).map(|(&d, &x)| d * x).sum();
-            d[..width].iter_mut().for_each(|d| *d = *d / sum);
+            d[..width].iter_mut().for_each(|d| *d /= sum);
             d[width] = -along / (sum * sum);
         }
     }

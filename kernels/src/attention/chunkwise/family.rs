@@ -65,7 +65,8 @@ pub(crate) trait Family<T: Real>: Send + Sync {
 
     /// The tokens that each head reads. All, if a family says nothing.
     fn routes(&self, span: &Span<'_, T>) -> Vec<Arc<Route<T>>> {
-        vec![Arc::new(Route::all(span)); self.heads()]
+        let all = Arc::new(Route::all(span));
+        (0..self.heads()).map(|_| all.clone()).collect()
     }
 
     /// The inputs that a head's parts are copied from.

@@ -64,6 +64,6 @@ impl<'a, T: Real> Output<'a, T> {
 /// Divides a row by its last element.
 fn normalise<T: Real>(row: &mut [T]) {
     if let Some((&mut sum, weighted)) = row.split_last_mut() {
-        weighted.iter_mut().for_each(|x| *x = *x / sum);
+        weighted.iter_mut().for_each(|x| *x /= sum);
     }
 }

@@ -108,7 +108,8 @@ impl<T: Real> Family<T> for MixtureOfMemories {
         }
         let mut routes: Vec<_> = gets.into_iter().map(|(tokens, weights)| Route::some(span, tokens, weights)).collect();
         routes.extend(self.memories.shared.then(|| Route::all(span)));
-        routes.into_iter().flat_map(|route| vec![Arc::new(route); self.heads]).collect()
+        let routes = routes.into_iter().map(Arc::new);
+        routes.flat_map(|route| (0..self.heads).map(move |_| route.clone())).collect()
     }
 
     fn stripes(&self, head: usize) -> Vec<Stripe> {

@@ -72,6 +72,7 @@ impl<T: Real> Family<T> for Shifted {
 
     fn pull_back(&self, tokens: &Tokens<'_, T>, _: &Sheet<T>, d: &mut Sheet<T>) {
         if alone(tokens) {
+            // They are zero but for rounding, and the row before is another document's.
             for (part, width) in PARTS.into_iter().zip(self.tensor_widths()) {
                 d.part_mut(part).0[..width].fill(T::ZERO);
             }

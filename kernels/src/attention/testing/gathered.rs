@@ -13,11 +13,7 @@ const CASES: u64 = 8;
 
 /// Proves a [`Gathered`] family in both precisions against an oracle (whose states are empty).
 pub(crate) fn prove_gathered(f32: &dyn Gathered<f32>, f64: &dyn Gathered<f64>, oracle: Oracle<'_>) {
-    prove_gathered_with(f32, f64, oracle, Proof::default());
-}
-
-/// As [`prove_gathered`], otherwise than by default.
-pub(crate) fn prove_gathered_with(f32: &dyn Gathered<f32>, f64: &dyn Gathered<f64>, oracle: Oracle<'_>, proof: Proof) {
+    let proof = Proof::default();
     let shapes = Shapes {
         inputs: f64.inputs(),
         params: f64.params(),

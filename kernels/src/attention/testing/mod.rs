@@ -30,7 +30,7 @@ pub(crate) fn prove(f32: &dyn Mixer<f32>, f64: &dyn Mixer<f64>, oracle: Oracle<'
     prove_with(f32, f64, oracle, Proof::default());
 }
 
-pub(crate) use gathered::{prove_gathered, prove_gathered_with};
+pub(crate) use gathered::prove_gathered;
 pub(crate) use mixer::prove_with;
 
 /// What a proof may do otherwise than by default.

@@ -35,7 +35,7 @@ fn fill(lengths: &[u64], count: usize, limit: u64) -> Vec<Range<usize>> {
     let mut chunks = Vec::with_capacity(count);
     let (mut start, mut sum) = (0, 0);
     for (i, &n) in lengths.iter().enumerate() {
-        let left_for_others = lengths.len() - i <= count - chunks.len() - 1;
+        let left_for_others = lengths.len() - i < count - chunks.len();
         if i > start && (sum + n > limit || left_for_others) {
             chunks.push(start..i);
             (start, sum) = (i, 0);

@@ -26,6 +26,7 @@ mod profile_file;
 pub mod simulate;
 mod solve;
 mod target;
+mod uniform;
 mod units;
 mod write;
 

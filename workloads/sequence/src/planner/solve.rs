@@ -1,4 +1,5 @@
-//! From a batch to a plan: tries each number of micro-batches, plans every one of them, keeps the fastest step.
+//! From a batch to a plan: tries each number of micro-batches, plans every one of them, keeps the fastest step. One more
+//! division is tried: the one that groups of a single degree would fill.
 //!
 //! What is certified: for the micro-batches of the plan, that no other groups for the same sequences are faster than the
 //! bound (each micro-batch by itself); a number of micro-batches is given up only when the sum of its bounds is no less
@@ -9,7 +10,7 @@ use super::{
     Batch, CostModel, Effort, Millis, Plan, PlanOptions, Sequence, chunk,
     instance::{self, Instance},
     pack::refine::{Draft, draft, refine},
-    write,
+    uniform, write,
 };
 use crate::SequenceError;
 use rayon::prelude::*;
@@ -40,11 +41,14 @@ pub fn plan_until(batch: &Batch, cost: &CostModel, options: &PlanOptions, stop: 
     let trials = trials(&sequences, cost, options, stop);
     let most = trials.iter().map(|t| t.chunks.len()).max().unwrap_or(0);
     let best = best(trials, options, stop).ok_or(SequenceError::NoPlan { micro_batches: most })?;
-    write::plan(cost, &sequences, &best).ok_or(SequenceError::NoPlan { micro_batches: most })
+    write::plan(cost, &best).ok_or(SequenceError::NoPlan { micro_batches: most })
 }
 
 /// A division into micro-batches, each planned.
 pub(super) struct Trial<'a> {
+    /// All sequences, those of a micro-batch side by side.
+    pub(super) sequences: Vec<Sequence>,
+    /// The micro-batches, as ranges of them.
     pub(super) chunks: Vec<Range<usize>>,
     pub(super) instances: Vec<Instance<'a>>,
     /// None where a chunk has no plan.
@@ -71,7 +75,7 @@ fn trials<'a>(sequences: &[Sequence], cost: &'a CostModel, options: &PlanOptions
         counts
             .into_par_iter()
             .filter(|&count| count <= lengths.len())
-            .map(|count| trial(&lengths, count, cost, options.effort))
+            .map(|count| trial(sequences.to_vec(), chunk::cut(&lengths, count), cost, options.effort))
             .collect()
     };
     let mut all = draft_all(least..least + asked);
@@ -85,14 +89,17 @@ fn trials<'a>(sequences: &[Sequence], cost: &'a CostModel, options: &PlanOptions
         all.extend(draft_all(count..count + 1));
         count += 1;
     }
+    if let Some((order, chunks)) = uniform::divide(&lengths, cost) {
+        all.push(trial(order.into_iter().map(|index| sequences[index]).collect(), chunks, cost, options.effort));
+    }
     all
 }
 
-fn trial<'a>(lengths: &[u64], count: usize, cost: &'a CostModel, effort: Effort) -> Trial<'a> {
-    let chunks = chunk::cut(lengths, count);
-    let instances: Vec<_> = chunks.iter().map(|c| Instance::new(cost, lengths[c.clone()].iter().copied())).collect();
+fn trial<'a>(sequences: Vec<Sequence>, chunks: Vec<Range<usize>>, cost: &'a CostModel, effort: Effort) -> Trial<'a> {
+    let lengths = |chunk: &Range<usize>| sequences[chunk.clone()].iter().map(|sequence| sequence.tokens.0).collect::<Vec<_>>();
+    let instances: Vec<_> = chunks.iter().map(|chunk| Instance::new(cost, lengths(chunk).into_iter())).collect();
     let drafts = instances.par_iter().map(|i| draft(i, effort.cuts())).collect();
-    Trial { chunks, instances, drafts }
+    Trial { sequences, chunks, instances, drafts }
 }
 
 /// Refines the trials, most promising first, and skips those that can no longer win.

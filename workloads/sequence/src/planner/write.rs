@@ -9,7 +9,8 @@ use super::{
 };
 
 /// The plan of a trial whose chunks are all planned.
-pub(super) fn plan(cost: &CostModel, sequences: &[Sequence], trial: &Trial<'_>) -> Option<Plan> {
+pub(super) fn plan(cost: &CostModel, trial: &Trial<'_>) -> Option<Plan> {
+    let sequences = &trial.sequences;
     let drafts = trial.drafts.as_ref()?;
     let chunks = trial.chunks.iter().zip(&trial.instances).zip(drafts);
     let micro_batches: Option<Vec<MicroBatch>> =

@@ -111,9 +111,8 @@ fn solve<const N: usize>(rows: &[([f64; N], f64)], free: u32) -> Option<[f64; N]
         for row in 0..count {
             if row != pivot {
                 let by = system[row][pivot] / system[pivot][pivot];
-                for column in pivot..=count {
-                    system[row][column] -= by * system[pivot][column];
-                }
+                let from = system[pivot].clone();
+                system[row].iter_mut().zip(&from).skip(pivot).for_each(|(to, from)| *to -= by * from);
             }
         }
     }

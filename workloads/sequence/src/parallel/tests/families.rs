@@ -1,9 +1,9 @@
 //! All families, small, each with numbers that suit it.
 
 use braid_kernels::attention::{
-    Combiner, DeltaNet, GatedDeltaNet, GatedSlots, Gathered, Gla, Hedgehog, HedgehogForm, Kda, Liger, LightNet, Lightning,
-    LinearAttention, Memories, Mixer, MixtureOfMemories, Real, ScalarGate, ShortConvolution, SlidingWindow, Softmax,
-    SoftmaxHeads, VqAttention,
+    Combiner, DeltaNet, GatedDeltaNet, GatedSlots, Gathered, Gla, Hedgehog, HedgehogForm, Hydra, Kda, Liger, LigerHybrid,
+    LightNet, Lightning, LinearAttention, Lolcats, Memories, Mixer, MixtureOfMemories, Real, ScalarGate, ShortConvolution,
+    SlidingWindow, Softmax, SoftmaxHeads, VqAttention,
 };
 
 /// How a number of a tensor is made of a normal one.
@@ -18,7 +18,7 @@ pub(super) struct Family<F: ?Sized> {
 /// Gates are negative, betas lie between 0 and 1, slopes are positive, and slots take in a little of each token.
 fn usual(name: &str, normal: f64) -> f64 {
     match name {
-        "g" => -normal.abs() / 4.0,
+        "g" | "g reverse" => -normal.abs() / 4.0,
         "beta" => 1.0 / (1.0 + (-normal).exp()),
         "slopes" => normal.abs(),
         "s" => 0.3 * normal,
@@ -57,6 +57,10 @@ pub(super) fn mixers<T: Real>() -> Vec<Family<dyn Mixer<T>>> {
         of(MixtureOfMemories::new(2, 3, 2, memories), usual),
         of(MixtureOfMemories::new(1, 3, 2, Memories { shared: false, one_projection: true, ..memories }), usual),
         of(Hedgehog { heads: 2, key: 4, value: 3, features: 3, form: HedgehogForm::Two }, usual),
+        of(Lolcats { heads: 2, key: 4, value: 3, features: 3, form: HedgehogForm::Two, window: 9, scale: 0.6 }, usual),
+        of(Lolcats { heads: 1, key: 3, value: 2, features: 2, form: HedgehogForm::One, window: 50, scale: 0.6 }, usual),
+        of(LigerHybrid::new(2, 4, 3, 21), usual),
+        of(Hydra { heads: 2, key: 4, value: 3 }, usual),
         of(VqAttention { heads: 2, key: 3, value: 2, codes: 5, scale: 0.5 }, usual),
         of(GatedSlots { heads: 2, slots: 3, key_width: 4, value_width: 2, scale: 0.5 }, usual),
         of(LightNet { heads: 2, key_width: 4, value_width: 3 }, usual),
