@@ -4,7 +4,21 @@
 """
 
 from braid.client import PlanClient
-from braid.errors import BraidError, PlanError, TimedOut, Unavailable
+from braid.errors import BadQuestion, BraidError, DoesNotFit, InvalidPlan, PlanError, Refused, TimedOut, Unavailable
 from braid.plan import Baselines, Group, MicroBatch, Plan
 
-__all__ = ["Baselines", "BraidError", "Group", "MicroBatch", "Plan", "PlanClient", "PlanError", "TimedOut", "Unavailable"]
+__all__ = [
+    "BadQuestion",
+    "Baselines",
+    "BraidError",
+    "DoesNotFit",
+    "Group",
+    "InvalidPlan",
+    "MicroBatch",
+    "Plan",
+    "PlanClient",
+    "PlanError",
+    "Refused",
+    "TimedOut",
+    "Unavailable",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Any, Generator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Generator, Iterable, List, Sequence, Tuple
 
 import grpc
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 # The first pause before a retry, and the longest; each is twice the one before.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+# A connection that takes longer to make is given up, and the call on it tried again.
+_CONNECT_S = 2.0
+# While a call is open the coordinator is asked for a sign of life so often, and has so long to give it: a machine that
+# vanished says nothing.
+_PING_S, _PONG_S = 10.0, 5.0
 
 
 class PlanClient:
@@ -35,11 +40,8 @@ class PlanClient:
         if not timeout > 0 or not retry_for >= 0:
             raise ValueError(f"timeout is {timeout} and retry_for is {retry_for}; expected seconds")
         self._address, self._timeout, self._retry_for = address, timeout, retry_for
-        # Connects again no later than the next retry.
-        pauses = {"initial": _FIRST_PAUSE_S, "min": _FIRST_PAUSE_S, "max": _LONGEST_PAUSE_S}
-        options = [(f"grpc.{which}_reconnect_backoff_ms", int(pause * 1e3)) for which, pause in pauses.items()]
-        self._channel = grpc.insecure_channel(address, options=options)
-        self._stub: Any = plan_pb2_grpc.PlannerStub(self._channel)
+        self._channel = grpc.insecure_channel(address, options=_options())
+        self._stub: Any = plan_pb2_grpc.PlannerStub(self._channel)  # type: ignore[no-untyped-call]
 
     def plan(self, lengths: Sequence[int], cluster: wire.Profile, model: wire.Profile, **options: Unpack[wire.Options]) -> Plan:
         """Plans one step over sequences of these lengths, in tokens.
@@ -47,9 +49,10 @@ class PlanClient:
         ``cluster`` and ``model`` are built-in names (``a100x64``, ``gpt-7b``), YAML texts, or paths of YAML files; ``options``
         are those of ``braid.wire.Options``.
 
-        Raises PlanError (with the coordinator's reason), Unavailable or TimedOut.
+        Raises PlanError (with the coordinator's reason), InvalidPlan, Refused, Unavailable or TimedOut.
         """
-        return wire.plan(self._ask(wire.request(lengths, cluster, model, **options)))
+        request = wire.request(lengths, cluster, model, **options)
+        return wire.plan(request, self._ask(request))
 
     def plans(
         self,
@@ -82,25 +85,39 @@ class PlanClient:
         self.close()
 
     def _ask(self, request: pb.PlanRequest) -> pb.PlanReply:
-        deadline = time.monotonic() + self._timeout
-        last_try = time.monotonic() + min(self._retry_for, self._timeout)
+        began = time.monotonic()
+        deadline, last_try = began + self._timeout, began + min(self._retry_for, self._timeout)
         pause = _FIRST_PAUSE_S
         while True:
             try:
-                reply: pb.PlanReply = self._stub.Plan(request, timeout=max(deadline - time.monotonic(), 0.0))
+                reply: pb.PlanReply = self._stub.Plan(request, timeout=deadline - time.monotonic())
                 return reply
             except grpc.RpcError as error:
-                retry = error.code() is grpc.StatusCode.UNAVAILABLE and time.monotonic() < last_try
-                if not retry:
+                # Ranks that lost one coordinator must not all come back at once.
+                wait = pause * random.uniform(0.5, 1.0)
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() + wait >= last_try:
                     raise from_grpc(error, self._address) from None
-            # Ranks that lost one coordinator must not all come back at once.
-            time.sleep(min(pause * random.uniform(0.5, 1.0), max(last_try - time.monotonic(), 0.0)))
+            time.sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
-def _read(replies: Generator[pb.PlanReply, None, None]) -> Generator[Plan, None, None]:
+def _options() -> List[Tuple[str, int]]:
+    """Of the channel. It connects again no later than the next retry."""
+    seconds = {
+        "grpc.initial_reconnect_backoff_ms": _FIRST_PAUSE_S,
+        "grpc.max_reconnect_backoff_ms": _LONGEST_PAUSE_S,
+        # The name misleads: it bounds one attempt to connect.
+        "grpc.min_reconnect_backoff_ms": _CONNECT_S,
+        "grpc.keepalive_time_ms": _PING_S,
+        "grpc.keepalive_timeout_ms": _PONG_S,
+        "grpc.http2.ping_timeout_ms": _PONG_S,  # what versions of today go by
+    }
+    return [*((name, round(value * 1e3)) for name, value in seconds.items()), ("grpc.http2.max_pings_without_data", 0)]
+
+
+def _read(replies: Generator[stream.Answered, None, None]) -> Generator[Plan, None, None]:
     try:
-        for reply in replies:
-            yield wire.plan(reply)
+        for request, reply in replies:
+            yield wire.plan(request, reply)
     finally:
         replies.close()

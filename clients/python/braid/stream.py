@@ -11,21 +11,31 @@ import queue
 import threading
 from collections import deque
 from itertools import islice
-from typing import Callable, Deque, Generator, Iterable, Iterator, Optional
+from typing import Callable, Deque, Generator, Iterable, Iterator, Optional, Protocol, Tuple
 
 import grpc
 
 from braid._proto import plan_pb2 as pb
-from braid.errors import BraidError, TimedOut
+from braid.errors import InvalidPlan, timed_out
 
-Open = Callable[[Iterator[pb.PlanRequest]], "grpc.CallIterator[pb.PlanReply]"]
+
+class Replies(Protocol):
+    """What gRPC's streaming call is to this file."""
+
+    def __iter__(self) -> Iterator[pb.PlanReply]: ...
+
+    def cancel(self) -> object: ...
+
+
+Open = Callable[[Iterator[pb.PlanRequest]], Replies]
 Ask = Callable[[pb.PlanRequest], pb.PlanReply]
+Answered = Tuple[pb.PlanRequest, pb.PlanReply]
 
 
 def in_order(
     requests: Iterable[pb.PlanRequest], ahead: int, open_call: Open, ask: Ask, timeout: float
-) -> Generator[pb.PlanReply, None, None]:
-    """The reply to each request; ``ahead`` more are asked for while the caller works on one.
+) -> Generator[Answered, None, None]:
+    """Each request with its reply; ``ahead`` more are asked for while the caller works on one.
 
     ``requests`` is drawn from in the caller's thread. An error of drawing is raised at the step whose request it is.
     """
@@ -59,10 +69,9 @@ def in_order(
                 call = None
                 reply = ask(waiting[0])
             if reply.tag != step:
-                raise BraidError(f"the coordinator answered step {step} with the plan of step {reply.tag}")
-            waiting.popleft()
+                raise InvalidPlan(f"the coordinator answered step {step} with the plan of step {reply.tag}")
             step += 1
-            yield reply
+            yield waiting.popleft(), reply
     finally:
         if call is not None:
             call.close()
@@ -88,7 +97,7 @@ class _Call:
         try:
             return self._replies.get(timeout=timeout)
         except queue.Empty:
-            raise TimedOut(f"no plan came within {timeout:g} s") from None
+            raise timed_out(f"no plan came within {timeout:g} s") from None
 
     def close(self) -> None:
         self._requests.put(None)

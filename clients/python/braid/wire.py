@@ -5,13 +5,18 @@ from __future__ import annotations
 import operator
 import os
 from pathlib import Path
-from typing import Literal, Optional, Sequence, TypedDict, Union
+from typing import Literal, Mapping, Optional, Sequence, TypedDict, TypeVar, Union
 
 from braid._proto import plan_pb2 as pb
+from braid.check import verify
 from braid.plan import Baselines, Group, MicroBatch, Plan
 
 Profile = Union[str, "os.PathLike[str]"]
 """A cluster or a model: the name of a built-in one, the text of a YAML file, or the path of one."""
+
+Value = TypeVar("Value")
+_EFFORTS = {"fast": pb.PlanRequest.FAST, "thorough": pb.PlanRequest.THOROUGH}
+_DEGREES = {"powers": pb.PlanRequest.POWERS_OF_TWO, "any": pb.PlanRequest.ANY}
 
 
 class Options(TypedDict, total=False):
@@ -44,15 +49,13 @@ def request(
     budget_s: Optional[float] = None,
 ) -> pb.PlanRequest:
     """Writes a question. Takes every kind of integer, also numpy's and torch's."""
-    efforts = {"fast": pb.PlanRequest.FAST, "thorough": pb.PlanRequest.THOROUGH}
-    kinds = {"powers": pb.PlanRequest.POWERS_OF_TWO, "any": pb.PlanRequest.ANY}
     return pb.PlanRequest(
         lengths=[_length(index, length) for index, length in enumerate(lengths)],
         cluster=_text(cluster),
         model=_text(model),
         context=context,
-        effort=_one_of("effort", effort, efforts),
-        degrees=_one_of("degrees", degrees, kinds),
+        effort=_one_of("effort", effort, _EFFORTS),
+        degrees=_one_of("degrees", degrees, _DEGREES),
         no_barrier=not barrier,
         baselines=baselines,
         # 0 means none, so the shortest is 1.
@@ -75,15 +78,15 @@ def _text(profile: Profile) -> str:
     return profile if isinstance(profile, str) else Path(profile).read_text(encoding="utf-8")
 
 
-def _one_of(what: str, word: str, known: dict[str, pb.PlanRequest.Effort] | dict[str, pb.PlanRequest.Degrees]) -> int:
+def _one_of(what: str, word: str, known: Mapping[str, Value]) -> Value:
     if word not in known:
         raise ValueError(f"{what} is {word!r}; expected {' or '.join(known)}")
     return known[word]
 
 
-def plan(reply: pb.PlanReply) -> Plan:
-    """Reads a reply."""
-    return Plan(
+def plan(request: pb.PlanRequest, reply: pb.PlanReply) -> Plan:
+    """Reads the reply to ``request``, and checks it."""
+    plan = Plan(
         predicted_s=reply.predicted_s,
         bound_s=reply.bound_s,
         gap=reply.gap,
@@ -96,6 +99,8 @@ def plan(reply: pb.PlanReply) -> Plan:
         context=reply.context,
         baselines=_baselines(reply.baselines) if reply.HasField("baselines") else None,
     )
+    verify(plan, request.lengths)
+    return plan
 
 
 def _micro_batch(message: pb.PlanReply.MicroBatch) -> MicroBatch:
