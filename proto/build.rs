@@ -1,8 +1,21 @@
-//! Compiles the .proto files with protox, so that no protoc is needed on the machine.
+//! Compiles the .proto files with protox, so that no protoc is needed on the machine, and lists their calls.
+
+use std::{env, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=braid");
-    let files = protox::compile(["braid/v1/jobs.proto", "braid/v1/plan.proto", "braid/v1/worker.proto"], ["."])?;
+    let sources = ["braid/v1/jobs.proto", "braid/v1/plan.proto", "braid/v1/security.proto", "braid/v1/worker.proto"];
+    let files = protox::compile(sources, ["."])?;
+    let mut calls = String::from("&[\n");
+    for file in &files.file {
+        for service in &file.service {
+            for method in &service.method {
+                calls += &format!("    \"/{}.{}/{}\",\n", file.package(), service.name(), method.name());
+            }
+        }
+    }
+    calls += "]\n";
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("calls.rs"), calls)?;
     tonic_prost_build::configure().compile_fds(files)?;
     Ok(())
 }

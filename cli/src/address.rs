@@ -1,10 +1,11 @@
-//! Addresses as people type them, and the rule of what may be spoken without TLS.
+//! Addresses as people type them.
 
-use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, str::FromStr};
 
 /// `HOST:PORT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) struct Address {
     host: String,
     port: u16,
@@ -14,10 +15,8 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        if text.starts_with("https://") {
-            return Err("TLS is not built yet: give HOST:PORT, and --insecure to speak plaintext".into());
-        }
-        let rest = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        // Whether it is TLS is said elsewhere: --insecure, or not.
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text).trim_end_matches('/');
         let wrong = || "not an address such as coordinator.lan:7117, 10.0.0.1:7117 or [::1]:7117".to_owned();
         let (host, port) = rest.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().map_err(|_| wrong())?;
@@ -34,6 +33,20 @@ impl FromStr for Address {
     }
 }
 
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.to_string()
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
@@ -41,20 +54,16 @@ impl fmt::Display for Address {
 }
 
 impl Address {
+    /// The host, without the brackets of an IPv6 address.
+    pub(crate) fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// Whether only this machine can speak there.
     pub(crate) fn is_loopback(&self) -> bool {
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let host = self.host();
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
-}
-
-/// Refuses plaintext that nobody has asked for: a fleet is never open by accident. `what` completes "refusing to …".
-pub(crate) fn plaintext_allowed(insecure: bool, what: impl fmt::Display) -> Result {
-    if insecure {
-        return Ok(());
-    }
-    Err(Error::usage(format!("refusing to {what} without TLS, which is not built yet"))
-        .with_hint("--insecure allows plaintext; use it on loopback or a network that you trust"))
 }
 
 #[cfg(test)]
@@ -66,6 +75,7 @@ mod tests {
         for (text, shown, loopback) in [
             ("127.0.0.1:7117", "127.0.0.1:7117", true),
             ("http://localhost:1/", "localhost:1", true),
+            ("https://h:1", "h:1", false),
             ("[::1]:80", "[::1]:80", true),
             ("node-1.lan:7117", "node-1.lan:7117", false),
             ("0.0.0.0:0", "0.0.0.0:0", false),
@@ -74,17 +84,8 @@ mod tests {
             let address: Address = text.parse().unwrap();
             assert_eq!((address.to_string().as_str(), address.is_loopback()), (shown, loopback), "{text}");
         }
-        for text in ["", "host", "host:", ":80", "host:99999", "a b:1", "::1:80", "[host]:1", "https://h:1", "h/x:1", "user@h:1"]
-        {
+        for text in ["", "host", "host:", ":80", "host:99999", "a b:1", "::1:80", "[host]:1", "ftp://h:1", "h/x:1", "user@h:1"] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn plaintext_needs_the_flag() {
-        assert!(plaintext_allowed(true, "listen").is_ok());
-        let error = plaintext_allowed(false, "listen on 127.0.0.1:1").unwrap_err();
-        assert_eq!(error.exit.code(), 2);
-        assert!(error.message.starts_with("refusing to listen on 127.0.0.1:1 without TLS"));
     }
 }

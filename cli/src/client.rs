@@ -4,11 +4,11 @@ use crate::{
     error::{Error, Result},
     exit::Exit,
     status,
-    wire::{self, ReachArgs},
+    wire::{self, ReachArgs, Wire},
 };
 use braid_proto::v1::{self, JobState, jobs_client::JobsClient, nodes_client::NodesClient};
 use std::{fmt, future::Future, str::FromStr, time::Duration};
-use tonic::{Response, Status, Streaming, transport::Channel};
+use tonic::{Response, Status, Streaming};
 
 /// No unary call takes longer, a store that is being elected included.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -31,8 +31,8 @@ pub(crate) enum JobRef {
 /// A connection to a coordinator.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    jobs: JobsClient<Channel>,
-    nodes: NodesClient<Channel>,
+    jobs: JobsClient<Wire>,
+    nodes: NodesClient<Wire>,
     /// Where it is, for messages.
     at: String,
 }
@@ -82,15 +82,15 @@ pub(crate) fn verdict(job: &v1::Job) -> Result {
 impl Client {
     /// Connects to the coordinator that the arguments name.
     pub(crate) async fn connect(args: &ReachArgs) -> Result<Self> {
-        let channel = wire::connect(&args.coordinator, args.plaintext).await?;
-        Ok(Self::new(channel, args.coordinator.to_string()))
+        let (address, trust) = args.trust.resolve(args.coordinator.as_ref())?;
+        Ok(Self::new(wire::connect(&address, &trust).await?, address.to_string()))
     }
 
-    /// A client of the coordinator at the other end of `channel`.
-    pub(crate) fn new(channel: Channel, at: String) -> Self {
+    /// A client of the coordinator at the other end of `wire`.
+    pub(crate) fn new(wire: Wire, at: String) -> Self {
         Self {
-            jobs: JobsClient::new(channel.clone()).max_decoding_message_size(LARGEST_ANSWER),
-            nodes: NodesClient::new(channel).max_decoding_message_size(LARGEST_ANSWER),
+            jobs: JobsClient::new(wire.clone()).max_decoding_message_size(LARGEST_ANSWER),
+            nodes: NodesClient::new(wire).max_decoding_message_size(LARGEST_ANSWER),
             at,
         }
     }

@@ -5,6 +5,7 @@ use crate::{
     client::Client,
     error::{Error, Result},
     kinds,
+    trust::Trust,
     verbs::{start_error, worker_error},
     wire,
 };
@@ -60,7 +61,7 @@ impl Local {
             address: "in process".into(),
             exchange: Some(ExchangeEnd { address: "in process".into(), join: Arc::new(Meeting::default()) }),
         };
-        let client = Client::new(endpoint.channel(), "this process".into());
+        let client = Client::new(wire::wire(endpoint.channel(), &Trust::Plaintext), "this process".into());
         let connector = move || {
             let channel = endpoint.channel();
             async move { Ok::<_, ConnectError>(channel) }

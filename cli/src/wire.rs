@@ -1,15 +1,21 @@
-//! How both ends of a connection are set up: keep-alives, time-outs, sizes. In one process the two ends are joined by a
+//! How both ends of a connection are set up: keep-alives, time-outs, sizes, and who is calling. In one process the two ends are joined by a
 //! pipe in memory and everything above it is the same.
 
 use crate::{
-    address::{Address, plaintext_allowed},
+    address::Address,
     error::{Error, Result, chain},
+    trust::{Trust, TrustArgs},
 };
 use hyper_util::rt::TokioIo;
 use std::{io, time::Duration};
 use tokio::{io::DuplexStream, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint, Server},
+};
 
 /// A silent peer is asked whether it lives; without this a cut link makes every later call wait for its deadline.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -19,43 +25,68 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// What the pipe inside a process holds before the writer waits.
 const PIPE: usize = 256 << 10;
 
-/// Where a coordinator is.
+/// A connection as services use it: calls over it carry the caller's token, if there is one.
+pub(crate) type Wire = InterceptedService<Channel, Bearer>;
+
+/// Where a coordinator is, and how to talk to it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ReachArgs {
-    /// Address of the coordinator
+    /// Address of the coordinator [default: as the credentials file says]
     #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
-    pub(crate) coordinator: Address,
+    pub(crate) coordinator: Option<Address>,
     #[command(flatten)]
-    pub(crate) plaintext: PlaintextArgs,
+    pub(crate) trust: TrustArgs,
 }
 
-/// The clients' consent to plaintext.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub(crate) struct PlaintextArgs {
-    /// Speak plaintext to the coordinator
-    #[arg(long, env = "BRAID_INSECURE", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) insecure: bool,
+/// Puts a person's token on each call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> std::result::Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Bearer {
+    fn new(trust: &Trust) -> Self {
+        // Hexadecimal digits are always fit for a header.
+        let value = trust.secret().and_then(|secret| format!("Bearer {}", secret.to_hex()).parse().ok());
+        Self(value.map(|mut value: MetadataValue<Ascii>| {
+            value.set_sensitive(true);
+            value
+        }))
+    }
 }
 
 /// A channel to `address`, not yet connected; it connects, and connects again, as calls need it.
-pub(crate) fn endpoint(address: &Address) -> Result<Endpoint> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| Error::usage(format!("{address} is no address: {}", chain(&error))))?;
-    Ok(endpoint
+pub(crate) fn endpoint(address: &Address, trust: &Trust) -> Result<Endpoint> {
+    let wrong = |error: &dyn std::error::Error| Error::usage(format!("{address} is no address: {}", chain(error)));
+    let endpoint = Endpoint::from_shared(format!("{}://{address}", trust.scheme())).map_err(|error| wrong(&error))?;
+    let endpoint = endpoint
         .connect_timeout(CONNECT_WITHIN)
         .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
         .keep_alive_timeout(KEEP_ALIVE_WITHIN)
         .keep_alive_while_idle(true)
-        .tcp_nodelay(true))
+        .tcp_nodelay(true);
+    trust.secure(endpoint).map_err(|error| Error::usage(format!("cannot set up TLS with {address}: {}", chain(&error))))
 }
 
-/// A connected channel for a verb that asks a coordinator something.
-pub(crate) async fn connect(address: &Address, plaintext: PlaintextArgs) -> Result<Channel> {
-    plaintext_allowed(plaintext.insecure, format_args!("talk to {address}"))?;
-    endpoint(address)?.connect().await.map_err(|error| {
+/// A connected wire for a verb that asks a coordinator something.
+pub(crate) async fn connect(address: &Address, trust: &Trust) -> Result<Wire> {
+    let channel = endpoint(address, trust)?.connect().await.map_err(|error| {
         let why = chain(&error).replace("transport error: ", "");
-        crate::status::error(&address.to_string(), &tonic::Status::unavailable(why))
-    })
+        crate::status::error(&address.to_string(), &Status::unavailable(why))
+    })?;
+    Ok(wire(channel, trust))
+}
+
+/// What goes over `channel` from now on says who sends it.
+pub(crate) fn wire(channel: Channel, trust: &Trust) -> Wire {
+    InterceptedService::new(channel, Bearer::new(trust))
 }
 
 /// The serving end, for TCP and for a pipe.

@@ -22,6 +22,7 @@ mod key;
 mod meeting;
 mod node;
 mod options;
+pub mod private_file;
 mod session;
 
 pub use connector::{ConnectError, Connector};

@@ -1,7 +1,7 @@
 //! `braid coordinator`: serves jobs to workers and clients until it is told to stop.
 
 use crate::{
-    address::{Address, plaintext_allowed},
+    address::Address,
     console::Console,
     error::{Error, Result, chain},
     exit::Exit,
@@ -53,7 +53,10 @@ fn lease(text: &str) -> std::result::Result<Duration, String> {
 }
 
 pub(super) async fn run(args: CoordinatorArgs, console: &Console) -> Result {
-    plaintext_allowed(args.insecure, format_args!("listen on {}", args.listen))?;
+    if !args.insecure {
+        return Err(Error::usage(format!("refusing to listen on {} without TLS, which is not built yet", args.listen))
+            .with_hint("--insecure allows plaintext; use it on loopback or a network that you trust"));
+    }
     if !args.listen.is_loopback() {
         console.warn(&format!("anyone who can reach {} may run jobs: traffic is plaintext and unchecked", args.listen));
     }

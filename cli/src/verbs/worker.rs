@@ -1,12 +1,13 @@
 //! `braid worker`: runs tasks for a coordinator until it is told to stop.
 
 use crate::{
-    address::{Address, plaintext_allowed},
+    address::Address,
     console::Console,
     error::{Error, Result},
     exit::Exit,
     kinds,
     signals::Signals,
+    trust::Trust,
     units, wire,
 };
 use braid_worker::{ConnectError, ExchangeEnd, Machine, NodeClaim, Options, Worker, WorkerError, exchange::tcp::Listener};
@@ -60,7 +61,10 @@ impl LimitArgs {
 }
 
 pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
-    plaintext_allowed(args.insecure, format_args!("join {}", args.join))?;
+    if !args.insecure {
+        return Err(Error::usage(format!("refusing to join {} without TLS, which is not built yet", args.join))
+            .with_hint("--insecure allows plaintext; use it on loopback or a network that you trust"));
+    }
     let mut signals = Signals::listen()?;
     let claim = NodeClaim::take(&args.data_dir).map_err(worker_error)?;
     let (threads, memory) = args.limits.resolve();
@@ -75,7 +79,7 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
         address: host_name(&claim),
         exchange: Some(exchange),
     };
-    let endpoint = wire::endpoint(&args.join)?;
+    let endpoint = wire::endpoint(&args.join, &Trust::Plaintext)?;
     let connector = move || {
         let endpoint = endpoint.clone();
         async move { endpoint.connect().await.map_err(ConnectError::from) }

@@ -11,8 +11,9 @@ use crate::{
     local::Limits,
     request_id,
     signals::Signals,
+    trust::TrustArgs,
     verbs::LimitArgs,
-    wire::{PlaintextArgs, ReachArgs},
+    wire::ReachArgs,
 };
 use std::{num::NonZeroUsize, path::Path, time::Instant};
 
@@ -48,7 +49,7 @@ pub(crate) struct WhereArgs {
     #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
     coordinator: Option<Address>,
     #[command(flatten)]
-    plaintext: PlaintextArgs,
+    trust: TrustArgs,
     /// Do not wait: print the number of the job and return
     #[arg(long)]
     detach: bool,
@@ -56,6 +57,11 @@ pub(crate) struct WhereArgs {
 
 /// Carries it out.
 pub(crate) async fn run(work: Work<'_>, place: WhereArgs, console: &Console, start: Instant) -> Result {
+    // Large, and of every verb that works.
+    Box::pin(carry_out(work, place, console, start)).await
+}
+
+async fn carry_out(work: Work<'_>, place: WhereArgs, console: &Console, start: Instant) -> Result {
     let Some(coordinator) = place.coordinator else {
         if place.detach {
             return Err(Error::usage("--detach leaves the work to a fleet, but there is no --coordinator"));
@@ -67,7 +73,7 @@ pub(crate) async fn run(work: Work<'_>, place: WhereArgs, console: &Console, sta
     if place.limits.is_given() {
         console.warn("--threads and --memory say what this process may use; on a fleet each worker has its own");
     }
-    let client = Client::connect(&ReachArgs { coordinator, plaintext: place.plaintext }).await?;
+    let client = Client::connect(&ReachArgs { coordinator: Some(coordinator), trust: place.trust }).await?;
     let job = client.submit(work.kind, work.spec, request_id::random()).await?;
     if place.detach {
         return console.data(&job.id.to_string());

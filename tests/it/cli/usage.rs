@@ -107,9 +107,9 @@ fn plaintext_is_refused_unless_asked_for() {
     exit: 2
     --- stdout
     --- stderr
-    error: refusing to talk to 127.0.0.1:[PORT] without TLS, which is not built yet
+    error: refusing to talk to 127.0.0.1:[PORT] without a token
 
-    hint: --insecure allows plaintext; use it on loopback or a network that you trust
+    hint: on the coordinator's machine its user has credentials; elsewhere set BRAID_TOKEN to what `braid token create` prints, or say --insecure for plaintext
     ");
     assert!(scratch.names().is_empty(), "nothing is left behind");
 }
@@ -177,6 +177,10 @@ fn help_names_every_verb_and_exit_code() {
           --memory <SIZE>          Memory that tasks may hold, such as 256MiB [default: three quarters
                                    of what there is]
           --coordinator <ADDR>     Let the fleet of this coordinator do it [env: BRAID_COORDINATOR=]
+          --credentials <FILE>     A credentials file, as the coordinator writes one [default:
+                                   ~/.config/braid/credentials.json] [env: BRAID_CREDENTIALS=]
+          --token <T>              A token of `braid token create`, in place of a credentials file [env:
+                                   BRAID_TOKEN]
           --insecure               Speak plaintext to the coordinator [env: BRAID_INSECURE=]
           --detach                 Do not wait: print the number of the job and return
           --max-shard-size <SIZE>  Largest file of the result [default: 5GB]

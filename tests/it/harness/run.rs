@@ -21,10 +21,12 @@ pub(crate) struct Run {
 /// The command in `folder`, with nothing of the caller's environment that could change what it says.
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_braid"));
-    for variable in ["BRAID_COORDINATOR", "BRAID_INSECURE", "BRAID_TOKEN", "BRAID_LOG", "RUST_BACKTRACE", "COLUMNS"] {
+    for variable in
+        ["BRAID_COORDINATOR", "BRAID_CREDENTIALS", "BRAID_INSECURE", "BRAID_TOKEN", "BRAID_LOG", "RUST_BACKTRACE", "COLUMNS"]
+    {
         command.env_remove(variable);
     }
-    command.env("NO_COLOR", "1").current_dir(folder);
+    command.env("NO_COLOR", "1").env("XDG_CONFIG_HOME", folder.join(".config")).current_dir(folder);
     command
 }
 
