@@ -1,7 +1,7 @@
 //! Conversions between the wire and the types of the house. Decoding checks: a peer may send anything.
 
 use crate::v1;
-use braid_workload::{Demand, Failure, FailureKind, JobId, Member, TaskId};
+use braid_workload::{Demand, Failure, FailureKind, JobId, LogSource, Member, TaskId};
 
 /// A message that lacks a field or holds one that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +51,26 @@ impl From<v1::Demand> for Demand {
     }
 }
 
+impl From<LogSource> for v1::LogSource {
+    fn from(source: LogSource) -> Self {
+        match source {
+            LogSource::Task => Self::Task,
+            LogSource::Stdout => Self::Stdout,
+            LogSource::Stderr => Self::Stderr,
+        }
+    }
+}
+
+impl From<v1::LogSource> for LogSource {
+    fn from(source: v1::LogSource) -> Self {
+        match source {
+            v1::LogSource::Task => Self::Task,
+            v1::LogSource::Stdout => Self::Stdout,
+            v1::LogSource::Stderr => Self::Stderr,
+        }
+    }
+}
+
 impl From<Failure> for v1::Failure {
     fn from(failure: Failure) -> Self {
         let kind = match failure.kind {
@@ -58,7 +78,7 @@ impl From<Failure> for v1::Failure {
             FailureKind::Retry => v1::failure::Kind::Retry,
             FailureKind::Cancelled => v1::failure::Kind::Cancelled,
         };
-        Self { kind: kind.into(), message: failure.message, hint: failure.hint }
+        Self { kind: kind.into(), message: failure.message, hint: failure.hint, exit: failure.exit.map(u32::from) }
     }
 }
 
@@ -69,6 +89,7 @@ impl From<v1::Failure> for Failure {
             v1::failure::Kind::Retry => FailureKind::Retry,
             v1::failure::Kind::Cancelled => FailureKind::Cancelled,
         };
-        Self { kind, message: failure.message, hint: failure.hint }
+        let exit = failure.exit.and_then(|exit| u8::try_from(exit).ok());
+        Self { kind, message: failure.message, hint: failure.hint, exit }
     }
 }

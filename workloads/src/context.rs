@@ -1,6 +1,7 @@
 //! What a task gets from the worker that runs it.
 
 use crate::{AttemptId, Exchange, ExchangeError, Membership, TaskId, exchange};
+use serde::{Deserialize, Serialize};
 use std::{
     fmt::Display,
     sync::{
@@ -53,6 +54,21 @@ pub struct LogLine {
     pub task: TaskId,
     /// One line of text.
     pub text: String,
+    /// Who says it.
+    pub source: LogSource,
+}
+
+/// Who says a line of a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogSource {
+    /// The task itself, for people.
+    #[default]
+    Task,
+    /// A program that it runs, on its standard output.
+    Stdout,
+    /// A program that it runs, on its standard error.
+    Stderr,
 }
 
 impl TaskContext {
@@ -97,7 +113,12 @@ impl TaskContext {
 
     /// Writes a line to the log of the task.
     pub fn log(&self, text: impl Into<String>) {
-        (self.log)(LogLine { task: self.task, text: text.into() });
+        self.log_from(LogSource::Task, text);
+    }
+
+    /// Passes a line on to the log of the task.
+    pub fn log_from(&self, source: LogSource, text: impl Into<String>) {
+        (self.log)(LogLine { task: self.task, text: text.into(), source });
     }
 }
 

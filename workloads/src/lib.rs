@@ -20,7 +20,7 @@ mod registry;
 mod task;
 mod workload;
 
-pub use context::{LogLine, LogSink, Progress, TaskContext};
+pub use context::{LogLine, LogSink, LogSource, Progress, TaskContext};
 pub use exchange::{Exchange, ExchangeError};
 pub use execute::Execute;
 pub use ids::{AttemptId, IdParseError, JobId, LeaseId, NodeId, TaskId};

@@ -33,6 +33,6 @@ impl From<ExchangeError> for Failure {
             ExchangeError::Lost { .. } | ExchangeError::Aborted { .. } => FailureKind::Cancelled,
             _ => FailureKind::Retry,
         };
-        Self { kind, message: error.to_string(), hint: None }
+        Self { kind, message: error.to_string(), hint: None, exit: None }
     }
 }

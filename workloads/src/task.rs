@@ -72,6 +72,9 @@ pub struct Failure {
     pub message: String,
     /// What the person can do about it, if there is something.
     pub hint: Option<String>,
+    /// What a shell should see, where it was a program that ended so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<u8>,
 }
 
 /// Whether another try may help.
@@ -97,22 +100,28 @@ pub struct JobResult {
 impl Failure {
     /// A failure that no further try can mend.
     pub fn fatal(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Fatal, message: message.into(), hint: None }
+        Self { kind: FailureKind::Fatal, message: message.into(), hint: None, exit: None }
     }
 
     /// A failure that another try may mend.
     pub fn retry(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Retry, message: message.into(), hint: None }
+        Self { kind: FailureKind::Retry, message: message.into(), hint: None, exit: None }
     }
 
     /// The task stopped because it was told to.
     pub fn cancelled() -> Self {
-        Self { kind: FailureKind::Cancelled, message: "cancelled".into(), hint: None }
+        Self { kind: FailureKind::Cancelled, message: "cancelled".into(), hint: None, exit: None }
     }
 
     /// The same with advice.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with what a shell should see.
+    pub fn with_exit(mut self, exit: u8) -> Self {
+        self.exit = Some(exit);
         self
     }
 }

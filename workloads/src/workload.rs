@@ -1,6 +1,6 @@
 //! The deciding half of a kind of job.
 
-use crate::{JobResult, TaskSpec};
+use crate::{Failure, JobResult, TaskSpec};
 use serde_json::Value;
 
 /// Decides what the tasks of one kind of job are. Called by the coordinator inside its engine.
@@ -26,6 +26,18 @@ pub trait Workload: Send + Sync {
     /// [`SpecError`] when the value is not what a task of this kind returns; the job fails.
     fn advance(&self, spec: &Value, state: &Value, finished: &TaskSpec, value: &Value, open: usize)
     -> Result<Advance, SpecError>;
+
+    /// How often a task is tried again that failed in a way that another try may mend; `usual` unless the kind says otherwise.
+    /// What one member of a gang fails at counts for the gang.
+    fn retries(&self, _spec: &Value, usual: u32) -> u32 {
+        usual
+    }
+
+    /// Takes in that a task of no gang has failed for good; `open` other tasks are not done yet. `None`, unless the kind says
+    /// otherwise: so has the job. `Continue` without tasks and with `open == 0` fails the job.
+    fn failed(&self, _spec: &Value, _state: &Value, _task: &TaskSpec, _failure: &Failure, _open: usize) -> Option<Advance> {
+        None
+    }
 }
 
 /// The start of a job.
@@ -53,6 +65,8 @@ pub enum Advance {
     },
     /// The job is done; open tasks are cancelled.
     Finished(JobResult),
+    /// The job has failed; open tasks are cancelled.
+    Failed(Failure),
 }
 
 /// A spec, state or value that this kind of job cannot read.

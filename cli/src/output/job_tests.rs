@@ -33,6 +33,7 @@ fn failed() -> v1::Job {
             kind: v1::failure::Kind::Fatal.into(),
             message: "a/model.safetensors: the header is longer than the file".into(),
             hint: Some("download the file again".into()),
+            exit: None,
         }),
         ..Default::default()
     }
@@ -58,7 +59,7 @@ fn task() -> v1::Task {
         node: Some("alpha".into()),
         demand: Some(Demand { bytes: 1_000_000, memory: 4096, wide: true, gang: None }),
         bytes_done: 7,
-        failure: Some(v1::Failure { message: "disk full".into(), kind: v1::failure::Kind::Retry.into(), hint: None }),
+        failure: Some(v1::Failure { message: "disk full".into(), kind: v1::failure::Kind::Retry.into(), hint: None, exit: None }),
     }
 }
 

@@ -26,7 +26,9 @@ const WATCH_PACE: Duration = Duration::from_millis(100);
 /// The least time between two looks for one watcher.
 const LOOK_PACE: Duration = Duration::from_millis(5);
 /// How often a followed log is looked at.
-const LOG_PACE: Duration = Duration::from_millis(200);
+const LOG_PACE: Duration = Duration::from_millis(100);
+/// The least pause between two looks, when the job changes often.
+const LOG_REST: Duration = Duration::from_millis(20);
 /// Messages that may wait for a slow client.
 const STREAM: usize = 64;
 /// The longest key against doubling.
@@ -190,7 +192,7 @@ fn stopped() -> Status {
 }
 
 async fn follow_log(handle: &Handle, logs: &Logs, job: JobId, follow: bool, send: &mpsc::Sender<Result<v1::LogLine, Status>>) {
-    let mut at = 0;
+    let (mut at, mut changes) = (0, handle.changes());
     loop {
         // Whether it is over is asked before reading, so that what was written until then is read.
         let more;
@@ -213,7 +215,11 @@ async fn follow_log(handle: &Handle, logs: &Logs, job: JobId, follow: bool, send
         match (more, last) {
             (true, _) => {}
             (false, true) => return,
-            (false, false) => tokio::time::sleep(LOG_PACE).await,
+            (false, false) => {
+                tokio::time::sleep(LOG_REST).await;
+                // A job that ends does not wait for the clock; a driver that is gone shows at the next look.
+                let _ = tokio::time::timeout(LOG_PACE, changes.changed()).await;
+            }
         }
     }
 }

@@ -174,7 +174,7 @@ impl Reader {
                 return Err(DecodeError { message: "Hello", problem: "it came twice".into() });
             }
             from_worker::Message::Log(line) => {
-                self.logs.write(line);
+                self.logs.write(line).await;
                 return Ok(());
             }
             from_worker::Message::KeepAlive(keep_alive) => {

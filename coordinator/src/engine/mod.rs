@@ -38,7 +38,7 @@ use std::{
     time::Duration,
 };
 
-/// Tries of a task that may fail before its job does.
+/// Tries of a task that may fail before its job does, unless its kind says otherwise.
 pub const MAX_FAILURES: u32 = 3;
 /// Workers that a task may lose before it is taken for their killer.
 pub const MAX_LOSSES: u32 = 10;

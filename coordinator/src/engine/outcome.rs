@@ -123,13 +123,17 @@ impl Engine {
     fn failed(&mut self, id: TaskId, mut failure: Failure, now: Millis, effects: &mut Effects) {
         brief(&mut failure);
         let Some(job) = self.state.jobs.get_mut(&id.job) else { return };
+        let workload = self.workloads.get(&job.kind);
+        let retries = workload.map_or(MAX_FAILURES - 1, |workload| workload.retries(&job.spec, MAX_FAILURES - 1));
+        let gang = job.members(id.index);
+        let before: u32 = gang.filter_map(|member| job.tasks.get(member as usize)).map(|task| task.failures).sum();
         let Some(task) = job.tasks.get_mut(id.index as usize) else { return };
         let again = match failure.kind {
             // Nobody asked for it: the worker itself is going away.
             FailureKind::Cancelled => true,
             FailureKind::Retry => {
                 task.failures += 1;
-                task.failures < MAX_FAILURES
+                before < retries
             }
             FailureKind::Fatal => false,
         };
@@ -168,13 +172,27 @@ impl Engine {
         job.set_phase(id.index, if again { TaskPhase::Waiting } else { TaskPhase::Failed });
         let change = job.tasks.get(id.index as usize).map(|task| Change::task(id, task).into());
         self.state.unplaced = true;
-        // The job before the task: a crash may lose the end of a long step, and a job that runs must have no failed task.
+        // The job before the task: a crash may lose the end of a long step, and a failed task must have been counted.
         if again {
             gang::scatter(&mut self.state, id, effects);
-        } else {
-            ending::end(&mut self.state, id.job, JobEnd::Failed(failure), now, effects);
+        } else if let Some(end) = self.without(id, failure, effects) {
+            ending::end(&mut self.state, id.job, end, now, effects);
         }
         effects.extend(change);
+    }
+
+    /// What a task's failure for good makes of its job: its end, unless the workload goes on without a task of no gang.
+    fn without(&mut self, id: TaskId, failure: Failure, effects: &mut Effects) -> Option<JobEnd> {
+        let job = self.state.jobs.get_mut(&id.job)?;
+        let task = job.tasks.get(id.index as usize).filter(|task| task.spec.demand.gang.is_none());
+        let follow = task
+            .zip(self.workloads.get(&job.kind))
+            .and_then(|(task, workload)| workload.failed(&job.spec, &job.state, &task.spec, &failure, job.open()));
+        match follow.map(|follow| go_on(job, follow, effects)) {
+            None => Some(JobEnd::Failed(failure)),
+            Some(Ok(end)) => end,
+            Some(Err(message)) => Some(JobEnd::Failed(Failure::fatal(format!("without task {id}: {message}")))),
+        }
     }
 }
 
@@ -191,6 +209,7 @@ fn go_on(job: &mut Job, follow: Advance, effects: &mut Effects) -> Result<Option
             within("result", &result.details, MAX_STATE).map_err(|error| error.to_string())?;
             Ok(Some(JobEnd::Done(result)))
         }
+        Advance::Failed(failure) => Ok(Some(JobEnd::Failed(failure))),
         Advance::Continue { state, tasks } => {
             let changed = state.is_some() || !tasks.is_empty();
             if let Some(state) = state {

@@ -1,7 +1,7 @@
 //! What the executor is given to run, and what comes back.
 
 use super::Key;
-use braid_workload::{Demand, Failure, Gang, TaskId};
+use braid_workload::{Demand, Failure, Gang, LogSource, TaskId};
 use serde_json::Value;
 use std::sync::Arc;
 use std::{sync::OnceLock, time::Duration};
@@ -70,6 +70,8 @@ pub(crate) struct Line {
     pub(crate) text: String,
     /// When, in milliseconds since 1970.
     pub(crate) unix_millis: u64,
+    /// Who says it.
+    pub(crate) source: LogSource,
 }
 
 impl JobSpec {

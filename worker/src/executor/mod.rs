@@ -216,11 +216,11 @@ fn bytes(progress: &Progress) -> Bytes {
 }
 
 fn log_sink(reports: Arc<Reports>) -> LogSink {
-    Arc::new(move |LogLine { task, mut text }| {
+    Arc::new(move |LogLine { task, mut text, source }| {
         run::shorten(&mut text, MAX_LINE);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        reports.push(Report::Line(Line { task, text, unix_millis }));
+        reports.push(Report::Line(Line { task, text, unix_millis, source }));
     })
 }
 

@@ -137,8 +137,9 @@ impl From<Outgoing> for v1::FromWorker {
                 Message::KeepAlive(v1::KeepAlive { running: running.collect() })
             }
             Outgoing::Ended(lease, ended) => Message::Finished(finished(lease, ended)),
-            Outgoing::Line(Line { task, text, unix_millis }) => {
-                Message::Log(v1::LogLine { task: Some(task.into()), text, unix_millis })
+            Outgoing::Line(Line { task, text, unix_millis, source }) => {
+                let source = v1::LogSource::from(source).into();
+                Message::Log(v1::LogLine { task: Some(task.into()), text, unix_millis, source })
             }
         })
     }

@@ -88,7 +88,7 @@ impl<C: Connector> Session<C> {
             let wake = [self.state.wake(), self.give_up].into_iter().flatten().min();
             tokio::select! {
                 () = cancel.cancelled(), if self.give_up.is_none() => self.shut_down(),
-                reports = self.executor.reports() => {
+                reports = self.executor.reports(), if self.state.takes_reports() => {
                     for report in reports {
                         self.take(match report {
                             Report::Ended(ended) => Event::Ended(ended),

@@ -158,6 +158,12 @@ impl State {
         matches!(self.phase, Phase::Live(_))
     }
 
+    /// Whether what compute threads report is taken in: always, but for a coordinator that is there and slower than the programs
+    /// which print.
+    pub(super) fn takes_reports(&self) -> bool {
+        !self.is_live() || !self.lines.is_enough()
+    }
+
     /// Whether [`Event::Room`] would send something.
     pub(super) fn has_outgoing(&self) -> bool {
         let Phase::Live(live) = &self.phase else { return false };

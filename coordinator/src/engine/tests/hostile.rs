@@ -150,7 +150,7 @@ impl Hostile {
             1 => TaskOutcome::Done(json!("x".repeat(70_000))),
             2 | 3 => {
                 let hint = self.rng.bool().then(|| self.text());
-                TaskOutcome::Failed(Failure { kind: self.one_of(&kinds), message: self.text(), hint })
+                TaskOutcome::Failed(Failure { kind: self.one_of(&kinds), message: self.text(), hint, exit: None })
             }
             _ => TaskOutcome::Done(json!(1)),
         };

@@ -99,7 +99,7 @@ fn a_cancel_may_be_repeated_and_comes_too_late_for_a_job_that_is_over() {
 #[test]
 fn a_task_is_tried_again_as_often_as_its_failure_allows() {
     for (kind, tries) in [(FailureKind::Retry, MAX_FAILURES), (FailureKind::Fatal, 1)] {
-        let failure = |count: u32| Failure { kind, message: format!("try {count}"), hint: None };
+        let failure = |count: u32| Failure { kind, message: format!("try {count}"), hint: None, exit: None };
         let (mut fixture, job) = Fixture::planned(1);
         for count in 1..=tries {
             assert_eq!(fixture.job(job).phase, JobPhase::Running);
@@ -111,6 +111,25 @@ fn a_task_is_tried_again_as_often_as_its_failure_allows() {
         assert_eq!(*fixture.failure(job), failure(tries));
         assert_eq!(fixture.task(job.task(1)).last_failure, Some(failure(tries)));
         assert!(fixture.job(job).is_over());
+    }
+}
+
+#[test]
+fn a_job_whose_kind_wants_it_goes_on_without_a_task_that_failed() {
+    for parts in [1, 3] {
+        let mut fixture = Fixture::new();
+        fixture.hello(1, "a", Vec::new());
+        let job = fixture.submit(ToySpec { parts, trouble: Some(Trouble::Lame), ..spec("lame") }).unwrap();
+        while !fixture.job(job).is_over() {
+            for run in fixture.give(job, "a") {
+                fixture.finish(1, &run);
+                fixture = fixture.restart();
+                fixture.hello(1, "a", Vec::new());
+            }
+        }
+        assert!(matches!(fixture.job(job).phase, JobPhase::Ended(JobEnd::Done(_))), "{:?}", fixture.job(job).phase);
+        let task = fixture.task(job.task(1));
+        assert_eq!((&task.phase, task.failures), (&TaskPhase::Failed, 1), "its kind wants no second try");
     }
 }
 

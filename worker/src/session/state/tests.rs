@@ -1,6 +1,6 @@
 use super::*;
 use crate::executor::JobSpec;
-use braid_workload::{AttemptId, Demand, JobId};
+use braid_workload::{AttemptId, Demand, JobId, LogSource};
 use std::sync::Arc;
 
 mod sequences;
@@ -21,7 +21,7 @@ fn end_of(key: Key) -> Ended {
 }
 
 fn line_of(key: Key, text: &str) -> Event {
-    Event::Line(Line { task: key.task, text: text.into(), unix_millis: 0 })
+    Event::Line(Line { task: key.task, text: text.into(), unix_millis: 0, source: LogSource::Task })
 }
 
 /// A state with a clock; effects in words.

@@ -116,6 +116,7 @@ impl Worker {
             match MergeWorkload.advance(&self.spec, &Value::Null, &task, &value, tasks.len()).unwrap() {
                 Advance::Continue { tasks: more, .. } => tasks.extend(more),
                 Advance::Finished(result) => return Ok(result),
+                Advance::Failed(failure) => return Err(failure),
             }
             index += 1;
         }

@@ -123,7 +123,7 @@ impl Clients {
                         Trouble::Garbage => failure.message.contains("a result is a number"),
                         Trouble::Huge => failure.message.contains("the state of the job has 30002 bytes"),
                         Trouble::HugeTask => failure.message.contains("the task of the job has"),
-                        Trouble::Idle | Trouble::Endless => false,
+                        Trouble::Idle | Trouble::Endless | Trouble::Lame => false,
                         Trouble::Stall => failure.message.contains("no task is left and the job has no result"),
                     };
                     let lost = worn_out && failure.message.contains("lost its worker");

@@ -53,6 +53,8 @@ pub(crate) enum Trouble {
     Idle,
     /// Its tasks name more bytes than can be added up.
     Endless,
+    /// It fails at its only try, and the job goes on without it.
+    Lame,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -105,7 +107,7 @@ impl ToySpec {
     pub(crate) fn run(&self, payload: &Value) -> Option<TaskOutcome> {
         let number = number(payload).unwrap();
         Some(match self.trouble {
-            Some(Trouble::Poison) if number == 1 => TaskOutcome::Failed(Failure::retry("the disk is full")),
+            Some(Trouble::Poison | Trouble::Lame) if number == 1 => TaskOutcome::Failed(Failure::retry("the disk is full")),
             Some(Trouble::Fatal) if number == 1 => TaskOutcome::Failed(Failure::fatal("the input is wrong")),
             Some(Trouble::Killer) if number == 1 => return None,
             Some(Trouble::Garbage) if number == 1 => TaskOutcome::Done(json!({ "not": "a number" })),
@@ -190,6 +192,20 @@ impl Workload for Toy {
         }
         Ok(Advance::Continue { state: (!spec.quiet).then(|| json!(state)), tasks })
     }
+
+    fn retries(&self, spec: &Value, usual: u32) -> u32 {
+        if is_lame(spec) { 0 } else { usual }
+    }
+
+    fn failed(&self, spec: &Value, _: &Value, _: &TaskSpec, _: &Failure, open: usize) -> Option<Advance> {
+        let last = || ToySpec::read(spec).map(|spec| spec.last()).unwrap_or_default();
+        is_lame(spec).then(|| Advance::Continue { state: None, tasks: if open == 0 { last() } else { Vec::new() } })
+    }
+}
+
+/// Whether a job goes on without a task that has failed for good.
+pub(crate) fn is_lame(spec: &Value) -> bool {
+    ToySpec::read(spec).is_ok_and(|spec| spec.trouble == Some(Trouble::Lame))
 }
 
 fn number(payload: &Value) -> Result<u64, SpecError> {
