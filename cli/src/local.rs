@@ -10,9 +10,9 @@ use crate::{
     wire,
 };
 use braid_coordinator::{Coordinator, DEFAULT_LEASE, StoreUrl};
-use braid_worker::{ConnectError, ExchangeEnd, Meeting, Worker, WorkerError};
+use braid_worker::{ConnectError, ExchangeEnd, Gpus, Meeting, Worker, WorkerError};
 use braid_workload::NodeId;
-use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +60,10 @@ impl Local {
             token: None,
             address: "in process".into(),
             exchange: Some(ExchangeEnd { address: "in process".into(), join: Arc::new(Meeting::default()) }),
+            gpus: Gpus::default(),
+            labels: BTreeMap::new(),
+            link: None,
+            disk: None,
         };
         let client = Client::new(wire::wire(endpoint.channel(), &Trust::Plaintext), "this process".into());
         let connector = move || {

@@ -25,6 +25,16 @@ pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "not a number of threads, which is at least 1".into())
 }
 
+/// Reads `rack=7`: a name and a value.
+pub(crate) fn label(text: &str) -> Result<(String, String), String> {
+    const MOST: usize = 256;
+    let (name, value) = text.split_once('=').ok_or("not a label such as rack=7")?;
+    if name.is_empty() || text.len() > MOST || text.chars().any(char::is_control) {
+        return Err(format!("a label has a name, at most {MOST} bytes and no control characters"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// `514.3 MB`: decimal units, as disks and transformers count.
 pub(crate) fn show_bytes(bytes: u64) -> String {
     ByteSize(bytes).display().si().to_string()
@@ -65,6 +75,15 @@ mod tests {
         }
         for text in ["", "x", "5 parsecs", "-1", "0", "0MB", "99999999999EiB", "MiB"] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_have_a_name_and_a_value() {
+        assert_eq!(label("rack=7"), Ok(("rack".into(), "7".into())));
+        assert_eq!(label("empty="), Ok(("empty".into(), String::new())));
+        for text in ["", "rack", "=7", "a=\n"] {
+            assert!(label(text).is_err(), "{text:?}");
         }
     }
 

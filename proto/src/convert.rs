@@ -1,7 +1,7 @@
 //! Conversions between the wire and the types of the house. Decoding checks: a peer may send anything.
 
 use crate::v1;
-use braid_workload::{Demand, Failure, FailureKind, JobId, LogSource, Member, TaskId};
+use braid_workload::{Demand, Failure, FailureKind, Input, JobId, LogSource, Member, TaskId};
 
 /// A message that lacks a field or holds one that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,15 +39,33 @@ impl From<v1::TaskRef> for TaskId {
 
 impl From<Demand> for v1::Demand {
     fn from(demand: Demand) -> Self {
-        let gang = demand.gang.map(|member| v1::Member { rank: member.rank, size: member.size });
-        Self { bytes: demand.bytes, memory: demand.memory, wide: demand.wide, gang }
+        Self {
+            bytes: demand.bytes,
+            memory: demand.memory,
+            wide: demand.wide,
+            gang: demand.gang.map(|member| v1::Member { rank: member.rank, size: member.size }),
+            threads: demand.threads,
+            gpus: demand.gpus,
+            gpu_kind: demand.gpu_kind,
+            labels: demand.labels.into_iter().collect(),
+            inputs: demand.inputs.into_iter().map(|Input { name, bytes }| v1::Input { name, bytes }).collect(),
+        }
     }
 }
 
 impl From<v1::Demand> for Demand {
     fn from(demand: v1::Demand) -> Self {
-        let gang = demand.gang.map(|member| Member { rank: member.rank, size: member.size });
-        Self { bytes: demand.bytes, memory: demand.memory, wide: demand.wide, gang }
+        Self {
+            bytes: demand.bytes,
+            memory: demand.memory,
+            wide: demand.wide,
+            gang: demand.gang.map(|member| Member { rank: member.rank, size: member.size }),
+            threads: demand.threads,
+            gpus: demand.gpus,
+            gpu_kind: demand.gpu_kind,
+            labels: demand.labels.into_iter().collect(),
+            inputs: demand.inputs.into_iter().map(|v1::Input { name, bytes }| Input { name, bytes }).collect(),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod connector;
 mod error;
 pub mod exchange;
 mod executor;
+mod gpus;
 mod inventory;
 mod key;
 mod meeting;
@@ -27,6 +28,7 @@ mod session;
 
 pub use connector::{ConnectError, Connector};
 pub use error::WorkerError;
+pub use gpus::{Gpus, GpusError};
 pub use inventory::Machine;
 pub use meeting::Meeting;
 pub use node::NodeClaim;

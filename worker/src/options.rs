@@ -1,7 +1,8 @@
 //! What a worker is told when it starts.
 
+use crate::Gpus;
 use braid_workload::{Join, NodeId};
-use std::{fmt, num::NonZeroUsize, sync::Arc};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
 
 /// What a worker is told when it starts. [`Machine`](crate::Machine) knows good values for threads and memory.
 #[derive(Clone)]
@@ -18,6 +19,14 @@ pub struct Options {
     pub address: String,
     /// Its end of the exchange; without one it can be in no gang.
     pub exchange: Option<ExchangeEnd>,
+    /// The GPUs that tasks may have.
+    pub gpus: Gpus,
+    /// What people say about the node, for tasks that ask for it: `rack=7`.
+    pub labels: BTreeMap<String, String>,
+    /// Bytes per second to where the data is, if known.
+    pub link: Option<u64>,
+    /// Bytes per second of the node's own disks, if known.
+    pub disk: Option<u64>,
 }
 
 /// How members of a gang on other workers are reached, and reach this one.
@@ -32,7 +41,7 @@ pub struct ExchangeEnd {
 impl fmt::Debug for Options {
     /// Leaves the token out: it would end in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, threads, memory, token, address, exchange } = self;
+        let Self { node, threads, memory, token, address, exchange, gpus, labels, link, disk } = self;
         f.debug_struct("Options")
             .field("node", node)
             .field("threads", threads)
@@ -40,6 +49,10 @@ impl fmt::Debug for Options {
             .field("token", &token.as_ref().map(|_| ".."))
             .field("address", address)
             .field("exchange", &exchange.as_ref().map(|end| &end.address))
+            .field("gpus", gpus)
+            .field("labels", labels)
+            .field("link", link)
+            .field("disk", disk)
             .finish()
     }
 }

@@ -26,7 +26,7 @@ pub use execute::Execute;
 pub use ids::{AttemptId, IdParseError, JobId, LeaseId, NodeId, TaskId};
 pub use membership::{Join, Membership};
 pub use registry::Registry;
-pub use task::{Demand, Failure, FailureKind, Gang, JobResult, Member, TaskOutcome, TaskSpec};
+pub use task::{Demand, Failure, FailureKind, Gang, Input, JobResult, Member, TaskOutcome, TaskSpec};
 pub use workload::{Advance, Plan, SpecError, Workload};
 
 /// The size of a payload, a state or a result that the store accepts; bulk data never enters it.

@@ -2,6 +2,7 @@
 
 use crate::{AttemptId, TaskId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A piece of work for one worker. At most [`MAX_RECORD`](crate::MAX_RECORD) bytes when encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,20 +15,49 @@ pub struct TaskSpec {
     pub demand: Demand,
 }
 
-/// What a task asks of a worker, as placement sees it. Tasks of a job with equal demand form one class.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What a task asks of a worker, as placement sees it. Tasks of a job whose demands differ in nothing but the bytes and the rank
+/// form one class.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Demand {
     /// Bytes that the task reads and writes; 0 when unknown. The measure of its length.
     pub bytes: u64,
     /// Bytes of memory that the task needs at least.
     pub memory: u64,
     /// True: the task spreads over all threads of a worker, so a worker runs one at a time (and holds the next at hand).
-    /// False: it takes one thread.
+    /// False: it takes `threads` of them.
     pub wide: bool,
+    /// Threads of a task that is not wide; 0 is one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub threads: u32,
+    /// GPUs that nobody else uses while the task runs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub gpus: u32,
+    /// What the kind of these GPUs must contain, in any case: `h100` takes an `NVIDIA H100 80GB HBM3`. `None` takes any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_kind: Option<String>,
+    /// Labels that the node must have, with these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What the task reads that a node may have at hand already, from an earlier task that read it. Counted in `bytes` too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
     /// Set for a member of a gang: tasks that start together or not at all, and talk to each other while they run. The
     /// members follow each other in the order of their ranks, and their results count once all of them are there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gang: Option<Member>,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// Something that tasks read, by a name that is the same for all tasks that read it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Input {
+    /// Its name: a path, a digest.
+    pub name: String,
+    /// Bytes that the task reads of it.
+    pub bytes: u64,
 }
 
 /// A task's place in its gang.
@@ -123,5 +153,33 @@ impl Failure {
     pub fn with_exit(mut self, exit: u8) -> Self {
         self.exit = Some(exit);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_demand_of_an_older_version_is_read_and_a_plain_one_is_written_as_it_was() {
+        let old = json!({ "bytes": 7, "memory": 8, "wide": true });
+        let demand = Demand { bytes: 7, memory: 8, wide: true, ..Demand::default() };
+        assert_eq!(serde_json::from_value::<Demand>(old.clone()).unwrap(), demand);
+        assert_eq!(json!(demand), old);
+    }
+
+    #[test]
+    fn a_demand_reads_back() {
+        let demand = Demand {
+            threads: 4,
+            gpus: 2,
+            gpu_kind: Some("h100".into()),
+            labels: [("rack".to_owned(), "7".to_owned())].into(),
+            inputs: vec![Input { name: "model.safetensors".into(), bytes: 9 }],
+            gang: Some(Member { rank: 1, size: 2 }),
+            ..Demand::default()
+        };
+        assert_eq!(serde_json::from_value::<Demand>(json!(demand)).unwrap(), demand);
     }
 }

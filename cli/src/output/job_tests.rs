@@ -57,7 +57,7 @@ fn task() -> v1::Task {
         state: TaskState::TaskAssigned.into(),
         attempt: 2,
         node: Some("alpha".into()),
-        demand: Some(Demand { bytes: 1_000_000, memory: 4096, wide: true, gang: None }),
+        demand: Some(Demand { bytes: 1_000_000, memory: 4096, wide: true, ..Demand::default() }),
         bytes_done: 7,
         failure: Some(v1::Failure { message: "disk full".into(), kind: v1::failure::Kind::Retry.into(), hint: None, exit: None }),
     }
@@ -234,6 +234,7 @@ fn one_job_with_its_tasks() {
           "bytes": 1000000,
           "bytes_done": 7,
           "memory": 4096,
+          "gpus": 0,
           "failure": {
             "kind": "retry",
             "message": "disk full",

@@ -4,6 +4,7 @@ use super::{SCHEMA, View, table};
 use crate::units::show_bytes;
 use braid_proto::v1::{self, NodeState};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// `braid node ls`.
 #[derive(Debug, Serialize)]
@@ -24,6 +25,9 @@ struct NodeView {
     kinds: Vec<String>,
     tasks_running: u32,
     bytes_per_second: Option<u64>,
+    gpus: u32,
+    gpu_kind: String,
+    labels: BTreeMap<String, String>,
 }
 
 impl NodeList {
@@ -48,7 +52,19 @@ impl From<v1::Node> for NodeView {
             kinds: node.kinds,
             tasks_running: node.tasks_running,
             bytes_per_second: node.bytes_per_second,
+            gpus: node.gpus,
+            gpu_kind: node.gpu_kind,
+            labels: node.labels.into_iter().collect(),
         }
+    }
+}
+
+/// `8xH100`, as it is given to `braid worker`.
+fn gpus(node: &NodeView) -> String {
+    match (node.gpus, node.gpu_kind.as_str()) {
+        (0, _) => "-".to_owned(),
+        (count, "") => count.to_string(),
+        (count, kind) => format!("{count}x{kind}"),
     }
 }
 
@@ -64,13 +80,14 @@ impl View for NodeList {
                     node.tasks_running.to_string(),
                     node.threads.to_string(),
                     show_bytes(node.memory),
+                    gpus(node),
                     node.bytes_per_second.map_or_else(|| "-".to_owned(), |rate| format!("{}/s", show_bytes(rate))),
                     node.version.clone(),
                     node.address.clone(),
                 ]
             })
             .collect();
-        table::columns(["NAME", "STATE", "TASKS", "THREADS", "MEMORY", "RATE", "VERSION", "ADDRESS"], &rows)
+        table::columns(["NAME", "STATE", "TASKS", "THREADS", "MEMORY", "GPUS", "RATE", "VERSION", "ADDRESS"], &rows)
     }
 
     fn names(&self) -> Vec<String> {
@@ -100,15 +117,18 @@ mod tests {
                 kinds: vec!["merge".into()],
                 tasks_running: 1,
                 bytes_per_second: Some(750_000_000),
+                gpus: 8,
+                gpu_kind: "H100".into(),
+                labels: [("rack".to_owned(), "7".to_owned())].into(),
             },
             v1::Node { name: "beta".into(), state: NodeState::Silent.into(), ..Default::default() },
         ];
         let list = NodeList::new(nodes);
         let text = |format| render(&list, format, 0, false).unwrap();
         insta::assert_snapshot!(text(Format::Table), @"
-        NAME   STATE   TASKS  THREADS  MEMORY   RATE        VERSION  ADDRESS
-        alpha  ready   1      8        16.0 GB  750.0 MB/s  0.1.0    10.0.0.1
-        beta   silent  0      0        0 B      -
+        NAME   STATE   TASKS  THREADS  MEMORY   GPUS    RATE        VERSION  ADDRESS
+        alpha  ready   1      8        16.0 GB  8xH100  750.0 MB/s  0.1.0    10.0.0.1
+        beta   silent  0      0        0 B      -       -
         ");
         insta::assert_snapshot!(text(Format::Json), @r#"
         {
@@ -125,7 +145,12 @@ mod tests {
                 "merge"
               ],
               "tasks_running": 1,
-              "bytes_per_second": 750000000
+              "bytes_per_second": 750000000,
+              "gpus": 8,
+              "gpu_kind": "H100",
+              "labels": {
+                "rack": "7"
+              }
             },
             {
               "name": "beta",
@@ -136,7 +161,10 @@ mod tests {
               "memory": 0,
               "kinds": [],
               "tasks_running": 0,
-              "bytes_per_second": null
+              "bytes_per_second": null,
+              "gpus": 0,
+              "gpu_kind": "",
+              "labels": {}
             }
           ]
         }

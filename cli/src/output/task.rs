@@ -17,12 +17,13 @@ pub(super) struct TaskView {
     bytes: u64,
     bytes_done: u64,
     memory: u64,
+    gpus: u32,
     failure: Option<FailureView>,
 }
 
 impl From<v1::Task> for TaskView {
     fn from(task: v1::Task) -> Self {
-        let demand = task.demand.unwrap_or_default();
+        let demand = task.demand.clone().unwrap_or_default();
         Self {
             state: match task.state() {
                 TaskState::Unspecified => "unknown",
@@ -40,6 +41,7 @@ impl From<v1::Task> for TaskView {
             bytes: demand.bytes,
             bytes_done: task.bytes_done,
             memory: demand.memory,
+            gpus: demand.gpus,
             failure: task.failure.map(FailureView::from),
         }
     }

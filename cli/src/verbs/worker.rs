@@ -10,7 +10,7 @@ use crate::{
     trust::Trust,
     units, wire,
 };
-use braid_worker::{ConnectError, ExchangeEnd, Machine, NodeClaim, Options, Worker, WorkerError, exchange::tcp::Listener};
+use braid_worker::{ConnectError, ExchangeEnd, Gpus, Machine, NodeClaim, Options, Worker, WorkerError, exchange::tcp::Listener};
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
@@ -31,9 +31,28 @@ pub(crate) struct WorkerArgs {
     /// Where this worker's exchange listens for the other members of a gang; port 0 takes any
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     exchange: SocketAddr,
+    #[command(flatten)]
+    offer: OfferArgs,
     /// Speak plaintext to the coordinator
     #[arg(long)]
     insecure: bool,
+}
+
+/// What a worker says of its node, beside threads and memory.
+#[derive(Debug, Clone, clap::Args)]
+struct OfferArgs {
+    /// GPUs that tasks may have, as a number or with their kind: 8xH100
+    #[arg(long, value_name = "N[xKIND]", default_value = "0")]
+    gpus: Gpus,
+    /// What tasks may ask of a node by name, such as rack=7; may be given again
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = units::label)]
+    labels: Vec<(String, String)>,
+    /// Bytes per second to where the data is, such as 1.25GB
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    link: Option<u64>,
+    /// Bytes per second of this node's disks, such as 3GB
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    disk: Option<u64>,
 }
 
 /// What tasks may use of a machine.
@@ -78,6 +97,10 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
         token: args.token,
         address: host_name(&claim),
         exchange: Some(exchange),
+        gpus: args.offer.gpus,
+        labels: args.offer.labels.into_iter().collect(),
+        link: args.offer.link,
+        disk: args.offer.disk,
     };
     let endpoint = wire::endpoint(&args.join, &Trust::Plaintext)?;
     let connector = move || {

@@ -68,7 +68,7 @@ pub(super) fn task(id: TaskId, task: &Task, silent: bool) -> v1::Task {
         state: state.into(),
         attempt: task.attempt.0,
         node: task.assignment().map(|assignment| assignment.node.0.clone()),
-        demand: Some(task.spec.demand.into()),
+        demand: Some(task.spec.demand.clone().into()),
         bytes_done: if task.phase == TaskPhase::Done { task.spec.demand.bytes } else { task.done },
         failure: task.last_failure.clone().map(Into::into),
     }
@@ -88,5 +88,8 @@ pub(super) fn node(node: &Node) -> v1::Node {
         kinds: inventory.kinds.into_iter().collect(),
         tasks_running: u32::try_from(node.tasks.len()).unwrap_or(u32::MAX),
         bytes_per_second: node.rate.bytes_per_second().map(|rate| rate as u64),
+        gpus: inventory.gpus.count,
+        gpu_kind: inventory.gpus.kind,
+        labels: inventory.labels.into_iter().collect(),
     }
 }

@@ -7,7 +7,7 @@
 use crate::{
     engine::{Event, Held, Message, Report, Run, TaskProgress},
     logs::Logs,
-    model::{Inventory, SessionId},
+    model::{Gpus, Inventory, SessionId},
     runtime::Handle,
 };
 use braid_proto::{
@@ -15,7 +15,7 @@ use braid_proto::{
     v1::{self, FromWorker, ToWorker, from_worker, to_worker, workers_server::Workers},
 };
 use braid_workload::{AttemptId, Failure, LeaseId, NodeId, TaskOutcome};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,6 +27,8 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const OUTGOING: usize = 4096;
 /// The longest name of a node.
 const MAX_NAME: usize = 128;
+/// The most labels of a node that count.
+const MAX_LABELS: usize = 64;
 
 pub(super) struct WorkersApi {
     pub(super) handle: Handle,
@@ -117,6 +119,8 @@ fn same(a: &str, b: &str) -> bool {
 
 fn greeting(session: SessionId, hello: v1::Hello) -> Event {
     let inventory = hello.inventory.unwrap_or_default();
+    let gpus = inventory.gpus.unwrap_or_default();
+    let labels: BTreeMap<String, String> = inventory.labels.into_iter().collect();
     Event::Hello {
         session,
         node: NodeId(hello.node),
@@ -127,6 +131,10 @@ fn greeting(session: SessionId, hello: v1::Hello) -> Event {
             address: inventory.address,
             exchange: inventory.exchange,
             version: hello.version,
+            gpus: Gpus { count: gpus.count, kind: gpus.kind, memory: gpus.memory },
+            labels: labels.into_iter().take(MAX_LABELS).collect(),
+            link: (inventory.link > 0).then_some(inventory.link),
+            disk: (inventory.disk > 0).then_some(inventory.disk),
         },
         held: hello.held.into_iter().filter_map(held).collect(),
     }

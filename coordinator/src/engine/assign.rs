@@ -2,8 +2,8 @@
 
 use super::{Effect, Effects, Engine, Message, gang};
 use crate::{
-    model::{Assignment, Change, Class, Inventory, Job, JobPhase, Millis, Node, TaskPhase},
-    placement::{Candidate, Decision, Placement, Problem, Waiting},
+    model::{Assignment, Change, Class, Job, JobPhase, Millis, Node, TaskPhase},
+    placement::{Candidate, Decision, Load, Placement, Problem, Waiting},
 };
 use std::collections::BTreeSet;
 
@@ -18,9 +18,9 @@ impl Engine {
             .flat_map(|job| {
                 job.waiting().iter().map(|(class, queue)| Waiting {
                     job: job.id,
-                    class: *class,
+                    class: class.clone(),
                     kind: job.kind.clone(),
-                    count: count(job, *class, queue),
+                    count: count(job, class, queue),
                     bytes: mean_bytes(job, queue),
                     seconds: job.pace.get(class).copied(),
                     warm: job.warm.clone(),
@@ -43,20 +43,14 @@ impl Engine {
         let inventory = node.inventory.as_ref()?;
         let mut candidate = Candidate {
             node: node.id.clone(),
-            threads: inventory.threads,
-            memory: inventory.memory,
-            kinds: inventory.kinds.clone(),
-            exchange: !inventory.exchange.is_empty(),
+            offer: inventory.clone(),
+            load: Load::default(),
             reserved: false,
-            wide: 0,
-            narrow: 0,
-            backlog: 0.0,
             rate: node.rate.bytes_per_second(),
         };
         for id in &node.tasks {
             let Some(task) = self.state.job(id.job).and_then(|job| job.tasks.get(id.index as usize)) else { continue };
-            *if task.spec.demand.wide { &mut candidate.wide } else { &mut candidate.narrow } += 1;
-            candidate.backlog += task.spec.demand.bytes.saturating_sub(task.done).max(1) as f64;
+            candidate.load.add(&Class::from(&task.spec.demand), task.spec.demand.bytes.saturating_sub(task.done) as f64);
         }
         Some(candidate)
     }
@@ -84,8 +78,7 @@ impl Engine {
         let Some(job) = self.state.jobs.get_mut(&placement.job).filter(|job| job.phase == JobPhase::Running) else { return };
         let Some(node) = self.state.nodes.get_mut(&placement.node) else { return };
         let Some(session) = node.session else { return };
-        let able = |offer: &Inventory| offer.kinds.contains(&job.kind) && placement.class.memory <= offer.memory;
-        if !node.inventory.as_ref().is_some_and(able) {
+        if !node.inventory.as_ref().is_some_and(|offer| offer.could_run(&job.kind, &placement.class)) {
             return;
         }
         job.reason = None;
@@ -104,7 +97,7 @@ impl Engine {
 }
 
 /// How many tasks of a class wait; of gangs, how many wait as a whole.
-fn count(job: &Job, class: Class, queue: &BTreeSet<u32>) -> u32 {
+fn count(job: &Job, class: &Class, queue: &BTreeSet<u32>) -> u32 {
     let count = if class.gang == 1 { queue.len() } else { job.waiting_gangs(class).count() };
     u32::try_from(count).unwrap_or(u32::MAX)
 }

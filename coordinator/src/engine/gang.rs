@@ -23,7 +23,7 @@ impl Engine {
     pub(super) fn assign_gang(&mut self, placement: &GangPlacement, now: Millis, effects: &mut Effects) {
         let State { jobs, nodes, .. } = &mut self.state;
         let Some(job) = jobs.get_mut(&placement.job).filter(|job| job.phase == JobPhase::Running) else { return };
-        let Some(first) = job.waiting_gangs(placement.class).next() else { return };
+        let Some(first) = job.waiting_gangs(&placement.class).next() else { return };
         let members = job.members(first);
         if placement.nodes.len() != members.len() {
             return;
@@ -32,8 +32,7 @@ impl Engine {
         for id in &placement.nodes {
             let Some(node) = nodes.get(id) else { return };
             let (Some(session), Some(offer)) = (node.session, &node.inventory) else { return };
-            let able = offer.kinds.contains(&job.kind) && placement.class.memory <= offer.memory && !offer.exchange.is_empty();
-            if !able {
+            if !offer.could_run(&job.kind, &placement.class) {
                 return;
             }
             places.push((session, Assignment { node: id.clone(), lease: node.lease, since: now }, offer.exchange.clone()));
@@ -91,7 +90,7 @@ pub(super) fn run(job: &Job, index: u32, lease: braid_workload::LeaseId, gang: O
         spec: job.spec.clone(),
         label: task.spec.label.clone(),
         payload: task.spec.payload.clone(),
-        demand: task.spec.demand,
+        demand: task.spec.demand.clone(),
         gang,
     })
 }

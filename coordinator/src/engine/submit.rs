@@ -94,18 +94,19 @@ pub(super) fn add_tasks(job: &mut Job, tasks: Vec<TaskSpec>, effects: &mut Effec
 fn whole_gangs(tasks: &[TaskSpec]) -> Result<(), Refusal> {
     let mut expected = None;
     for (index, task) in tasks.iter().enumerate() {
-        let demand = task.demand;
-        let class = Class::from(&demand);
-        let right = match (expected, demand.gang) {
+        let demand = &task.demand;
+        let class = Class::from(demand);
+        let right = match (&expected, demand.gang) {
             (None, None) => true,
             (None, Some(member)) => member.rank == 0 && member.size > 0,
-            (Some(expected), Some(member)) => expected == (class, member.rank),
+            (Some((expected, rank)), Some(member)) => *expected == class && *rank == member.rank,
             (Some(_), None) => false,
         };
         if !right {
             return Err(Refusal::HalfGang { index });
         }
-        expected = demand.gang.map(|member| (class, member.rank + 1)).filter(|(_, next)| *next < class.gang);
+        let size = class.gang;
+        expected = demand.gang.map(|member| (class, member.rank + 1)).filter(|(_, next)| *next < size);
     }
     if expected.is_some() { Err(Refusal::HalfGang { index: tasks.len() }) } else { Ok(()) }
 }

@@ -160,7 +160,7 @@ impl Job {
             TaskPhase::Waiting => {
                 self.tally.waiting = self.tally.waiting.saturating_add_signed(by);
                 let class = Class::from(&task.spec.demand);
-                let queue = self.waiting.entry(class).or_default();
+                let queue = self.waiting.entry(class.clone()).or_default();
                 if by > 0 {
                     queue.insert(index);
                 } else {
@@ -203,12 +203,12 @@ impl Job {
     }
 
     /// Gangs of a class all of whose members wait, by their first tasks. A task in no gang counts as a gang of one.
-    pub(crate) fn waiting_gangs(&self, class: Class) -> impl Iterator<Item = u32> + '_ {
-        let queue = self.waiting.get(&class);
+    pub(crate) fn waiting_gangs(&self, class: &Class) -> impl Iterator<Item = u32> + '_ {
+        let (queue, gang) = (self.waiting.get(class), class.gang);
         queue.into_iter().flatten().copied().filter(move |&index| {
             let members = self.members(index);
             members.start == index
-                && queue.is_some_and(|queue| class.gang == 1 || members.clone().all(|member| queue.contains(&member)))
+                && queue.is_some_and(|queue| gang == 1 || members.clone().all(|member| queue.contains(&member)))
         })
     }
 
@@ -249,7 +249,7 @@ mod tests {
                 exclusive: None, state: Value::Null, submitted: Millis(0),
             });
             for bytes in &sizes {
-                let demand = Demand { bytes: *bytes, memory: bytes % 3, wide: bytes % 2 == 0, gang: None };
+                let demand = Demand { bytes: *bytes, memory: bytes % 3, wide: bytes % 2 == 0, ..Demand::default() };
                 job.push(Task::new(TaskSpec { label: String::new(), payload: Value::Null, demand }));
             }
             for (index, kind) in moves {

@@ -11,7 +11,7 @@ mod time;
 
 pub(crate) use job::NewJob;
 pub use job::{Job, JobEnd, JobPhase, Tally};
-pub use node::{Inventory, Node, Rate, SessionId};
+pub use node::{Gpus, Inventory, Node, Rate, SessionId};
 pub(crate) use records::decode;
 pub use records::{Change, JobRecord, RecordError, TaskRecord, chunk_specs, keys};
 pub use task::{Assignment, Class, Task, TaskPhase};

@@ -9,16 +9,20 @@
 //! Nodes are not stored: after a restart of the coordinator they register again, and the assignments in the task records
 //! say what each may go on with.
 
-use super::Millis;
+use super::{Class, Millis};
 use braid_workload::{LeaseId, NodeId, TaskId};
-use std::{collections::BTreeSet, time::Duration};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// One stream of one worker, numbered by the coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
 /// What a worker offers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
     /// Compute threads.
     pub threads: u32,
@@ -32,6 +36,48 @@ pub struct Inventory {
     pub exchange: String,
     /// Of its software.
     pub version: String,
+    /// Its GPUs, all of one kind.
+    #[serde(default)]
+    pub gpus: Gpus,
+    /// What people say about it: `rack=7`, `zone=a`.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Bytes per second to where the data is, once known.
+    #[serde(default)]
+    pub link: Option<u64>,
+    /// Bytes per second of its own disks, once known.
+    #[serde(default)]
+    pub disk: Option<u64>,
+}
+
+/// The GPUs of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpus {
+    /// How many.
+    pub count: u32,
+    /// As the driver names them; empty when unknown.
+    pub kind: String,
+    /// Bytes of memory of each; 0 when unknown.
+    pub memory: u64,
+}
+
+impl Inventory {
+    /// Whether a task of this class and kind of job could ever run here, were nothing else there.
+    pub fn could_run(&self, kind: &str, class: &Class) -> bool {
+        self.kinds.contains(kind)
+            && class.memory <= self.memory
+            && class.gpus <= self.gpus.count
+            && (class.gpus == 0 || self.gpus.is_kind(class.gpu_kind.as_deref()))
+            && class.labels.iter().all(|(name, value)| self.labels.get(name) == Some(value))
+            && (class.gang == 1 || !self.exchange.is_empty())
+    }
+}
+
+impl Gpus {
+    /// Whether they are of a kind that was asked for: its text in their name, in any case. `None` asks for no special kind.
+    pub fn is_kind(&self, wanted: Option<&str>) -> bool {
+        wanted.is_none_or(|wanted| self.kind.to_lowercase().contains(&wanted.to_lowercase()))
+    }
 }
 
 /// A node and where it stands.

@@ -13,9 +13,10 @@
 //! ends early, tasks that wait are `Cancelled` at once and assigned ones when their worker has let go of them.
 
 use super::Millis;
-use braid_workload::{AttemptId, Demand, Failure, LeaseId, NodeId, TaskSpec};
+use braid_workload::{AttemptId, Demand, Failure, Input, LeaseId, NodeId, TaskSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A task and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,8 +68,8 @@ pub struct Assignment {
     pub since: Millis,
 }
 
-/// Tasks that placement need not tell apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Tasks that placement need not tell apart: a demand without its bytes and its rank.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Class {
     /// Whether they spread over all threads of a worker.
     pub wide: bool,
@@ -76,6 +77,23 @@ pub struct Class {
     pub memory: u64,
     /// How many of them start together; 1 for a task on its own.
     pub gang: u32,
+    /// Threads that each takes, if not all; at least 1.
+    pub threads: u32,
+    /// GPUs that each has for itself.
+    pub gpus: u32,
+    /// What the kind of the GPUs must contain.
+    pub gpu_kind: Option<String>,
+    /// What the node must be labelled.
+    pub labels: BTreeMap<String, String>,
+    /// What each reads that a node may have at hand.
+    pub inputs: Vec<Input>,
+}
+
+impl Default for Class {
+    /// A task on its own, of one thread, that asks for nothing.
+    fn default() -> Self {
+        Self::from(&Demand::default())
+    }
 }
 
 impl Task {
@@ -110,6 +128,15 @@ impl Task {
 
 impl From<&Demand> for Class {
     fn from(demand: &Demand) -> Self {
-        Self { wide: demand.wide, memory: demand.memory, gang: demand.gang.map_or(1, |member| member.size) }
+        Self {
+            wide: demand.wide,
+            memory: demand.memory,
+            gang: demand.gang.map_or(1, |member| member.size),
+            threads: demand.threads.max(1),
+            gpus: demand.gpus,
+            gpu_kind: demand.gpu_kind.clone(),
+            labels: demand.labels.clone(),
+            inputs: demand.inputs.clone(),
+        }
     }
 }

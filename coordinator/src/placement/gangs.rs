@@ -12,16 +12,16 @@ use bytesize::ByteSize;
 pub(super) fn place(class: &Waiting, nodes: &mut [Candidate], gangs: &mut Vec<GangPlacement>) -> Result<(), String> {
     let mut placed = 0;
     while placed < class.count {
-        let Some(places) = choose(class, nodes, free) else { break };
+        let Some(places) = choose(class, nodes, |class, node| node.free(&class.class)) else { break };
         for at in &places {
-            take(class, &mut nodes[*at]);
+            nodes[*at].load.add(&class.class, class.bytes);
         }
         let nodes: Vec<NodeId> = places.iter().map(|at| nodes[*at].node.clone()).collect();
-        gangs.push(GangPlacement { job: class.job, class: class.class, nodes });
+        gangs.push(GangPlacement { job: class.job, class: class.class.clone(), nodes });
         placed += 1;
     }
     if placed < class.count
-        && let Some(places) = choose(class, nodes, capacity)
+        && let Some(places) = choose(class, nodes, |class, node| node.capacity(&class.class))
     {
         for at in places {
             nodes[at].reserved = true;
@@ -32,43 +32,24 @@ pub(super) fn place(class: &Waiting, nodes: &mut [Candidate], gangs: &mut Vec<Ga
 
 /// The node of each member, by rank, counting the room of a node by `room`.
 fn choose(class: &Waiting, nodes: &[Candidate], room: impl Fn(&Waiting, &Candidate) -> u32) -> Option<Vec<usize>> {
-    let mut order: Vec<(usize, u32)> =
-        nodes.iter().enumerate().filter(|(_, node)| fits(class, node)).map(|(at, node)| (at, room(class, node))).collect();
+    let mut order: Vec<(usize, u32)> = nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| !node.reserved && node.fits(class))
+        .map(|(at, node)| (at, room(class, node)))
+        .collect();
     order.sort_by_key(|&(at, room)| (std::cmp::Reverse(room), !class.warm.contains(&nodes[at].node), at));
     let size = class.class.gang as usize;
     let places: Vec<usize> = order.into_iter().flat_map(|(at, room)| std::iter::repeat_n(at, room as usize)).take(size).collect();
     (places.len() == size).then_some(places)
 }
 
-fn take(class: &Waiting, node: &mut Candidate) {
-    *if class.class.wide { &mut node.wide } else { &mut node.narrow } += 1;
-    node.backlog += class.bytes.max(1.0);
-}
-
-/// Whether a member could ever run there.
-fn fits(class: &Waiting, node: &Candidate) -> bool {
-    node.exchange && !node.reserved && node.kinds.contains(&class.kind) && class.class.memory <= node.memory
-}
-
-/// How many members an idle node takes.
-fn capacity(class: &Waiting, node: &Candidate) -> u32 {
-    let by_memory = node.memory.checked_div(class.class.memory).map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX));
-    (if class.class.wide { 1 } else { node.threads.max(1) }).min(by_memory)
-}
-
-/// How many members it takes at this moment, to start at once.
-fn free(class: &Waiting, node: &Candidate) -> u32 {
-    match (node.wide, class.class.wide) {
-        (0, false) => capacity(class, node).saturating_sub(node.narrow),
-        (0, true) if node.narrow == 0 => capacity(class, node),
-        _ => 0,
-    }
-}
-
 fn reason(class: &Waiting, nodes: &[Candidate]) -> String {
     let size = class.class.gang;
-    let able: Vec<&Candidate> = nodes.iter().filter(|node| fits(class, node) || node.reserved).collect();
-    let (capacity, free) = able.iter().fold((0, 0), |(all, now), node| (all + capacity(class, node), now + free(class, node)));
+    let able: Vec<&Candidate> = nodes.iter().filter(|node| node.fits(class)).collect();
+    let (capacity, free) = able.iter().fold((0, 0), |(all, now), node| {
+        (u32::saturating_add(all, node.capacity(&class.class)), u32::saturating_add(now, node.free(&class.class)))
+    });
     let each = if class.class.memory > 0 { format!(" with {} each", ByteSize(class.class.memory)) } else { String::new() };
     let place = if class.class.wide { "workers" } else { "threads" };
     if nodes.is_empty() {
@@ -82,21 +63,22 @@ fn reason(class: &Waiting, nodes: &[Candidate]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::model::Class;
+    use super::{super::Load, *};
+    use crate::model::{Class, Inventory};
     use braid_workload::JobId;
 
     fn node(name: &str, threads: u32, narrow: u32) -> Candidate {
         Candidate {
             node: NodeId(name.into()),
-            threads,
-            memory: 100,
-            kinds: ["train".to_owned()].into(),
-            exchange: true,
+            offer: Inventory {
+                threads,
+                memory: 100,
+                kinds: ["train".to_owned()].into(),
+                exchange: "here".into(),
+                ..Inventory::default()
+            },
+            load: Load { narrow, threads: narrow, ..Load::default() },
             reserved: false,
-            wide: 0,
-            narrow,
-            backlog: 0.0,
             rate: None,
         }
     }
@@ -104,7 +86,7 @@ mod tests {
     fn class(gang: u32, count: u32, wide: bool) -> Waiting {
         Waiting {
             job: JobId(1),
-            class: Class { wide, memory: 10, gang },
+            class: Class { wide, memory: 10, gang, ..Class::default() },
             kind: "train".into(),
             count,
             bytes: 1.0,

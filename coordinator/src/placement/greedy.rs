@@ -2,7 +2,7 @@
 //!
 //! Finishing time is what the node holds already plus the task, over the rate that it has shown; among equals the node
 //! that has run tasks of the same job, then the one that holds least. A node is given a little more than it can run at
-//! once, so that the next task is there when one ends, but no more than about [`AHEAD`] of work: what was handed out
+//! once, so that the next task is there when one ends, but no more than about a quarter of a second's work: what was handed out
 //! cannot move to a node that comes later.
 
 use super::{Candidate, Decision, Placement, Placer, Problem, Waiting, gangs};
@@ -13,10 +13,6 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
 };
 
-/// Seconds of work that a node may hold beyond what it runs.
-const AHEAD: f64 = 0.25;
-/// Tasks that a node may hold at most, however short they are.
-const MOST: u32 = 1024;
 /// Bytes per second of a node that has not finished anything yet, when no other has either.
 const UNKNOWN_RATE: f64 = 1e9;
 
@@ -52,7 +48,7 @@ fn place_class(class: &Waiting, nodes: &mut [Candidate], usual: f64, placements:
     let mut heap: BinaryHeap<Reverse<Bid>> = nodes
         .iter()
         .enumerate()
-        .filter(|(_, node)| !node.reserved && fits(class, node) && room(class, node) > 0)
+        .filter(|(_, node)| !node.reserved && node.fits(class) && node.room(&class.class, class.seconds) > 0)
         .map(|(at, node)| Reverse(Bid::new(class, node, at, usual)))
         .collect();
     let mut given: BTreeMap<NodeId, u32> = BTreeMap::new();
@@ -60,32 +56,16 @@ fn place_class(class: &Waiting, nodes: &mut [Candidate], usual: f64, placements:
     while placed < class.count {
         let Some(Reverse(bid)) = heap.pop() else { break };
         let Some(node) = nodes.get_mut(bid.at) else { break };
-        *if class.class.wide { &mut node.wide } else { &mut node.narrow } += 1;
-        node.backlog += class.bytes.max(1.0);
+        node.load.add(&class.class, class.bytes);
         *given.entry(node.node.clone()).or_default() += 1;
         placed += 1;
-        if room(class, node) > 0 {
+        if node.room(&class.class, class.seconds) > 0 {
             heap.push(Reverse(Bid::new(class, node, bid.at, usual)));
         }
     }
-    placements.extend(given.into_iter().map(|(node, count)| Placement { job: class.job, class: class.class, node, count }));
+    let placement = |(node, count)| Placement { job: class.job, class: class.class.clone(), node, count };
+    placements.extend(given.into_iter().map(placement));
     placed
-}
-
-/// Whether the node could ever run such a task.
-fn fits(class: &Waiting, node: &Candidate) -> bool {
-    node.kinds.contains(&class.kind) && class.class.memory <= node.memory
-}
-
-/// How many more such tasks the node may be given now.
-fn room(class: &Waiting, node: &Candidate) -> u32 {
-    let at_once = if class.class.wide { 1 } else { node.threads.clamp(1, MOST) };
-    let ahead = match class.seconds {
-        Some(seconds) if seconds > 0.0 => (AHEAD * f64::from(at_once) / seconds).ceil().min(f64::from(MOST)) as u32,
-        Some(_) => MOST,
-        None => at_once,
-    };
-    (at_once + ahead.max(1)).min(MOST).saturating_sub(node.wide + node.narrow)
 }
 
 /// A node's offer for the next task of a class; the least wins.
@@ -100,9 +80,9 @@ impl Bid {
     fn new(class: &Waiting, node: &Candidate, at: usize, usual: f64) -> Self {
         let rate = node.rate.unwrap_or(usual).max(1.0);
         Self {
-            finish: (node.backlog + class.bytes.max(1.0)) / rate,
+            finish: (node.load.backlog + class.bytes.max(1.0)) / rate,
             cold: !class.warm.contains(&node.node),
-            held: node.wide + node.narrow,
+            held: node.load.wide.saturating_add(node.load.narrow),
             at,
         }
     }
@@ -137,15 +117,15 @@ fn reason(class: &Waiting, nodes: &[Candidate]) -> String {
     if nodes.is_empty() {
         return "no worker is connected".into();
     }
-    let able: Vec<&Candidate> = nodes.iter().filter(|node| node.kinds.contains(&class.kind)).collect();
+    let able: Vec<&Candidate> = nodes.iter().filter(|node| node.offer.kinds.contains(&class.kind)).collect();
     if able.is_empty() {
         return format!("none of the {} workers can run `{}` jobs", nodes.len(), class.kind);
     }
-    if !able.iter().any(|node| fits(class, node)) {
-        let most = able.iter().map(|node| node.memory).max().unwrap_or(0);
+    if !able.iter().any(|node| node.fits(class)) {
+        let most = able.iter().map(|node| node.offer.memory).max().unwrap_or(0);
         return format!("no worker may hold {} (the largest may hold {})", ByteSize(class.class.memory), ByteSize(most));
     }
-    let busy = able.iter().filter(|node| fits(class, node)).count();
+    let busy = able.iter().filter(|node| node.fits(class)).count();
     match busy {
         1 => "the only worker that could run it is busy".into(),
         _ => format!("all {busy} workers that could run it are busy"),
@@ -154,22 +134,26 @@ fn reason(class: &Waiting, nodes: &[Candidate]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::model::Class;
+    use super::{
+        super::load::{Load, MOST},
+        *,
+    };
+    use crate::model::{Class, Inventory};
     use braid_workload::JobId;
     use proptest::prelude::*;
 
     fn node(name: &str, rate: Option<f64>) -> Candidate {
         Candidate {
             node: NodeId(name.into()),
-            threads: 2,
-            memory: 100,
-            kinds: ["merge".to_owned()].into(),
-            exchange: true,
+            offer: Inventory {
+                threads: 2,
+                memory: 100,
+                kinds: ["merge".to_owned()].into(),
+                exchange: "here".into(),
+                ..Inventory::default()
+            },
+            load: Load::default(),
             reserved: false,
-            wide: 0,
-            narrow: 0,
-            backlog: 0.0,
             rate,
         }
     }
@@ -177,7 +161,7 @@ mod tests {
     fn class(count: u32, wide: bool) -> Waiting {
         Waiting {
             job: JobId(1),
-            class: Class { wide, memory: 10, gang: 1 },
+            class: Class { wide, memory: 10, ..Class::default() },
             kind: "merge".into(),
             count,
             bytes: 100.0,
@@ -233,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_node_that_names_more_threads_than_there_are_gets_no_more_than_any_may() {
-        let huge = Candidate { threads: u32::MAX, memory: u64::MAX, ..node("a", Some(f64::MAX)) };
+        let mut huge = node("a", Some(f64::MAX));
+        (huge.offer.threads, huge.offer.memory) = (u32::MAX, u64::MAX);
         assert_eq!(counts(&place(vec![class(u32::MAX, false)], vec![huge])), [("a", MOST)]);
     }
 
@@ -242,13 +227,13 @@ mod tests {
         let text = |classes, nodes| place(classes, nodes).reasons.remove(0).1;
         assert_eq!(text(vec![class(1, true)], vec![]), "no worker is connected");
         let mut other = node("a", None);
-        other.kinds = ["noop".to_owned()].into();
+        other.offer.kinds = ["noop".to_owned()].into();
         assert_eq!(text(vec![class(1, true)], vec![other]), "none of the 1 workers can run `merge` jobs");
         let mut large = class(1, true);
         large.class.memory = 3 << 30;
         assert_eq!(text(vec![large], vec![node("a", None)]), "no worker may hold 3.0 GiB (the largest may hold 100 B)");
         let mut busy = node("a", None);
-        busy.wide = 5;
+        busy.load.wide = 5;
         assert_eq!(text(vec![class(1, true)], vec![busy.clone()]), "the only worker that could run it is busy");
         assert_eq!(text(vec![class(1, true)], vec![busy.clone(), busy]), "all 2 workers that could run it are busy");
     }
@@ -268,21 +253,26 @@ mod tests {
                 waiting
             }).collect();
             let nodes: Vec<Candidate> = nodes.iter().enumerate().map(|(name, (wide, narrow, rate))| {
-                Candidate { wide: *wide, narrow: *narrow, ..node(&format!("n{name}"), *rate) }
+                Candidate {
+                    load: Load { wide: *wide, narrow: *narrow, threads: *narrow, ..Load::default() },
+                    ..node(&format!("n{name}"), *rate)
+                }
             }).collect();
             let decision = place(classes.clone(), nodes.clone());
             let mut after = nodes;
             for placement in &decision.placements {
                 let class = classes.iter().find(|class| class.job == placement.job).unwrap();
                 let node = after.iter_mut().find(|node| node.node == placement.node).unwrap();
-                prop_assert!(fits(class, node));
-                prop_assert!(room(class, node) >= placement.count);
-                *if class.class.wide { &mut node.wide } else { &mut node.narrow } += placement.count;
+                prop_assert!(node.fits(class));
+                for _ in 0..placement.count {
+                    prop_assert!(node.room(&class.class, class.seconds) > 0);
+                    node.load.add(&class.class, class.bytes);
+                }
             }
             for class in &classes {
                 let placed: u32 = decision.placements.iter().filter(|placement| placement.job == class.job).map(|placement| placement.count).sum();
                 prop_assert!(placed <= class.count);
-                let room_left = after.iter().any(|node| fits(class, node) && room(class, node) > 0);
+                let room_left = after.iter().any(|node| node.fits(class) && node.room(&class.class, class.seconds) > 0);
                 prop_assert!(placed == class.count || !room_left);
             }
         }

@@ -6,10 +6,12 @@
 
 mod gangs;
 mod greedy;
+mod load;
 
 pub use greedy::Greedy;
+pub use load::Load;
 
-use crate::model::Class;
+use crate::model::{Class, Inventory};
 use braid_workload::{JobId, NodeId};
 use std::collections::BTreeSet;
 
@@ -52,22 +54,12 @@ pub struct Waiting {
 pub struct Candidate {
     /// Which.
     pub node: NodeId,
-    /// Compute threads.
-    pub threads: u32,
-    /// Bytes that tasks may hold.
-    pub memory: u64,
-    /// Kinds of job that it can run.
-    pub kinds: BTreeSet<String>,
-    /// Whether it can be in a gang.
-    pub exchange: bool,
+    /// What it offers.
+    pub offer: Inventory,
+    /// What it holds already.
+    pub load: Load,
     /// A gang of an older job waits for it: nothing else is to start here.
     pub reserved: bool,
-    /// Wide tasks that it holds.
-    pub wide: u32,
-    /// Narrow tasks that it holds.
-    pub narrow: u32,
-    /// Bytes of the tasks that it holds.
-    pub backlog: f64,
     /// Bytes per second that it has managed, once known.
     pub rate: Option<f64>,
 }

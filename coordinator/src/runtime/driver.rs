@@ -148,7 +148,7 @@ impl Driver {
 
     async fn take(&mut self, command: Command) {
         match command {
-            Command::Event(event) => self.step(event).await,
+            Command::Event(event) => self.step(*event).await,
             Command::Ask(make, answer) => {
                 self.last_reply += 1;
                 let reply = ReplyId(self.last_reply);

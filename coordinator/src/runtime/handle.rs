@@ -20,7 +20,7 @@ pub struct Stopped(pub Arc<str>);
 /// Something that the driver is to do.
 pub(super) enum Command {
     /// Step the engine.
-    Event(Event),
+    Event(Box<Event>),
     /// Step the engine with an event that asks, and pass on the answer.
     Ask(Box<dyn FnOnce(ReplyId) -> Event + Send>, oneshot::Sender<Result<JobId, Refusal>>),
     /// Number a new stream to a worker.
@@ -77,7 +77,7 @@ impl Handle {
 
     /// Tells of something that happened.
     pub(crate) async fn event(&self, event: Event) -> Result<(), Stopped> {
-        self.send(Command::Event(event)).await
+        self.send(Command::Event(Box::new(event))).await
     }
 
     /// Changes its value after each step that changed something; many steps may be one change.

@@ -87,6 +87,7 @@ fn hello(node: &str) -> v1::Hello {
             kinds: vec!["noop".into()],
             address: "here".into(),
             exchange: String::new(),
+            ..v1::Inventory::default()
         }),
         held: Vec::new(),
     }

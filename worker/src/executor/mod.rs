@@ -98,7 +98,7 @@ impl Executor {
     /// Runs an attempt as soon as its lane and the memory allow. Its end is reported, whatever happens.
     pub(crate) fn submit(&self, assignment: Assignment) {
         let mut state = self.0.lock();
-        let lane = state.queue.push(assignment.key, assignment.demand, assignment);
+        let lane = state.queue.push(assignment.key, assignment.demand.clone(), assignment);
         drop(state);
         self.0.work_for(lane).notify_one();
     }

@@ -151,7 +151,7 @@ impl<T> Queue<T> {
             Lane::Wide => Lane::Narrow,
         };
         let first = |older: &Waiting<T>| older.arrival < head.arrival && self.has_slot(other);
-        if self.lane(other).front().is_some_and(first) { None } else { self.bytes(lane, head.demand) }
+        if self.lane(other).front().is_some_and(first) { None } else { self.bytes(lane, &head.demand) }
     }
 
     fn has_slot(&self, lane: Lane) -> bool {
@@ -161,7 +161,7 @@ impl<T> Queue<T> {
         }
     }
 
-    fn bytes(&self, lane: Lane, demand: Demand) -> Option<u64> {
+    fn bytes(&self, lane: Lane, demand: &Demand) -> Option<u64> {
         let free = self.memory - self.granted;
         // More than there is was never promised to fit: it gets all, alone, and decides itself what to make of it.
         let least = demand.memory.min(self.memory);

@@ -35,7 +35,7 @@ fn assignment(index: u32, wide: bool) -> Assignment {
         spec: Arc::new(JobSpec::new("{}".into())),
         label: format!("piece {index}"),
         payload: index.to_string(),
-        demand: Demand { bytes: 0, memory: 0, wide, gang: None },
+        demand: Demand { wide, ..Demand::default() },
         gang: None,
     }
 }

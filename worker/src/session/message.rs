@@ -24,7 +24,7 @@ pub(super) enum Incoming {
     /// It heard the keep-alives so far.
     Heard,
     /// Run this.
-    Run { lease: LeaseId, assignment: Assignment },
+    Run { lease: LeaseId, assignment: Box<Assignment> },
     /// An attempt that cannot be run as it came.
     Unreadable { key: Key, lease: LeaseId, problem: DecodeError },
     /// Stop this and report its end.
@@ -55,6 +55,14 @@ pub(super) fn hello(options: &Options, kinds: &[&'static str], held: &[HeldAttem
         kinds: kinds.iter().map(|&kind| kind.to_owned()).collect(),
         address: options.address.clone(),
         exchange: options.exchange.as_ref().map(|end| end.address.clone()).unwrap_or_default(),
+        gpus: (options.gpus.count > 0).then(|| v1::Gpus {
+            count: options.gpus.count,
+            kind: options.gpus.kind.clone(),
+            memory: options.gpus.memory,
+        }),
+        labels: options.labels.clone().into_iter().collect(),
+        link: options.link.unwrap_or(0),
+        disk: options.disk.unwrap_or(0),
     };
     let held = held.iter().map(|(key, lease)| v1::Held { task: Some(key.task.into()), attempt: key.attempt.0, lease: lease.0 });
     from_worker(v1::from_worker::Message::Hello(v1::Hello {
@@ -114,7 +122,7 @@ impl Reader {
             }
         };
         let assignment = Assignment { key, kind, spec, label, payload, demand: demand.into(), gang };
-        Ok(Incoming::Run { lease, assignment })
+        Ok(Incoming::Run { lease, assignment: Box::new(assignment) })
     }
 }
 

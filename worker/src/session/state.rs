@@ -270,7 +270,7 @@ fn received(state: &mut State, incoming: Incoming, now: Now) -> Vec<Effect> {
             live.lease.heard(now.at, now.chance);
             Vec::new()
         }
-        (Phase::Live(_), Incoming::Run { lease, assignment }) => run(state, lease, assignment, now),
+        (Phase::Live(_), Incoming::Run { lease, assignment }) => run(state, lease, *assignment, now),
         (Phase::Live(_), Incoming::Unreadable { key, lease, problem }) => refuse(state, lease, unreadable(key, &problem), now),
         (Phase::Live(_), Incoming::Stop(key)) => {
             if state.held.is_running(key) {

@@ -4,11 +4,12 @@
 mod coordinator;
 
 use braid_proto::v1::{self, finished::Outcome, from_worker, to_worker::Message};
-use braid_worker::{Options, Worker, WorkerError};
+use braid_worker::{Gpus, Options, Worker, WorkerError};
 use braid_workload::{Execute, Failure, JobId, NodeId, Registry, TaskContext, TaskId, TaskSpec};
 use coordinator::{Coordinator, Session, run};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     num::NonZeroUsize,
     sync::{
         Arc,
@@ -62,6 +63,10 @@ fn start(coordinator: &Coordinator, token: &str) -> Running {
         token: Some(token.into()),
         address: "here".into(),
         exchange: None,
+        gpus: Gpus::default(),
+        labels: BTreeMap::new(),
+        link: None,
+        disk: None,
     };
     let cancel = CancellationToken::new();
     let worker = tokio::spawn(Worker::run(options, coordinator.connector(), executors, cancel.clone()));

@@ -61,7 +61,7 @@ fn after_plan(spec: &MergeSpec, planned: &Planned) -> Result<Advance, MergeError
     }
     let tensors = |&Group(first, end, bytes): &Group| {
         let step = Step::Tensors { first, end, plan: planned.plan.clone() };
-        task(format!("tensors {first}..{end}"), &step, Demand { bytes, memory: planned.memory, wide: true, gang: None })
+        task(format!("tensors {first}..{end}"), &step, Demand { bytes, memory: planned.memory, wide: true, ..Demand::default() })
     };
     go_on(planned.groups.iter().map(tensors).collect::<Result<_, _>>()?)
 }

@@ -83,7 +83,7 @@ impl Fixture {
     pub(crate) fn give(&mut self, job: JobId, node: &str) -> Vec<Run> {
         let classes = self.job(job).waiting().keys();
         let placements =
-            classes.map(|class| Placement { job, class: *class, node: NodeId(node.into()), count: u32::MAX }).collect();
+            classes.map(|class| Placement { job, class: class.clone(), node: NodeId(node.into()), count: u32::MAX }).collect();
         runs(self.step(Event::Placed(Decision { placements, ..Decision::default() })))
     }
 

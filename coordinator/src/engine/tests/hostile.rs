@@ -10,7 +10,7 @@ use super::harness::{
 };
 use crate::{
     engine::{Effect, Engine, Event, Held, Message, ReplyId, Report, State, TaskProgress},
-    model::{Class, Inventory, Millis, SessionId},
+    model::{Class, Gpus, Inventory, Millis, SessionId},
     placement::{Decision, GangPlacement, Greedy, Placement, Placer},
 };
 use braid_workload::{AttemptId, Failure, FailureKind, JobId, LeaseId, NodeId, TaskOutcome};
@@ -135,6 +135,10 @@ impl Hostile {
             kinds: self.rng.bool().then(|| "toy".to_owned()).into_iter().collect(),
             address: self.text(),
             version: self.text(),
+            gpus: Gpus { count: self.index(), kind: self.text(), memory: self.number() },
+            labels: self.rng.bool().then(|| (self.text(), self.text())).into_iter().collect(),
+            link: self.rng.bool().then(|| self.number()),
+            disk: self.rng.bool().then(|| self.number()),
         };
         let mut held: Vec<Held> = (0..self.rng.usize(0..8)).map(|_| self.attempt()).collect();
         if self.rng.bool() {
@@ -170,14 +174,14 @@ impl Hostile {
         }
         let placements = (0..self.rng.usize(0..4)).map(|_| Placement {
             job: JobId(self.number()),
-            class: Class { wide: self.rng.bool(), memory: self.number() % 4, gang: self.one_of(&[1, 1, 2]) },
+            class: Class { wide: self.rng.bool(), memory: self.number() % 4, gang: self.one_of(&[1, 1, 2]), ..Class::default() },
             node: NodeId(self.one_of(&NODES).into()),
             count: self.index(),
         });
         let placements = placements.collect();
         let gangs = (0..self.rng.usize(0..3)).map(|_| GangPlacement {
             job: JobId(self.number()),
-            class: Class { wide: self.rng.bool(), memory: self.number() % 4, gang: self.one_of(&[1, 2, 3]) },
+            class: Class { wide: self.rng.bool(), memory: self.number() % 4, gang: self.one_of(&[1, 2, 3]), ..Class::default() },
             nodes: (0..self.rng.usize(0..4)).map(|_| NodeId(self.one_of(&NODES).into())).collect(),
         });
         let gangs = gangs.collect();

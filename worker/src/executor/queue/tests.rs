@@ -8,7 +8,7 @@ fn key(index: u32) -> Key {
 }
 
 fn demand(wide: bool, memory: u64) -> Demand {
-    Demand { bytes: 0, memory, wide, gang: None }
+    Demand { memory, wide, ..Demand::default() }
 }
 
 fn starts(queue: &mut Queue<()>) -> Vec<(u32, u64)> {

@@ -13,7 +13,7 @@ fn run_of(key: Key, lease: u64) -> Event {
     let spec = Arc::new(JobSpec::new("{}".into()));
     let (kind, label, payload) = ("noop".into(), String::new(), "null".into());
     let assignment = Assignment { key, kind, spec, label, payload, demand: Demand::default(), gang: None };
-    Event::Received(Incoming::Run { lease: LeaseId(lease), assignment })
+    Event::Received(Incoming::Run { lease: LeaseId(lease), assignment: Box::new(assignment) })
 }
 
 fn end_of(key: Key) -> Ended {

@@ -32,6 +32,7 @@ impl Workload for TrainWorkload {
                 memory: parameters.saturating_mul(BYTES_A_PARAMETER),
                 wide: spec.whole_workers,
                 gang: Some(Member { rank, size: spec.ranks }),
+                ..Demand::default()
             },
         };
         let ranks = if spec.ranks == 1 { "1 rank".into() } else { format!("{} ranks", spec.ranks) };

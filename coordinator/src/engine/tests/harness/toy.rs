@@ -124,7 +124,7 @@ impl ToySpec {
                 bytes: if self.trouble == Some(Trouble::Endless) { u64::MAX } else { number % 7 * 1000 },
                 memory: number % 3,
                 wide: number.is_multiple_of(2),
-                gang: None,
+                ..Demand::default()
             },
         }
     }

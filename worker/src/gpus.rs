@@ -1,0 +1,48 @@
+//! The GPUs that a worker offers, as a person says it: `8xH100`. Not how they are found, nor who uses which.
+
+use std::str::FromStr;
+
+/// GPUs of one kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gpus {
+    /// How many.
+    pub count: u32,
+    /// Their name; empty when it does not matter.
+    pub kind: String,
+    /// Bytes of memory of each; 0 when unknown.
+    pub memory: u64,
+}
+
+/// A text that names no GPUs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a number of GPUs such as 8, or 8xH100 with their kind")]
+pub struct GpusError;
+
+impl FromStr for Gpus {
+    type Err = GpusError;
+
+    fn from_str(text: &str) -> Result<Self, GpusError> {
+        let (count, kind) = text.split_once('x').map_or((text, None), |(count, kind)| (count, Some(kind.trim())));
+        let count = count.trim().parse().map_err(|_| GpusError)?;
+        if kind.is_some_and(|kind| kind.is_empty() || kind.chars().any(char::is_control)) {
+            return Err(GpusError);
+        }
+        Ok(Self { count, kind: kind.unwrap_or_default().to_owned(), memory: 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gpus_are_a_number_and_perhaps_a_kind() {
+        let cases = [("8", 8, ""), ("0", 0, ""), ("8xH100", 8, "H100"), ("2xNVIDIA RTX 6000", 2, "NVIDIA RTX 6000")];
+        for (text, count, kind) in cases {
+            assert_eq!(text.parse(), Ok(Gpus { count, kind: kind.into(), memory: 0 }), "{text}");
+        }
+        for text in ["", "x", "xH100", "8x", "H100", "-1", "99999999999", "8x\n"] {
+            assert_eq!(text.parse::<Gpus>(), Err(GpusError), "{text:?}");
+        }
+    }
+}
