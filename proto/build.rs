@@ -4,7 +4,13 @@ use std::{env, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=braid");
-    let sources = ["braid/v1/jobs.proto", "braid/v1/plan.proto", "braid/v1/security.proto", "braid/v1/worker.proto"];
+    let sources = [
+        "braid/v1/fleet.proto",
+        "braid/v1/jobs.proto",
+        "braid/v1/plan.proto",
+        "braid/v1/security.proto",
+        "braid/v1/worker.proto",
+    ];
     let files = protox::compile(sources, ["."])?;
     let mut calls = String::from("&[\n");
     for file in &files.file {

@@ -11,6 +11,39 @@ pub(crate) struct Address {
     port: u16,
 }
 
+/// `HOST:PORT[,HOST:PORT…]`: the coordinators of one fleet, of which one leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Addresses(Vec<Address>);
+
+impl FromStr for Addresses {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        text.split(',').map(str::parse).collect::<std::result::Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, address) in self.0.iter().enumerate() {
+            write!(f, "{}{address}", if place > 0 { "," } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl Addresses {
+    /// These; `None` when there are none.
+    pub(crate) fn new(addresses: Vec<Address>) -> Option<Self> {
+        (!addresses.is_empty()).then_some(Self(addresses))
+    }
+
+    /// Each of them, at least one.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Address> {
+        self.0.iter()
+    }
+}
+
 impl FromStr for Address {
     type Err = String;
 
@@ -86,6 +119,15 @@ mod tests {
         }
         for text in ["", "host", "host:", ":80", "host:99999", "a b:1", "::1:80", "[host]:1", "ftp://h:1", "h/x:1", "user@h:1"] {
             assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn several_coordinators_are_separated_by_commas() {
+        let several: Addresses = "a:1,http://b:2/,[::1]:3".parse().unwrap();
+        assert_eq!((several.iter().count(), several.to_string().as_str()), (3, "a:1,b:2,[::1]:3"));
+        for text in ["", "a:1,", ",a:1", "a:1 b:2", "a:1;b:2"] {
+            assert!(text.parse::<Addresses>().is_err(), "{text}");
         }
     }
 }

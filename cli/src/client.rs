@@ -1,17 +1,32 @@
 //! The questions that verbs ask a coordinator. Each has a deadline, and each error is already one for a person.
 
 use crate::{
+    address::Addresses,
     error::{Error, Result},
     exit::Exit,
+    leader::is_between_leaders,
     status,
+    trust::Trust,
     wire::{self, ReachArgs, Wire},
 };
-use braid_proto::v1::{self, JobState, jobs_client::JobsClient, nodes_client::NodesClient};
-use std::{fmt, future::Future, str::FromStr, time::Duration};
+use braid_proto::{
+    LEADER_HEADER,
+    v1::{self, JobState, jobs_client::JobsClient, nodes_client::NodesClient},
+};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tonic::{Response, Status, Streaming};
 
 /// No unary call takes longer, a store that is being elected included.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// The same where another coordinator may answer instead.
+const SHORT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a call waits for one of several coordinators to lead: a lease of usual length, and what follows it.
+const TAKEOVER: Duration = Duration::from_secs(30);
 /// A list of all tasks of a large job is one answer.
 const LARGEST_ANSWER: usize = 256 << 20;
 /// How long a coordinator may be away before those who follow a job give up.
@@ -31,8 +46,10 @@ pub(crate) enum JobRef {
 /// A connection to a coordinator.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    jobs: JobsClient<Wire>,
-    nodes: NodesClient<Wire>,
+    /// To the coordinator that led when it was last looked for.
+    wire: Arc<Mutex<Wire>>,
+    /// How to look for it; `None` inside one process.
+    reach: Option<(Addresses, Trust)>,
     /// Where it is, for messages.
     at: String,
 }
@@ -80,18 +97,54 @@ pub(crate) fn verdict(job: &v1::Job) -> Result {
 }
 
 impl Client {
-    /// Connects to the coordinator that the arguments name.
+    /// Connects to the coordinator that leads, of those that the arguments name.
     pub(crate) async fn connect(args: &ReachArgs) -> Result<Self> {
-        let (address, trust) = args.trust.resolve(args.coordinator.as_ref())?;
-        Ok(Self::new(wire::connect(&address, &trust).await?, address.to_string()))
+        let (addresses, trust) = args.trust.resolve(args.coordinator.as_ref())?;
+        let at = addresses.to_string();
+        let begun = tokio::time::Instant::now();
+        let mut said = false;
+        loop {
+            match wire::find(&addresses, &trust).await {
+                Ok(wire) => return Ok(Self { reach: Some((addresses, trust)), ..Self::new(wire, at) }),
+                Err(status) if is_between_leaders(&status) && begun.elapsed() < TAKEOVER => {
+                    if !std::mem::replace(&mut said, true) {
+                        tracing::warn!("{}, trying again", status.message());
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(status) => return Err(status::error(&at, &status)),
+            }
+        }
     }
 
     /// A client of the coordinator at the other end of `wire`.
     pub(crate) fn new(wire: Wire, at: String) -> Self {
-        Self {
-            jobs: JobsClient::new(wire.clone()).max_decoding_message_size(LARGEST_ANSWER),
-            nodes: NodesClient::new(wire).max_decoding_message_size(LARGEST_ANSWER),
-            at,
+        Self { wire: Arc::new(Mutex::new(wire)), reach: None, at }
+    }
+
+    fn wire(&self) -> Wire {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn jobs(&self) -> JobsClient<Wire> {
+        JobsClient::new(self.wire()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    fn nodes(&self) -> NodesClient<Wire> {
+        NodesClient::new(self.wire()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Whether there may be another coordinator to ask.
+    fn has_choice(&self) -> bool {
+        self.reach.as_ref().is_some_and(|(addresses, _)| addresses.iter().count() > 1)
+    }
+
+    /// Looks for the coordinator that leads now. If there is none, the next call meets the same trouble again.
+    async fn look_again(&self) {
+        if let Some((addresses, trust)) = &self.reach
+            && let Ok(wire) = wire::find(addresses, trust).await
+        {
+            *self.wire.lock().unwrap_or_else(PoisonError::into_inner) = wire;
         }
     }
 
@@ -100,7 +153,7 @@ impl Client {
             JobRef::Last => 0,
             JobRef::Id(id) => id,
         };
-        self.ask(self.jobs.clone().get(v1::GetJobRequest { id })).await
+        self.ask(async || self.jobs().get(v1::GetJobRequest { id }).await).await
     }
 
     /// The id that a reference stands for now.
@@ -112,36 +165,36 @@ impl Client {
     }
 
     pub(crate) async fn list_jobs(&self) -> Result<Vec<v1::Job>> {
-        Ok(self.ask(self.jobs.clone().list(v1::ListJobsRequest {})).await?.jobs)
+        Ok(self.ask(async || self.jobs().list(v1::ListJobsRequest {}).await).await?.jobs)
     }
 
     pub(crate) async fn tasks(&self, job: u64) -> Result<Vec<v1::Task>> {
-        Ok(self.ask(self.jobs.clone().tasks(v1::ListTasksRequest { job })).await?.tasks)
+        Ok(self.ask(async || self.jobs().tasks(v1::ListTasksRequest { job }).await).await?.tasks)
     }
 
     pub(crate) async fn list_nodes(&self) -> Result<Vec<v1::Node>> {
-        Ok(self.ask(self.nodes.clone().list(v1::ListNodesRequest {})).await?.nodes)
+        Ok(self.ask(async || self.nodes().list(v1::ListNodesRequest {}).await).await?.nodes)
     }
 
     pub(crate) async fn cancel(&self, id: u64) -> Result<v1::Job> {
-        self.ask(self.jobs.clone().cancel(v1::CancelJobRequest { id })).await
+        self.ask(async || self.jobs().cancel(v1::CancelJobRequest { id }).await).await
     }
 
     /// Submits a job. `request_id` makes it safe to send the same request again when an answer is lost, so it is.
     pub(crate) async fn submit(&self, kind: &str, spec: String, request_id: String) -> Result<v1::Job> {
         let request = v1::SubmitRequest { kind: kind.to_owned(), spec, request_id };
         for _ in 0..3 {
-            match self.call(self.jobs.clone().submit(request.clone())).await {
+            match self.call(async || self.jobs().submit(request.clone()).await).await {
                 Err(status) if status::is_passing(status.code()) => tokio::time::sleep(RETRY).await,
                 answer => return answer.map_err(|status| status::error(&self.at, &status)),
             }
         }
-        self.ask(self.jobs.clone().submit(request)).await
+        self.ask(async || self.jobs().submit(request.clone()).await).await
     }
 
     /// The lines of a job's log.
     pub(crate) async fn logs(&self, id: u64, follow: bool) -> Result<Lines> {
-        let stream = self.ask(self.jobs.clone().logs(v1::LogsRequest { id, follow })).await?;
+        let stream = self.ask(async || self.jobs().logs(v1::LogsRequest { id, follow }).await).await?;
         Ok(Lines { stream, at: self.at.clone() })
     }
 
@@ -150,7 +203,7 @@ impl Client {
     pub(crate) async fn follow(&self, id: u64, mut seen: impl FnMut(&v1::Job)) -> Result<v1::Job> {
         let mut away: Option<tokio::time::Instant> = None;
         loop {
-            let status = match self.call(self.jobs.clone().watch(v1::WatchJobRequest { id })).await {
+            let status = match self.call(async || self.jobs().watch(v1::WatchJobRequest { id }).await).await {
                 Err(status) => status,
                 Ok(mut changes) => loop {
                     match changes.message().await {
@@ -174,20 +227,31 @@ impl Client {
                 tracing::warn!("lost the coordinator at {} ({}), trying again", self.at, status.message());
             }
             tokio::time::sleep(RETRY).await;
+            self.look_again().await;
         }
     }
 
-    async fn ask<T>(&self, call: impl Future<Output = std::result::Result<Response<T>, Status>>) -> Result<T> {
+    async fn ask<T>(&self, call: impl AsyncFn() -> std::result::Result<Response<T>, Status>) -> Result<T> {
         self.call(call).await.map_err(|status| status::error(&self.at, &status))
     }
 
-    async fn call<T>(
-        &self,
-        call: impl Future<Output = std::result::Result<Response<T>, Status>>,
-    ) -> std::result::Result<T, Status> {
-        match tokio::time::timeout(DEADLINE, call).await {
-            Ok(answer) => answer.map(Response::into_inner),
-            Err(_) => Err(Status::deadline_exceeded("no answer in time")),
+    /// Makes a call; again where another coordinator may answer it. Every call may be made twice: submits carry a key.
+    async fn call<T>(&self, call: impl AsyncFn() -> std::result::Result<Response<T>, Status>) -> std::result::Result<T, Status> {
+        let begun = tokio::time::Instant::now();
+        let deadline = if self.has_choice() { SHORT_DEADLINE } else { DEADLINE };
+        loop {
+            let status = match tokio::time::timeout(deadline, call()).await {
+                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Err(status)) => status,
+                Err(_) => Status::deadline_exceeded("no answer in time"),
+            };
+            let elsewhere = status.metadata().contains_key(LEADER_HEADER) || is_between_leaders(&status);
+            let again = elsewhere || (self.has_choice() && status::is_passing(status.code()));
+            if !again || begun.elapsed() > TAKEOVER {
+                return Err(status);
+            }
+            tokio::time::sleep(RETRY).await;
+            self.look_again().await;
         }
     }
 }

@@ -42,6 +42,7 @@ impl Local {
         let options = braid_coordinator::Options {
             store: StoreUrl::Embedded(folder.to_owned()),
             data_dir: Some(folder.to_owned()),
+            advertise: String::new(),
             token: None,
             lease: DEFAULT_LEASE,
         };

@@ -13,6 +13,7 @@ mod console;
 mod error;
 mod exit;
 mod kinds;
+mod leader;
 mod local;
 mod logging;
 mod output;

@@ -2,8 +2,9 @@
 //! pipe in memory and everything above it is the same.
 
 use crate::{
-    address::Address,
+    address::{Address, Addresses},
     error::{Error, Result, chain},
+    leader,
     trust::{Trust, TrustArgs},
 };
 use hyper_util::rt::TokioIo;
@@ -31,9 +32,9 @@ pub(crate) type Wire = InterceptedService<Channel, Bearer>;
 /// Where a coordinator is, and how to talk to it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ReachArgs {
-    /// Address of the coordinator [default: as the credentials file says]
+    /// Address of the coordinator, or of several, separated by commas [default: as the credentials file says]
     #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
-    pub(crate) coordinator: Option<Address>,
+    pub(crate) coordinator: Option<Addresses>,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
 }
@@ -75,13 +76,19 @@ pub(crate) fn endpoint(address: &Address, trust: &Trust) -> Result<Endpoint> {
     trust.secure(endpoint).map_err(|error| Error::usage(format!("cannot set up TLS with {address}: {}", chain(&error))))
 }
 
-/// A connected wire for a verb that asks a coordinator something.
-pub(crate) async fn connect(address: &Address, trust: &Trust) -> Result<Wire> {
-    let channel = endpoint(address, trust)?.connect().await.map_err(|error| {
-        let why = chain(&error).replace("transport error: ", "");
-        crate::status::error(&address.to_string(), &Status::unavailable(why))
-    })?;
+/// A connected wire to the coordinator that leads, for a verb that asks it something.
+///
+/// # Errors
+/// UNAVAILABLE when none leads, or none can be reached.
+pub(crate) async fn find(addresses: &Addresses, trust: &Trust) -> std::result::Result<Wire, Status> {
+    let (_, channel) = leader::find(addresses, |address| dial(address, trust.clone())).await?;
     Ok(wire(channel, trust))
+}
+
+/// A connected channel to one coordinator.
+pub(crate) async fn dial(address: Address, trust: Trust) -> std::result::Result<Channel, Status> {
+    let endpoint = endpoint(&address, &trust).map_err(|error| Status::invalid_argument(error.message))?;
+    endpoint.connect().await.map_err(|error| Status::unavailable(chain(&error).replace("transport error: ", "")))
 }
 
 /// What goes over `channel` from now on says who sends it.

@@ -14,6 +14,9 @@ pub enum CoordinatorError {
     /// The machine gives no random numbers.
     #[error("the machine gives no random numbers for a secret: {0}")]
     NoSecret(String),
+    /// The machine gives no thread for the lease.
+    #[error("cannot start the thread that renews the lease: {0}")]
+    NoThread(std::io::Error),
 }
 
 impl CoordinatorError {
@@ -21,7 +24,7 @@ impl CoordinatorError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint().map(str::to_owned),
-            Self::NoSecret(_) => None,
+            Self::NoSecret(_) | Self::NoThread(_) => None,
             Self::Record(_) => Some("was the store written by another version of braid, or edited by hand?".into()),
         }
     }

@@ -9,6 +9,7 @@
 //! * [`engine`] — the pure core: events in, effects out;
 //! * [`placement`] — the pure question of what runs where;
 //! * [`store`] — where records live: memory, a file, etcd;
+//! * `leadership` — which of several coordinators leads, and until when;
 //! * [`runtime`] — the loop that owns the engine and performs its effects;
 //! * `api` — the gRPC services; `logs` — the lines that tasks write for people.
 //!
@@ -17,6 +18,7 @@
 mod api;
 pub mod engine;
 mod error;
+mod leadership;
 mod logs;
 pub mod model;
 pub mod placement;

@@ -21,5 +21,12 @@ pub const CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/calls.rs"));
 /// another number with a message that says which side to update.
 pub const PROTOCOL: u32 = 2;
 
+/// The header by which a coordinator that does not lead names the address of the one that does. The code beside it is
+/// FAILED_PRECONDITION.
+pub const LEADER_HEADER: &str = "braid-leader";
+
+/// What a coordinator says, with the code UNAVAILABLE, while none is known to lead: another will soon.
+pub const NO_LEADER: &str = "no coordinator leads at the moment";
+
 /// The version of this software, as people see it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -8,6 +8,8 @@ mod chaos;
 mod cli;
 mod conformance;
 mod harness;
+#[cfg(feature = "etcd")]
+mod leadership;
 mod same_bytes;
 mod timed;
 mod train;

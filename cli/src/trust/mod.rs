@@ -10,7 +10,7 @@ mod pin;
 pub(crate) use credentials::Credentials;
 
 use crate::{
-    address::Address,
+    address::Addresses,
     error::{Error, Result},
 };
 use braid_proto::{COORDINATOR_NAME, Fingerprint, Purpose, Secret, Token};
@@ -59,7 +59,7 @@ pub(crate) struct TrustArgs {
 impl TrustArgs {
     /// Whom to talk to, and how: what the flags say, and else the credentials file. The addresses are those given, or
     /// else those of the file.
-    pub(crate) fn resolve(&self, coordinator: Option<&Address>) -> Result<(Address, Trust)> {
+    pub(crate) fn resolve(&self, coordinator: Option<&Addresses>) -> Result<(Addresses, Trust)> {
         let unknown = || Error::usage("no coordinator is named").with_hint("give --coordinator ADDR, or set BRAID_COORDINATOR");
         if self.insecure {
             return Ok((coordinator.ok_or_else(unknown)?.clone(), Trust::Plaintext));
@@ -71,13 +71,13 @@ impl TrustArgs {
             Some(path) => Credentials::read(path)?,
             None => Credentials::of_user()?.ok_or_else(|| nothing(coordinator))?,
         };
-        let address = coordinator.or_else(|| credentials.coordinators.first()).ok_or_else(unknown)?.clone();
-        Ok((address, person(&read_token(&credentials.token)?)?))
+        let addresses = coordinator.cloned().or_else(|| Addresses::new(credentials.coordinators)).ok_or_else(unknown)?;
+        Ok((addresses, person(&read_token(&credentials.token)?)?))
     }
 }
 
 /// Without a token, what is missing depends on what was given.
-fn nothing(coordinator: Option<&Address>) -> Error {
+fn nothing(coordinator: Option<&Addresses>) -> Error {
     let error = match coordinator {
         Some(address) => Error::usage(format!("refusing to talk to {address} without a token")),
         None => Error::usage("no coordinator is named, and there is no credentials file"),
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn flags_come_before_the_file_and_plaintext_before_all() {
-        let here: Address = "a:1".parse().unwrap();
+        let here: Addresses = "a:1".parse().unwrap();
         let user = token(Purpose::User);
         assert!(matches!(args(Some(&user), true, None).resolve(Some(&here)), Ok((_, Trust::Plaintext))));
         let resolved = args(Some(&user), false, None).resolve(Some(&here)).unwrap();
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_persons_token_is_refused_and_not_repeated() {
-        let here: Address = "a:1".parse().unwrap();
+        let here: Addresses = "a:1".parse().unwrap();
         for text in ["hunter2", &token(Purpose::Join)] {
             let error = args(Some(text), false, None).resolve(Some(&here)).unwrap_err();
             assert_eq!(error.exit.code(), 2);

@@ -10,7 +10,7 @@ use crate::{
     units, wire,
 };
 use braid_coordinator::{Coordinator, CoordinatorError, DEFAULT_LEASE, Options, StoreUrl, store::StoreError};
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 
@@ -23,6 +23,9 @@ pub(crate) struct CoordinatorArgs {
     /// Address to listen on; port 0 takes any free one
     #[arg(long, value_name = "ADDR")]
     listen: Address,
+    /// Where workers and clients find this coordinator while it leads [default: where it listens]
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<Address>,
     /// Folder for state and logs
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
@@ -66,6 +69,7 @@ pub(super) async fn run(args: CoordinatorArgs, console: &Console) -> Result {
     let options = Options {
         store: args.store.unwrap_or_else(|| StoreUrl::Embedded(args.data_dir.clone())),
         data_dir: Some(args.data_dir),
+        advertise: args.advertise.map_or_else(|| advertised(address), |advertise| advertise.to_string()),
         token: args.token,
         lease: args.lease.unwrap_or(DEFAULT_LEASE),
     };
@@ -91,6 +95,15 @@ pub(super) async fn run(args: CoordinatorArgs, console: &Console) -> Result {
     signals.next_ends_the_process();
     coordinator.shutdown().await;
     ended
+}
+
+/// Where others find what listens here: by the name of the machine when it listens everywhere.
+fn advertised(address: SocketAddr) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        host if address.ip().is_unspecified() && !host.is_empty() => format!("{host}:{}", address.port()),
+        _ => address.to_string(),
+    }
 }
 
 fn cannot_listen(address: &Address, error: &std::io::Error) -> Error {

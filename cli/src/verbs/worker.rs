@@ -1,11 +1,11 @@
 //! `braid worker`: runs tasks for a coordinator until it is told to stop.
 
 use crate::{
-    address::Address,
+    address::Addresses,
     console::Console,
     error::{Error, Result},
     exit::Exit,
-    kinds,
+    kinds, leader,
     signals::Signals,
     trust::Trust,
     units, wire,
@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 /// Run tasks for a coordinator
 #[derive(Debug, clap::Args)]
 pub(crate) struct WorkerArgs {
-    /// Address of the coordinator
+    /// Address of the coordinator; of several, all of them, separated by commas
     #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
-    join: Address,
+    join: Addresses,
     /// Folder for the node's name; the same folder makes the same node
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
@@ -102,12 +102,14 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
         link: args.offer.link,
         disk: args.offer.disk,
     };
-    let endpoint = wire::endpoint(&args.join, &Trust::Plaintext)?;
-    let connector = move || {
-        let endpoint = endpoint.clone();
-        async move { endpoint.connect().await.map_err(ConnectError::from) }
-    };
     console.note(&format!("worker {} joins {}", claim.id(), args.join));
+    let connector = move || {
+        let coordinators = args.join.clone();
+        async move {
+            let found = leader::find(&coordinators, |address| wire::dial(address, Trust::Plaintext)).await;
+            found.map(|(_, channel)| channel).map_err(|status| ConnectError::from(status.message().to_owned()))
+        }
+    };
     let cancel = CancellationToken::new();
     let worker = Worker::run(options, connector, kinds::executors(), cancel.clone());
     tokio::pin!(worker);

@@ -4,7 +4,7 @@ mod inside;
 mod watch;
 
 use crate::{
-    address::Address,
+    address::Addresses,
     client::Client,
     console::Console,
     error::{Error, Result},
@@ -45,9 +45,9 @@ pub(crate) enum Shows {
 pub(crate) struct WhereArgs {
     #[command(flatten)]
     limits: LimitArgs,
-    /// Let the fleet of this coordinator do it
+    /// Let the fleet of this coordinator do it; of several, name all, separated by commas
     #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
-    coordinator: Option<Address>,
+    coordinator: Option<Addresses>,
     #[command(flatten)]
     trust: TrustArgs,
     /// Do not wait: print the number of the job and return

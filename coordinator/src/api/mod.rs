@@ -4,9 +4,12 @@
 
 mod jobs;
 mod nodes;
+mod relay;
 mod status;
 mod view;
 mod workers;
+
+pub(crate) use relay::relay;
 
 use crate::{logs::Logs, runtime::Handle};
 use braid_proto::v1::{jobs_server::JobsServer, nodes_server::NodesServer, workers_server::WorkersServer};

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     engine::{Effect, Engine, Event, Message, Refusal, ReplyId},
+    leadership::Tenure,
     model::{Change, SessionId},
     placement::Placer,
     store::{Op, WriterHandle},
@@ -37,6 +38,7 @@ pub(super) struct Driver {
     engine: Engine,
     placer: Box<dyn Placer>,
     clock: Clock,
+    tenure: Tenure,
     writer: WriterHandle,
     outbox: Outbox<Held>,
     commands: mpsc::Receiver<Command>,
@@ -52,7 +54,13 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(engine: Engine, placer: Box<dyn Placer>, writer: WriterHandle, clock: Clock) -> (Self, Handle) {
+    pub(super) fn new(
+        engine: Engine,
+        placer: Box<dyn Placer>,
+        writer: WriterHandle,
+        clock: Clock,
+        tenure: Tenure,
+    ) -> (Self, Handle) {
         let (send, commands) = mpsc::channel(COMMANDS);
         let (changes, changes_seen) = watch::channel(0);
         let (stopped, stopped_seen) = watch::channel(None);
@@ -60,6 +68,7 @@ impl Driver {
             engine,
             placer,
             clock,
+            tenure,
             writer,
             outbox: Outbox::new(),
             commands,
@@ -86,6 +95,10 @@ impl Driver {
                 // The writer's own end says more, if that is why.
                 let ended = tokio::time::timeout(TICK, writer.ended()).await;
                 break Some(ended.ok().and_then(Result::err).map_or(broken, |error| error.to_string()));
+            }
+            // After a pause of this process nothing is answered that another may have changed meanwhile.
+            if !self.tenure.holds() {
+                break Some("its lease has ended".to_owned());
             }
             let open = self.has_room();
             // Commands come before the tick: after a pause the keep-alives that waited are heard before leases end.
@@ -123,7 +136,7 @@ impl Driver {
     async fn take_batch(&mut self, first: Command) {
         self.take(first).await;
         for _ in 1..BATCH {
-            if !self.has_room() {
+            if !self.has_room() || !self.tenure.holds() {
                 return;
             }
             match self.commands.try_recv() {

@@ -94,6 +94,11 @@ impl Handle {
         }
     }
 
+    /// Resolves when the driver is gone, for whatever reason.
+    pub(crate) async fn gone_for_good(&self) {
+        self.commands.closed().await;
+    }
+
     async fn send(&self, command: Command) -> Result<(), Stopped> {
         self.commands.send(command).await.map_err(|_| self.gone())
     }

@@ -10,30 +10,34 @@
 //! One task owns the engine; everybody else holds a [`Handle`]. The outbox keeps back whatever would tell somebody of a
 //! change until that change is durable, in order, so that a crash is never seen to undo something. The loop never waits
 //! for the store or for a slow peer: a worker that does not drain its stream loses the stream.
+//!
+//! All this lasts for one [`term`]. Where several coordinators share a store, the [`conductor`] begins and ends terms as
+//! leadership has it; between them this process only says who leads.
 
 mod clock;
+mod conductor;
 mod driver;
 mod handle;
 mod outbox;
+mod term;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use conductor::Standing;
 pub(crate) use handle::Handle;
 pub use handle::Stopped;
 
 use crate::{
     api,
-    engine::{Engine, Records, recover},
     error::CoordinatorError,
+    leadership::{Candidate, Instance, Keeper, Tenure},
     logs::Logs,
-    model::keys,
-    placement::Greedy,
-    store::{self, Fence, Store, StoreUrl, Writer, WriterHandle},
+    store::{self, Store, StoreUrl},
 };
 use braid_workload::{Registry, Workload};
-use clock::Clock;
-use driver::Driver;
 use std::{path::PathBuf, sync::Arc, time::Duration};
+use term::Term;
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
@@ -42,76 +46,133 @@ use tonic::service::Routes;
 pub struct Options {
     /// Where its state lives.
     pub store: StoreUrl,
-    /// Where the logs of jobs are kept; none are without it.
+    /// Where its name and the logs of jobs are kept; none are without it.
     pub data_dir: Option<PathBuf>,
+    /// `HOST:PORT` at which workers and clients find it, told by the other coordinators of a shared store while it leads.
+    pub advertise: String,
     /// What workers must present, if anything.
     pub token: Option<String>,
-    /// How long a worker may be silent before its tasks go elsewhere. At least 1 s; more than an election of etcd takes.
+    /// How long a worker may be silent before its tasks go elsewhere, and a leader before another takes over. At least 1 s;
+    /// more than an election of etcd takes.
     pub lease: Duration,
 }
 
 /// Silence of this length loses a worker, unless said otherwise: longer than an election of etcd (about 4 s).
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 
-/// How long a shutdown waits for the last writes.
-const FLUSH: Duration = Duration::from_secs(5);
+/// How long a coordinator that has just started may take to learn who leads.
+const SETTLE: Duration = Duration::from_secs(5);
 
-/// A running coordinator.
+/// What all terms of a process share.
+struct Shared {
+    store: Arc<dyn Store>,
+    /// The address of the store, for the log.
+    place: String,
+    workloads: Registry<dyn Workload>,
+    lease: Duration,
+    logs: Logs,
+    token: Option<Arc<str>>,
+    tasks: TaskTracker,
+}
+
+/// A running coordinator: one that leads, or one of several that stands by.
 pub struct Coordinator {
-    handle: Handle,
-    routes: Routes,
+    standing: watch::Receiver<Standing>,
+    stopped: watch::Receiver<Option<Stopped>>,
     cancel: CancellationToken,
     tasks: TaskTracker,
-    writer: WriterHandle,
-    writing: CancellationToken,
 }
 
 impl Coordinator {
-    /// Opens the store, claims it, rebuilds the state and starts to work.
+    /// Opens the store and starts to work. Where the store is one coordinator's alone, it leads when this returns; where
+    /// several share it, it stands for the lead, and answers with the address of whoever leads meanwhile.
     ///
     /// # Errors
     /// [`CoordinatorError`] when the store cannot be opened or claimed, or holds what is not Braid's.
     pub async fn start(options: Options, workloads: Registry<dyn Workload>) -> Result<Self, CoordinatorError> {
         let store = store::open(&options.store).await?;
-        let fence = Fence::claim(store.as_ref()).await?;
-        let epoch = fence.epoch();
-        let clock = Clock::start();
-        let records = read(store.as_ref()).await?;
-        let state = recover(&records, epoch.0, options.lease, clock.now())?;
-        let unfinished = state.jobs().filter(|job| !job.is_over()).count();
-        tracing::info!(store = %options.store, %epoch, unfinished, "coordinator starts");
-
-        let (cancel, writing) = (CancellationToken::new(), CancellationToken::new());
-        let tasks = TaskTracker::new();
-        let logs = Logs::start(options.data_dir.map(|dir| dir.join("logs")), &tasks, cancel.clone());
-        let writer = Writer::spawn(store, fence, writing.clone());
-        let engine = Engine::new(state, workloads, options.lease, secret()?);
-        let (driver, handle) = Driver::new(engine, Box::new(Greedy), writer.clone(), clock);
-        tasks.spawn(driver.run(cancel.clone()));
-        let routes = api::routes(&handle, &logs, options.token.map(Arc::from), options.lease, &tasks, &cancel);
-        Ok(Self { handle, routes, cancel, tasks, writer, writing })
+        let is_shared = store.leases().is_some();
+        let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let logs = Logs::start(options.data_dir.as_ref().map(|dir| dir.join("logs")), &tasks, cancel.clone());
+        let shared = Shared {
+            store,
+            place: options.store.to_string(),
+            workloads,
+            lease: options.lease,
+            logs,
+            token: options.token.map(Arc::from),
+            tasks: tasks.clone(),
+        };
+        let (standing, seen) = watch::channel(Standing::Nobody);
+        let (stop, stopped) = watch::channel(None);
+        let coordinator = Self { standing: seen, stopped, cancel: cancel.clone(), tasks };
+        if is_shared {
+            let instance = match &options.data_dir {
+                Some(folder) => Instance::claim(folder, secret()?)?,
+                None => Instance::of_this_process(secret()?),
+            };
+            let candidate = Candidate { instance, advertise: options.advertise, lasts: options.lease };
+            let keeper = Keeper::start(options.store, candidate)?;
+            coordinator.tasks.spawn(async move {
+                let stopped = conductor::conduct(shared, &keeper, &standing, &cancel).await;
+                keeper.resign().await;
+                keeper.ended().await;
+                stop.send_replace(stopped);
+            });
+            coordinator.settle().await;
+        } else {
+            let tenure = Tenure::unlimited();
+            let term = Term::start(&shared, None, tenure.clone()).await?;
+            standing.send_replace(Standing::Leads(term.routes.clone(), tenure));
+            coordinator.tasks.spawn(async move {
+                tokio::select! {
+                    stopped = term.stopped() => {
+                        stop.send_replace(Some(stopped));
+                        // The others still say what they have to say, with the reason.
+                        cancel.cancelled().await;
+                    }
+                    () = cancel.cancelled() => {}
+                }
+                term.finish().await;
+            });
+        }
+        Ok(coordinator)
     }
 
     /// All gRPC services, to be served wherever the caller listens.
     pub fn routes(&self) -> Routes {
-        self.routes.clone()
+        api::relay(self.standing.clone())
     }
 
-    /// Resolves only when it had to stop by itself, with the reason: another coordinator has claimed the store.
+    /// Resolves only when it had to stop by itself, with the reason: its store cannot be used any more.
     pub async fn stopped(&self) -> Stopped {
-        self.handle.stopped().await
+        let mut stopped = self.stopped.clone();
+        loop {
+            if let Some(reason) = stopped.borrow_and_update().clone() {
+                return reason;
+            }
+            if stopped.changed().await.is_err() {
+                return Stopped("it is shutting down".into());
+            }
+        }
     }
 
-    /// Writes what is left, stops and lets go of the store. Tasks of workers go on; they find the next coordinator.
+    /// Writes what is left, gives the lead up, stops and lets go of the store. Tasks of workers go on; they find the next
+    /// coordinator.
     pub async fn shutdown(self) {
         self.cancel.cancel();
         self.tasks.close();
-        if tokio::time::timeout(FLUSH, self.tasks.wait()).await.is_err() {
-            tracing::warn!("the last writes did not reach the store in {} s", FLUSH.as_secs());
+        if tokio::time::timeout(2 * term::FLUSH, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some of the coordinator did not end in {} s", 2 * term::FLUSH.as_secs());
         }
-        self.writing.cancel();
-        // Why it ended was logged by the driver, if it was not told to.
-        let _ = tokio::time::timeout(FLUSH, self.writer.ended()).await;
+    }
+
+    /// Until it is known who leads, so that whoever asks next is answered.
+    async fn settle(&self) {
+        let mut standing = self.standing.clone();
+        let known = standing.wait_for(|standing| !matches!(standing, Standing::Nobody));
+        // Else whoever asks is told to try again.
+        let _ = tokio::time::timeout(SETTLE, known).await;
     }
 }
 
@@ -120,15 +181,4 @@ fn secret() -> Result<String, CoordinatorError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| CoordinatorError::NoSecret(error.to_string()))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-async fn read(store: &dyn Store) -> Result<Records, CoordinatorError> {
-    let mut lists = Vec::new();
-    for prefix in [keys::JOBS, keys::SPECS, keys::PLANS, keys::TASKS] {
-        let snapshot = store.list(prefix).await?;
-        lists.push(snapshot.records.into_iter().map(|(key, at)| (key.as_str().to_owned(), at.value.to_vec())).collect());
-    }
-    let mut lists = lists.into_iter();
-    let mut next = || lists.next().unwrap_or_default();
-    Ok(Records { jobs: next(), specs: next(), plans: next(), tasks: next() })
 }

@@ -27,7 +27,7 @@ struct Running {
 }
 
 fn options(store: StoreUrl) -> Options {
-    Options { store, data_dir: None, token: None, lease: Duration::from_secs(2) }
+    Options { store, data_dir: None, advertise: "here:1".into(), token: None, lease: Duration::from_secs(2) }
 }
 
 async fn start(options: Options) -> Result<Running, CoordinatorError> {

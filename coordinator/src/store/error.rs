@@ -60,6 +60,9 @@ pub enum StoreError {
         /// Of the one that holds the store now.
         theirs: Epoch,
     },
+    /// This coordinator led by a record that is no longer there; it must stop.
+    #[error("this coordinator no longer leads: its lease has ended")]
+    Deposed,
     /// Another process has the file open.
     #[error("{}: in use by another process", file.display())]
     InUse {
@@ -148,7 +151,7 @@ impl StoreError {
     }
 
     /// The error and its causes on one line, for a log.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let mut line = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {

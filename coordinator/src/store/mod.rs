@@ -8,6 +8,7 @@
 //! * [`Store`] — the one trait; a back-end is chosen by a [`StoreUrl`] and opened by [`open`];
 //! * [`Transaction`] — operations inside the limits that every back-end keeps;
 //! * [`Watch`] — a snapshot, then changes;
+//! * [`Leases`] — records that vanish with their owner, where several coordinators share a store;
 //! * [`Fence`] and [`Writer`] — one coordinator at a time writes, and many small writes become few transactions.
 //!
 //! Every back-end passes the suite in `conformance`. It is no place for bulk data: records stay under 64 KiB. It knows
@@ -19,6 +20,7 @@ mod error;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod hub;
+mod leases;
 mod memory;
 mod open;
 mod schema;
@@ -35,8 +37,10 @@ pub use embedded::Embedded;
 pub use error::{Cause, StoreError};
 #[cfg(feature = "etcd")]
 pub use etcd::{Etcd, EtcdOptions};
+pub use leases::{Leases, StoreLease};
 pub use memory::Memory;
 pub use open::open;
+pub(crate) use open::open_shared;
 pub use transaction::{MAX_KEY, MAX_OPS, MAX_RECORD, MAX_TRANSACTION, Transaction};
 pub use types::{Expect, Guard, Key, Op, Revision, Snapshot, Value, Versioned};
 pub use url::StoreUrl;
@@ -47,6 +51,7 @@ use hub::Hub;
 use watch::Follow;
 
 use async_trait::async_trait;
+use std::sync::Arc;
 
 /// A set of records that several processes may share.
 ///
@@ -75,4 +80,9 @@ pub trait Store: Send + Sync {
 
     /// Follows all records whose key starts with these bytes.
     fn watch(&self, prefix: &str) -> Watch;
+
+    /// Its leases; `None` for a store that one process has to itself.
+    fn leases(&self) -> Option<Arc<dyn Leases>> {
+        None
+    }
 }

@@ -1,7 +1,7 @@
 //! From the address of a store to the store.
 
-use super::{Embedded, Memory, Store, StoreError, StoreUrl, schema};
-use std::sync::Arc;
+use super::{Embedded, Leases, Memory, Store, StoreError, StoreUrl, schema};
+use std::{sync::Arc, time::Duration};
 
 /// Opens the store at this address, creating what is not there, and checks that this version can read it.
 ///
@@ -12,19 +12,34 @@ pub async fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
     let store: Arc<dyn Store> = match url {
         StoreUrl::Memory => Arc::new(Memory::new()),
         StoreUrl::Embedded(folder) => Arc::new(Embedded::open(folder).await?),
-        StoreUrl::Etcd(endpoints) => etcd(endpoints, url).await?,
+        StoreUrl::Etcd(endpoints) => etcd(endpoints, url, None).await?,
     };
     schema::check(store.as_ref(), &url.to_string()).await?;
     Ok(store)
 }
 
+/// A connection of its own to a store that several coordinators share and that has been opened before, whose servers may
+/// take so long for a call.
+///
+/// # Errors
+/// As [`open`]; [`StoreError::Url`] for a store that nobody shares.
+pub(crate) async fn open_shared(url: &StoreUrl, deadline: Duration) -> Result<(Arc<dyn Store>, Arc<dyn Leases>), StoreError> {
+    let none = || StoreError::Url { text: url.to_string(), reason: "only etcd is shared by several coordinators".into() };
+    let StoreUrl::Etcd(endpoints) = url else { return Err(none()) };
+    let store = etcd(endpoints, url, Some(deadline)).await?;
+    let leases = store.leases().ok_or_else(none)?;
+    Ok((store, leases))
+}
+
 #[cfg(feature = "etcd")]
-async fn etcd(endpoints: &[String], _: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(super::Etcd::connect(endpoints, super::EtcdOptions::default()).await?))
+async fn etcd(endpoints: &[String], _: &StoreUrl, deadline: Option<Duration>) -> Result<Arc<dyn Store>, StoreError> {
+    let usual = super::EtcdOptions::default();
+    let options = super::EtcdOptions { deadline: deadline.unwrap_or(usual.deadline), ..usual };
+    Ok(Arc::new(super::Etcd::connect(endpoints, options).await?))
 }
 
 #[cfg(not(feature = "etcd"))]
-async fn etcd(_: &[String], url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
+async fn etcd(_: &[String], url: &StoreUrl, _: Option<Duration>) -> Result<Arc<dyn Store>, StoreError> {
     Err(StoreError::NoEtcd(url.to_string()))
 }
 

@@ -1,6 +1,7 @@
 //! A coordinator process.
 
 use super::{Process, Run, Scratch, eventually, run};
+use rustix::process::Signal;
 use std::{ffi::OsStr, path::Path, process::Command};
 
 /// How to start one.
@@ -50,6 +51,19 @@ impl Coordinator {
 
     pub(crate) fn kill9(&mut self) {
         self.process.kill9();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
+    /// What it wrote to stderr so far, of all its lives.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
     }
 
     /// Starts it again at the same address with the same data; kills it first if it still runs.

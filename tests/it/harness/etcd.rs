@@ -1,63 +1,117 @@
-//! An etcd server of the test's own.
+//! An etcd of the test's own: a server, or a cluster of several.
 
 use super::{Process, Scratch, eventually};
+use rustix::process::Signal;
 use std::{
     net::{TcpListener, TcpStream},
     process::Command,
     time::Duration,
 };
 
-/// One server on loopback with its data in a folder of its own.
+/// Servers on loopback, each with its data in a folder of its own.
 #[derive(Debug)]
 pub(crate) struct Etcd {
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
     process: Process,
+    command: MemberCommand,
+}
+
+/// How a member is started, again and again.
+#[derive(Debug)]
+struct MemberCommand {
+    name: String,
     client: u16,
     peer: u16,
+    cluster: String,
     scratch: Scratch,
 }
 
 impl Etcd {
-    /// Starts one and waits until it answers.
+    /// Starts one server and waits until it answers.
     pub(crate) fn spawn() -> Self {
-        let scratch = Scratch::new();
-        let (client, peer) = (free_port(), free_port());
-        let process = launch(&scratch, client, peer);
-        Self { process, client, peer, scratch }
+        Self::cluster(1)
+    }
+
+    /// Starts so many servers and waits until each answers.
+    pub(crate) fn cluster(count: usize) -> Self {
+        // Held together so that they differ: etcd cannot say which port it got.
+        let free: Vec<_> = (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<u16> = free.iter().map(|port| port.local_addr().unwrap().port()).collect();
+        drop(free);
+        let names: Vec<String> = (0..count).map(|n| format!("m{n}")).collect();
+        let cluster: Vec<String> =
+            names.iter().zip(&ports).map(|(name, peer)| format!("{name}=http://127.0.0.1:{peer}")).collect();
+        let members: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| MemberCommand {
+                name: name.clone(),
+                client: ports[count + n],
+                peer: ports[n],
+                cluster: cluster.join(","),
+                scratch: Scratch::new(),
+            })
+            .map(|command| Member { process: command.launch(), command })
+            .collect();
+        let mut etcd = Self { members };
+        etcd.wait();
+        etcd
     }
 
     /// As `--store` takes it.
     pub(crate) fn url(&self) -> String {
-        format!("etcd://127.0.0.1:{}", self.client)
+        let endpoints: Vec<_> = self.members.iter().map(|member| format!("127.0.0.1:{}", member.command.client)).collect();
+        format!("etcd://{}", endpoints.join(","))
     }
 
+    /// Kills all servers.
     pub(crate) fn kill9(&mut self) {
-        self.process.kill9();
+        self.members.iter_mut().for_each(|member| member.process.kill9());
     }
 
-    /// Starts it again with the same data.
+    /// Kills one server.
+    pub(crate) fn kill9_member(&mut self, which: usize) {
+        self.members[which].process.kill9();
+    }
+
+    /// Starts all servers again with the same data.
     pub(crate) fn restart(&mut self) {
-        self.process.kill9();
-        self.process = launch(&self.scratch, self.client, self.peer);
+        self.kill9();
+        for member in &mut self.members {
+            member.process = member.command.launch();
+        }
+        self.wait();
+    }
+
+    /// Stops all servers in their tracks (`STOP`), or lets them go on (`CONT`).
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.members.iter().for_each(|member| member.process.signal(signal));
+    }
+
+    fn wait(&mut self) {
+        for Member { process, command } in &mut self.members {
+            let address = ([127, 0, 0, 1], command.client).into();
+            eventually("etcd", || {
+                assert!(process.is_running(), "etcd has ended:\n{}", process.log());
+                TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()
+            });
+        }
     }
 }
 
-fn launch(scratch: &Scratch, client: u16, peer: u16) -> Process {
-    let (client_url, peer_url) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
-    let mut command = Command::new("etcd");
-    command.args(["--name", "test", "--log-level", "warn", "--data-dir"]).arg(scratch.join("etcd"));
-    command.args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url]);
-    command.args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url]);
-    command.args(["--initial-cluster", &format!("test={peer_url}")]);
-    let mut process = Process::spawn("etcd", command, &scratch.join("etcd.log"));
-    let address = ([127, 0, 0, 1], client).into();
-    eventually("etcd", || {
-        assert!(process.is_running(), "etcd has ended:\n{}", process.log());
-        TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()
-    });
-    process
-}
-
-/// A port that was free a moment ago: etcd cannot say which one it got.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+impl MemberCommand {
+    fn launch(&self) -> Process {
+        let (client, peer) = (format!("http://127.0.0.1:{}", self.client), format!("http://127.0.0.1:{}", self.peer));
+        let mut command = Command::new("etcd");
+        command.args(["--name", &self.name, "--log-level", "warn", "--data-dir"]).arg(self.scratch.join("etcd"));
+        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        // Elections of half a second: tests have no patience for etcd's own second and more.
+        command.args(["--initial-cluster", &self.cluster, "--heartbeat-interval", "50", "--election-timeout", "500"]);
+        Process::spawn("etcd", command, &self.scratch.join("etcd.log"))
+    }
 }

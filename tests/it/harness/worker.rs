@@ -1,6 +1,7 @@
 //! A worker process.
 
 use super::{Process, Scratch, run};
+use rustix::process::Signal;
 
 /// How to start one.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +40,14 @@ impl Worker {
 
     pub(crate) fn kill9(&mut self) {
         self.process.kill9();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.is_running()
     }
 
     /// Starts it again as the same node; kills it first if it still runs.

@@ -1,7 +1,10 @@
 //! The stream to the coordinator as the session sees it: opened, heard from, lost. Makes no decision about when.
 
 use crate::Connector;
-use braid_proto::v1::{FromWorker, ToWorker, workers_client::WorkersClient};
+use braid_proto::{
+    LEADER_HEADER,
+    v1::{FromWorker, ToWorker, workers_client::WorkersClient},
+};
 use futures_util::FutureExt;
 use std::{error::Error, future::Future, pin::Pin, sync::Arc};
 use tokio::sync::mpsc;
@@ -90,6 +93,10 @@ async fn open<C: Connector>(connector: Arc<C>, messages: ReceiverStream<FromWork
 
 impl From<Status> for Loss {
     fn from(status: Status) -> Self {
+        // The lead has passed on since the connector looked for it; it will look again.
+        if status.metadata().contains_key(LEADER_HEADER) {
+            return Self::Away(status.message().to_owned());
+        }
         let hint = match status.code() {
             Code::Unauthenticated => "check the --token of the worker against that of the coordinator",
             Code::PermissionDenied => "ask whoever runs the coordinator to let this node in",

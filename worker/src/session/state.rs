@@ -35,8 +35,10 @@ const MOST_HELD: usize = 10_000;
 const MOST_BYTES: usize = 64 << 20;
 /// Refusals that wait to be sent; a coordinator that causes more does not listen.
 const MOST_REFUSALS: usize = 1000;
-/// How long a coordinator may take to connect and to say welcome.
+/// How long a coordinator may take to connect and to say welcome, if half a lease is not less.
 const GREETING: Duration = Duration::from_secs(10);
+/// The least that it is given.
+const SHORT_GREETING: Duration = Duration::from_secs(1);
 /// Between reports of progress that no keep-alive carries, so that a progress bar is alive.
 const PROGRESS: Duration = Duration::from_millis(200);
 /// A session that lived so long was a good one: the next failure is the first in a row again.
@@ -93,6 +95,9 @@ pub(super) struct State {
     /// What happened so far: gives ends and lines one order, a task's lines before its end.
     happened: u64,
     failures: u32,
+    /// The length of the last lease. A coordinator that is restarted, or another that takes over, keeps a worker's tasks for
+    /// it as long: tries to reach it come several times in a lease.
+    patience: Duration,
     ending: bool,
 }
 
@@ -132,6 +137,7 @@ impl State {
             refusals: VecDeque::new(),
             happened: 0,
             failures: 0,
+            patience: Duration::MAX,
             ending: false,
         }
     }
@@ -184,7 +190,7 @@ impl State {
         {
             self.failures = 0;
         }
-        self.phase = Phase::Disconnected { retry: now.at + backoff::delay(self.failures, now.chance) };
+        self.phase = Phase::Disconnected { retry: now.at + backoff::delay(self.failures, self.patience / 4, now.chance) };
         self.failures = self.failures.saturating_add(1);
         // Not announced in the next session, so the coordinator knows that they are not here.
         self.refusals.clear();
@@ -229,7 +235,8 @@ fn tick(state: &mut State, progress: &[(Key, Bytes)], now: Now) -> Vec<Effect> {
     let news = state.held.advance(progress);
     match &mut state.phase {
         Phase::Disconnected { retry } if *retry <= now.at && !state.ending => {
-            state.phase = Phase::Greeting { until: now.at + GREETING };
+            let greeting = (state.patience / 2).clamp(SHORT_GREETING, GREETING);
+            state.phase = Phase::Greeting { until: now.at + greeting };
             vec![Effect::Open(state.held.list())]
         }
         Phase::Greeting { until } if *until <= now.at => close(state, "it did not say welcome in time", now),
@@ -258,6 +265,7 @@ fn received(state: &mut State, incoming: Incoming, now: Now) -> Vec<Effect> {
         (Phase::Disconnected { .. }, _) => Vec::new(),
         (Phase::Greeting { .. }, Incoming::Welcome { patience, drop }) => {
             let lease = Lease::new(patience, now.at, now.chance);
+            state.patience = patience;
             let progress_due = now.at + PROGRESS;
             // Its coordinator may be a new one, which was told nothing yet.
             let report = state.held.has_running().then_some(Report::All);

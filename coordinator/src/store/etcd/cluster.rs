@@ -9,7 +9,7 @@ use super::{
     outcome::{Trouble, judge},
 };
 use crate::store::StoreError;
-use etcd_client::{Client, ConnectOptions, Error, KvClient, WatchClient};
+use etcd_client::{Client, ConnectOptions, Error, KvClient, LeaseClient, WatchClient};
 use std::{
     future::Future,
     sync::atomic::{AtomicUsize, Ordering},
@@ -36,6 +36,7 @@ pub(super) struct Cluster {
 pub(super) struct Member {
     pub(super) kv: KvClient,
     pub(super) watch: WatchClient,
+    pub(super) lease: LeaseClient,
     /// Keeps the connection that the others share.
     _client: Client,
 }
@@ -66,7 +67,7 @@ impl Cluster {
             })?;
             let kv = client.kv_client().max_decoding_message_size(MAX_ANSWER);
             let watch = client.watch_client().max_decoding_message_size(MAX_ANSWER);
-            members.push(Member { kv, watch, _client: client });
+            members.push(Member { kv, watch, lease: client.lease_client(), _client: client });
         }
         Ok(Self { members, current: AtomicUsize::new(0), deadline, place })
     }

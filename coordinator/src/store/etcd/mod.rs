@@ -1,13 +1,15 @@
 //! A store in an etcd v3 cluster, for several coordinators.
 //!
-//! All keys are under one root. A transaction compares the `mod_revision` of the guarded keys. Leases and locks of etcd
-//! are not used: a claim that is part of each transaction (see `Fence`) holds where those do not.
+//! All keys are under one root. A transaction compares the `mod_revision` of the guarded keys. Locks of etcd are not
+//! used, and leases only to tell who may be dead: a claim that is part of each transaction (see `Fence`) holds where those
+//! do not.
 
 mod cluster;
+mod lease;
 mod outcome;
 mod watch;
 
-use super::{Expect, Key, Op, Revision, Snapshot, Store, StoreError, Transaction, Value, Versioned, Watch, types::Guard};
+use super::{Expect, Key, Leases, Op, Revision, Snapshot, Store, StoreError, Transaction, Value, Versioned, Watch, types::Guard};
 use super::{MAX_KEY, MAX_RECORD};
 use async_trait::async_trait;
 use cluster::{Access, Cluster, Member};
@@ -207,5 +209,9 @@ impl Store for Etcd {
 
     fn watch(&self, prefix: &str) -> Watch {
         Watch::new(watch::Feed::new(self.clone(), prefix))
+    }
+
+    fn leases(&self) -> Option<Arc<dyn Leases>> {
+        Some(Arc::new(self.clone()))
     }
 }

@@ -4,6 +4,9 @@
 //! transactions demands the record of the one before and raises the sequence. So a coordinator whose claim is no longer
 //! the newest can change nothing, whatever it believes; a transaction that is sent twice happens once; and after a lost
 //! answer the record tells whether it happened.
+//!
+//! Where several coordinators share a store, each transaction also demands the record by which this one leads. That record
+//! goes with its lease, so a leader that was silent for too long is shut out even before another has claimed the store.
 
 use crate::store::{Expect, Guard, Key, Op, Revision, Store, StoreError, Transaction, Versioned};
 use std::fmt;
@@ -21,6 +24,8 @@ pub struct Fence {
     epoch: Epoch,
     sequence: u64,
     revision: Revision,
+    /// The record by which this coordinator leads.
+    seat: Option<Guard>,
 }
 
 impl Fence {
@@ -34,17 +39,27 @@ impl Fence {
     /// # Errors
     /// What reading and writing may return, but for conflicts and unknown outcomes, which are settled here.
     pub async fn claim(store: &dyn Store) -> Result<Self, StoreError> {
+        Self::claim_under(store, None).await
+    }
+
+    /// The same for a coordinator that leads as long as a record is what this guard demands.
+    ///
+    /// # Errors
+    /// Besides those of [`Fence::claim`], [`StoreError::Deposed`] when it is not.
+    pub async fn claim_under(store: &dyn Store, seat: Option<Guard>) -> Result<Self, StoreError> {
         loop {
             let (expect, before) = match store.get(&Self::key()).await? {
                 None => (Expect::Absent, 0),
                 Some(found) => (Expect::At(found.revision), parse(&found)?.0.0),
             };
             let epoch = Epoch(before.checked_add(1).ok_or_else(|| foreign("its epoch is at its end"))?);
-            let guard = Guard { key: Self::key(), expect };
-            match store.commit(Transaction::new(vec![guard], vec![record(epoch, 0)])?).await {
-                Ok(revision) => return Ok(Self { epoch, sequence: 0, revision }),
+            let guards = std::iter::once(Guard { key: Self::key(), expect }).chain(seat.clone()).collect();
+            match store.commit(Transaction::new(guards, vec![record(epoch, 0)])?).await {
+                Ok(revision) => return Ok(Self { epoch, sequence: 0, revision, seat }),
                 // Claimed by another, or perhaps by this: a further epoch is right in either case.
-                Err(StoreError::Conflict { .. } | StoreError::OutcomeUnknown { .. }) => {}
+                Err(StoreError::Conflict { .. } | StoreError::OutcomeUnknown { .. }) => {
+                    still_seated(store, seat.as_ref()).await?
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -62,8 +77,8 @@ impl Fence {
 
     /// The next transaction: these operations, if the claim stands.
     pub(super) fn transaction(&self, ops: Vec<Op>) -> Result<Transaction, StoreError> {
-        let guard = Guard::at(Self::key(), self.revision);
-        Ok(Transaction::new(vec![guard], ops)?.with_marker(record(self.epoch, self.next()?)))
+        let guards = std::iter::once(Guard::at(Self::key(), self.revision)).chain(self.seat.clone()).collect();
+        Ok(Transaction::new(guards, ops)?.with_marker(record(self.epoch, self.next()?)))
     }
 
     /// Notes that the next transaction has happened.
@@ -80,15 +95,23 @@ impl Fence {
         if epoch != self.epoch {
             return Err(StoreError::Fenced { mine: self.epoch, theirs: epoch });
         }
-        if sequence != self.next()? {
-            return Err(foreign("two writers use one epoch"));
+        if sequence == self.next()? {
+            return Ok(found.revision);
         }
-        Ok(found.revision)
+        still_seated(store, self.seat.as_ref()).await?;
+        Err(foreign("two writers use one epoch"))
     }
 
     fn next(&self) -> Result<u64, StoreError> {
         self.sequence.checked_add(1).ok_or_else(|| foreign("its sequence is at its end"))
     }
+}
+
+/// An error if the record by which a coordinator leads is not what it was.
+async fn still_seated(store: &dyn Store, seat: Option<&Guard>) -> Result<(), StoreError> {
+    let Some(seat) = seat else { return Ok(()) };
+    let found = store.get(&seat.key).await?.map(|found| found.revision);
+    if seat.expect.allows(found) { Ok(()) } else { Err(StoreError::Deposed) }
 }
 
 /// Whether operations of a caller may touch this key.

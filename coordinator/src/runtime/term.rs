@@ -1,0 +1,92 @@
+//! One term of leadership: the engine with its driver, the writer, and the services that speak to them.
+//!
+//! A coordinator that has its store to itself has one term; one of several has a term for each time that it leads.
+
+use super::{Handle, Shared, Stopped, clock::Clock, driver::Driver};
+use crate::{
+    api,
+    engine::{Engine, Records, recover},
+    error::CoordinatorError,
+    leadership::Tenure,
+    model::keys,
+    placement::Greedy,
+    store::{Fence, Guard, Store, Writer, WriterHandle},
+};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+/// How long a shutdown waits for the last writes.
+pub(super) const FLUSH: Duration = Duration::from_secs(5);
+
+/// A term under way.
+pub(super) struct Term {
+    pub(super) handle: Handle,
+    pub(super) routes: Routes,
+    cancel: CancellationToken,
+    writer: WriterHandle,
+    writing: CancellationToken,
+}
+
+impl Term {
+    /// Claims the store, rebuilds the state and starts to work. `seat` is what each transaction demands of the leader record.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`] when the store cannot be claimed, or holds what is not Braid's.
+    pub(super) async fn start(shared: &Shared, seat: Option<Guard>, tenure: Tenure) -> Result<Self, CoordinatorError> {
+        let Shared { store, workloads, lease, logs, token, tasks, .. } = shared;
+        let fence = Fence::claim_under(store.as_ref(), seat).await?;
+        let epoch = fence.epoch();
+        let clock = Clock::start();
+        let records = read(store.as_ref()).await?;
+        let state = recover(&records, epoch.0, *lease, clock.now())?;
+        let unfinished = state.jobs().filter(|job| !job.is_over()).count();
+        tracing::info!(store = %shared.place, %epoch, unfinished, "coordinator starts");
+
+        let (cancel, writing) = (CancellationToken::new(), CancellationToken::new());
+        let writer = Writer::spawn(Arc::clone(store), fence, writing.clone());
+        let engine = Engine::new(state, workloads.clone(), *lease, super::secret()?);
+        let (driver, handle) = Driver::new(engine, Box::new(Greedy), writer.clone(), clock, tenure);
+        tasks.spawn(driver.run(cancel.clone()));
+        let routes = api::routes(&handle, logs, token.clone(), *lease, tasks, &cancel);
+        Ok(Self { handle, routes, cancel, writer, writing })
+    }
+
+    /// Resolves only when it had to end by itself, with the reason.
+    pub(super) async fn stopped(&self) -> Stopped {
+        self.handle.stopped().await
+    }
+
+    /// Writes what is left and ends.
+    pub(super) async fn finish(self) {
+        self.cancel.cancel();
+        let flushed = async {
+            self.handle.gone_for_good().await;
+            self.writing.cancel();
+            // Why it ended was logged by the driver, if it was not told to.
+            let _ = self.writer.ended().await;
+        };
+        if tokio::time::timeout(FLUSH, flushed).await.is_err() {
+            tracing::warn!("the last writes did not reach the store in {} s", FLUSH.as_secs());
+        }
+        self.writing.cancel();
+    }
+
+    /// Ends it at once: it may no longer write, and what it had not written others will not know.
+    pub(super) async fn abandon(self) {
+        self.writing.cancel();
+        self.cancel.cancel();
+        self.handle.gone_for_good().await;
+    }
+}
+
+async fn read(store: &dyn Store) -> Result<Records, CoordinatorError> {
+    let mut lists = Vec::new();
+    for prefix in [keys::JOBS, keys::SPECS, keys::PLANS, keys::TASKS] {
+        let snapshot = store.list(prefix).await?;
+        lists.push(snapshot.records.into_iter().map(|(key, at)| (key.as_str().to_owned(), at.value.to_vec())).collect());
+    }
+    let mut lists = lists.into_iter();
+    let mut next = || lists.next().unwrap_or_default();
+    Ok(Records { jobs: next(), specs: next(), plans: next(), tasks: next() })
+}
