@@ -6,7 +6,10 @@ use crate::{
     error::{Error, Result},
     work::{self, Shows, WhereArgs, Work},
 };
-use braid_sequence::profile::{KIND, ProfileJob};
+use braid_sequence::{
+    profile::{KIND, ProfileJob},
+    train::TrainJob,
+};
 use std::{path::PathBuf, time::Instant};
 
 /// Measure compute and exchange of a training's ranks, for its planner
@@ -25,7 +28,8 @@ pub(crate) struct ProfileArgs {
 
 pub(super) async fn run(args: ProfileArgs, console: &Console) -> Result {
     let start = Instant::now();
-    let job = ProfileJob { spec: train::read_spec(&args.spec)?, out: train::absolute(&args.out)? };
+    let TrainJob { spec, out, vocabulary } = train::read_job(&args.spec, train::absolute(&args.out)?)?;
+    let job = ProfileJob { spec, out, vocabulary };
     let spec = serde_json::to_string(&job).map_err(|error| Error::usage(format!("the spec cannot be sent: {error}")))?;
     let threads = train::threads(&job.spec);
     work::run(Work { kind: KIND, spec, out: &job.out, shows: Shows::Lines, threads }, args.place, console, start).await

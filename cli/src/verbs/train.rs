@@ -29,19 +29,19 @@ pub(crate) struct TrainArgs {
 
 pub(super) async fn run(args: TrainArgs, console: &Console) -> Result {
     let start = Instant::now();
-    let job = TrainJob { spec: read_spec(&args.spec)?, out: absolute(&args.out)? };
+    let job = read_job(&args.spec, absolute(&args.out)?)?;
     let spec = serde_json::to_string(&job).map_err(|error| Error::usage(format!("the spec cannot be sent: {error}")))?;
     let threads = threads(&job.spec);
     work::run(Work { kind: KIND, spec, out: &job.out, shows: Shows::Lines, threads }, args.place, console, start).await
 }
 
-/// Reads a spec; paths in it begin from its folder.
-pub(super) fn read_spec(path: &Path) -> Result<TrainSpec> {
+/// Reads a spec and its tokenizer; paths in it begin from its folder.
+pub(super) fn read_job(path: &Path, out: PathBuf) -> Result<TrainJob> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|error| Error::usage(format!("cannot read the spec {name}: {error}")))?;
     let spec = TrainSpec::parse(&name, &text).map_err(|error| train_error(&error))?;
     let folder = absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
-    Ok(spec.beside(&folder))
+    TrainJob::new(spec.beside(&folder), out).map_err(|error| train_error(&error))
 }
 
 /// The same path from the root.

@@ -3,7 +3,7 @@
 //! | call | small | large | bytes a rank receives |
 //! |---|---|---|---|
 //! | all_gather | everyone sends to everyone | the same | those of the others |
-//! | all_reduce | gather, everyone adds | each adds its share, gather of the shares | 2·n·(W−1)/W |
+//! | all_reduce | gather, everyone adds | each adds its share and sends it to everyone, block by block | 2·n·(W−1)/W |
 //! | reduce_scatter | each adds its share | the same | n·(W−1)/W |
 //! | broadcast | root sends to everyone | root deals out shares, gather of the shares | n |
 //!
@@ -11,15 +11,16 @@
 //! W−1 rounds, each as slow as its slowest link; what it saves, connections, is not short at the sizes of a gang.
 
 use super::{
-    Call, Deadline, Exchange, ExchangeError, Group, Operation, Transport,
+    Call, Deadline, Exchange, ExchangeError, Group, Incoming, Operation, Outgoing, Transport,
     reduce::{Element, gathers_all, share, sum_in_rank_order},
 };
 use std::ops::Range;
 
 /// What a link carries in the time that one more round takes: 30 µs at 2 GB/s.
 pub(super) const ROUND_BYTES: usize = 64 << 10;
-/// What a reduction receives before it adds: it stays in the cache, and the allocator keeps it for the next call.
-const SCRATCH: usize = 8 << 20;
+/// What a reduction receives before it adds. It stays in the second-level cache: what is added was just received, and what
+/// is sent was just added.
+const SCRATCH: usize = 1 << 20;
 
 impl<T: Transport> Group<T> {
     pub(super) fn check_gather(&self, mine: usize, lens: &[usize], out: usize) -> Result<(), ExchangeError> {
@@ -58,20 +59,52 @@ impl<T: Transport> Group<T> {
     pub(super) fn all_reduce<E: Element>(&self, values: &mut [E]) -> Result<(), ExchangeError> {
         let (size, total) = (self.size(), values.len());
         let (call, deadline) = (reduction::<E>(Operation::AllReduce, total), self.deadline());
-        let all = gathers_all(size, size_of_val(values), ROUND_BYTES);
-        let part = |rank| if all { 0..total } else { share(total, size, rank) };
         let mut scratch = Vec::new();
-        for block in blocks::<E>(size, part(0).len()) {
-            let own = within(&part(self.rank), &block);
-            let sends = |to| &values[within(&part(to), &block)];
-            self.receive_shares(call, deadline, sends, own.len(), &mut scratch)?;
-            sum_in_rank_order(&mut values[own.clone()], self.rank, &scratch);
+        if !gathers_all(size, size_of_val(values), ROUND_BYTES) {
+            return self.reduce_in_blocks(call, deadline, values);
         }
-        if all {
-            return Ok(());
+        for block in blocks::<E>(size, total) {
+            let block = within(&(0..total), &block);
+            self.receive_shares(call, deadline, |_| &values[block.clone()], block.len(), &mut scratch)?;
+            sum_in_rank_order(&mut values[block], self.rank, &scratch);
         }
-        let lens: Vec<usize> = (0..size).map(|rank| part(rank).len() * size_of::<E>()).collect();
-        self.gather_as(call, deadline, None, &lens, bytemuck::cast_slice_mut(values))
+        Ok(())
+    }
+
+    /// In each round, parts of one block go to the rank that adds them, and the sums of the block before to everyone.
+    fn reduce_in_blocks<E: Element>(&self, call: Call, deadline: Deadline, values: &mut [E]) -> Result<(), ExchangeError> {
+        let (size, total) = (self.size(), values.len());
+        let blocks: Vec<_> = blocks::<E>(size, share(total, size, 0).len()).collect();
+        let mut shares = shares(values, size, &blocks);
+        let mut scratch = Vec::new();
+        for turn in 0..=blocks.len() {
+            let (sums, parts) = (self.next_round(), self.next_round());
+            let (mut sends, mut receives) = (Vec::with_capacity(size * 2), Vec::with_capacity(size * 2));
+            let (before, rest) = shares.split_at_mut(self.rank);
+            let (own, after) = rest.split_first_mut().unwrap_or_else(|| unreachable!("a rank of the group has a share"));
+            let len = own.get(turn).map_or(0, |block| block.len());
+            scratch.resize(len * (size - 1), E::zeroed());
+            let mut slots = scratch.chunks_exact_mut(len.max(1));
+            let mine = turn.checked_sub(1).and_then(|block| own.get(block));
+            for (at, other) in before.iter_mut().chain(after).enumerate() {
+                let rank = self.members[at + usize::from(at >= self.rank)];
+                let (added, open) = other.split_at_mut(turn);
+                if let (Some(mine), Some(theirs)) = (mine, added.last_mut()) {
+                    sends.push(Outgoing { to: rank, ticket: sums, call, bytes: bytemuck::cast_slice(mine) });
+                    receives.push(Incoming { from: rank, ticket: sums, call, bytes: bytemuck::cast_slice_mut(theirs) });
+                }
+                if let Some(part) = open.first() {
+                    let slot = slots.next().unwrap_or_default();
+                    sends.push(Outgoing { to: rank, ticket: parts, call, bytes: bytemuck::cast_slice(part) });
+                    receives.push(Incoming { from: rank, ticket: parts, call, bytes: bytemuck::cast_slice_mut(slot) });
+                }
+            }
+            self.transport.round(&sends, &mut receives, deadline).map_err(|cause| self.transport.end(cause))?;
+            if let Some(block) = own.get_mut(turn) {
+                sum_in_rank_order(block, self.rank, &scratch);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn reduce_scatter<E: Element>(&self, values: &[E], out: &mut [E]) -> Result<(), ExchangeError> {
@@ -162,6 +195,14 @@ fn blocks<E>(size: usize, len: usize) -> impl Iterator<Item = Range<usize>> {
 fn within(all: &Range<usize>, part: &Range<usize>) -> Range<usize> {
     let at = |index: usize| all.start + index.min(all.len());
     at(part.start)..at(part.end)
+}
+
+/// The blocks of every rank's share of `values`.
+fn shares<'a, E>(values: &'a mut [E], size: usize, blocks: &[Range<usize>]) -> Vec<Vec<&'a mut [E]>> {
+    let (total, mut rest) = (values.len(), values);
+    let mut take = |len| rest.split_off_mut(..len).unwrap_or_default();
+    let all = (0..size).map(|rank| share(total, size, rank));
+    all.map(|share| blocks.iter().map(|block| take(within(&share, block).len())).collect()).collect()
 }
 
 /// Cuts `out` into one slot per rank: that of `rank`, and those of the others with their ranks.

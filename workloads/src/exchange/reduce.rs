@@ -14,27 +14,48 @@ pub fn share(total: usize, parts: usize, index: usize) -> Range<usize> {
 
 /// What is added over ranks.
 pub(super) trait Element: bytemuck::Pod {
-    fn widen(self) -> f64;
-    fn round(sum: f64) -> Self;
+    /// Values as sums of one.
+    fn begin(sums: &mut [f64], values: &[Self]);
+    fn add(sums: &mut [f64], values: &[Self]);
+    fn round(values: &mut [Self], sums: &[f64]);
 }
 
-impl Element for f32 {
-    fn widen(self) -> f64 {
-        f64::from(self)
-    }
-    fn round(sum: f64) -> Self {
-        sum as Self
-    }
+/// Makes an [`Element`] whose loops are compiled for the widest registers that there are.
+macro_rules! element {
+    ($type:ty, $module:ident) => {
+        mod $module {
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+            pub(super) fn begin(sums: &mut [f64], values: &[$type]) {
+                sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum = f64::from(value));
+            }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+            pub(super) fn add(sums: &mut [f64], values: &[$type]) {
+                sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += f64::from(value));
+            }
+
+            #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+            pub(super) fn round(values: &mut [$type], sums: &[f64]) {
+                values.iter_mut().zip(sums).for_each(|(value, &sum)| *value = sum as $type);
+            }
+        }
+
+        impl Element for $type {
+            fn begin(sums: &mut [f64], values: &[Self]) {
+                $module::begin(sums, values);
+            }
+            fn add(sums: &mut [f64], values: &[Self]) {
+                $module::add(sums, values);
+            }
+            fn round(values: &mut [Self], sums: &[f64]) {
+                $module::round(values, sums);
+            }
+        }
+    };
 }
 
-impl Element for f64 {
-    fn widen(self) -> f64 {
-        self
-    }
-    fn round(sum: f64) -> Self {
-        sum
-    }
-}
+element!(f32, single);
+element!(f64, double);
 
 /// `own[i]` becomes the sum over ranks of their `[i]`, in rank order: `own` is that of `rank`, and `others` holds those of
 /// all other ranks, one after the other.
@@ -51,12 +72,10 @@ pub(super) fn sum_in_rank_order<E: Element>(own: &mut [E], rank: usize, others: 
         let mut parts = before.chain([&*own]).chain(after);
         // Begins with the first value, as 0.0 + -0.0 would lose a sign.
         if let Some(first) = parts.next() {
-            sums.iter_mut().zip(first).for_each(|(sum, value)| *sum = value.widen());
+            E::begin(sums, first);
         }
-        for part in parts {
-            sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += value.widen());
-        }
-        own.iter_mut().zip(&*sums).for_each(|(value, sum)| *value = E::round(*sum));
+        parts.for_each(|part| E::add(sums, part));
+        E::round(own, sums);
     }
 }
 

@@ -31,7 +31,7 @@ impl Execute for ProfileExecute {
         let measured = context.together(|exchange| {
             let leads = exchange.rank() == 0;
             let samples = pool.install(|| {
-                measure(&job.spec, exchange, |sample| {
+                measure((&job.spec, job.vocabulary), exchange, |sample| {
                     if leads {
                         let (degree, tokens, millis) = (sample.degree, sample.tokens, sample.millis);
                         context.log(format!("{degree} ranks, {tokens} tokens: {millis:.2} ms"));

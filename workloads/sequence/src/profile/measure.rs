@@ -4,7 +4,7 @@ use super::Sample;
 use crate::{
     model::{Model, ModelError},
     parallel::{Layout, SequenceGroup},
-    train::{TrainError, TrainSpec, VOCABULARY},
+    train::{TrainError, TrainSpec},
 };
 use braid_kernels::attention::Documents;
 use braid_workload::{Exchange, exchange::TypedExchange};
@@ -18,11 +18,11 @@ const REPEATS: usize = 5;
 /// # Errors
 /// Those of the exchange, and a model that cannot be made.
 pub(super) fn measure(
-    spec: &TrainSpec,
+    (spec, vocabulary): (&TrainSpec, usize),
     exchange: &dyn Exchange,
     mut told: impl FnMut(&Sample),
 ) -> Result<Vec<Sample>, TrainError> {
-    let model = Model::new(&spec.model, VOCABULARY)?;
+    let model = Model::new(&spec.model, vocabulary)?;
     let parameters = model.table().begin(spec.seed);
     let ranks = exchange.size();
     let mut samples = vec![];
@@ -38,7 +38,7 @@ pub(super) fn measure(
             for _ in 0..REPEATS {
                 exchange.barrier()?;
                 times.push(match &group {
-                    Some(group) => pass(&model, &parameters, &**group, &load)?,
+                    Some(group) => pass((&model, vocabulary), &parameters, &**group, &load)?,
                     None => 0.0,
                 });
             }
@@ -61,9 +61,15 @@ pub(super) fn measure(
 }
 
 /// One forward and backward pass over sequences of these lengths, in milliseconds.
-fn pass(model: &Model, parameters: &[f32], group: &dyn Exchange, load: &[usize]) -> Result<f64, TrainError> {
+fn pass(
+    (model, vocabulary): (&Model, usize),
+    parameters: &[f32],
+    group: &dyn Exchange,
+    load: &[usize],
+) -> Result<f64, TrainError> {
     let documents = Documents::of_lengths(load.iter().copied());
-    let tokens: Vec<u32> = (0..documents.tokens() as u32).map(|token| token.wrapping_mul(2_654_435_761) >> 24).collect();
+    let scattered = |token: u32| (u64::from(token.wrapping_mul(2_654_435_761)) * vocabulary as u64) >> 32;
+    let tokens: Vec<u32> = (0..documents.tokens() as u32).map(|token| scattered(token) as u32).collect();
     let layout = Layout::balanced(documents, group.size());
     let mut gradient = vec![0.0; parameters.len()];
     let start = Instant::now();
@@ -110,7 +116,7 @@ mod tests {
         let all: Vec<Vec<Sample>> = std::thread::scope(|scope| {
             let ranks: Vec<_> = local::group(3)
                 .into_iter()
-                .map(|exchange| scope.spawn(move || measure(spec, &exchange, |_| ()).unwrap()))
+                .map(|exchange| scope.spawn(move || measure((spec, 300), &exchange, |_| ()).unwrap()))
                 .collect();
             ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
         });

@@ -15,6 +15,8 @@ pub struct ProfileJob {
     pub spec: TrainSpec,
     /// The profile's file, which the first member's worker writes.
     pub out: PathBuf,
+    /// Tokens of the training's vocabulary.
+    pub vocabulary: usize,
 }
 
 /// Decides what the tasks of a measurement are.
@@ -27,8 +29,9 @@ impl Workload for ProfileWorkload {
     }
 
     fn plan(&self, spec: &Value) -> Result<Plan, SpecError> {
-        let ProfileJob { spec, out } = read_job(spec)?;
+        let ProfileJob { spec, out, vocabulary } = read_job(spec)?;
         spec.check().map_err(refuse)?;
+        spec.model.check(vocabulary).map_err(refuse)?;
         if !out.is_absolute() {
             return Err(refuse(format!("out is {}, not an absolute path", out.display())));
         }

@@ -1,9 +1,10 @@
 //! Checkpoints in the layout of Hugging Face's trainer: `checkpoint-N/` with `config.json`, `model.safetensors`,
-//! `optimizer.safetensors` and `trainer_state.json`, where N steps are done; the newest model also beside them.
+//! `tokenizer.json`, `tokenizer_config.json`, `optimizer.safetensors` and `trainer_state.json`, where N steps are done; when the
+//! training has ended, the model also beside them.
 //!
 //! A checkpoint appears whole: it is written under another name, flushed, and renamed.
 
-use super::{TrainError, TrainSpec, VOCABULARY};
+use super::{Corpus, Tokenizer, TrainError, TrainJob, TrainSpec};
 use crate::model::{Moments, Table};
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
@@ -39,23 +40,31 @@ struct TrainerState {
     spec: serde_json::Value,
     /// Of the sequences it learns from.
     corpus: String,
+    /// Of the file that makes its tokens.
+    tokenizer: String,
 }
 
 /// The folder of a training's checkpoints.
-#[derive(Debug)]
 pub(super) struct Checkpoints<'a> {
     folder: &'a Path,
     spec: &'a TrainSpec,
+    vocabulary: usize,
     table: &'a Table,
+    tokenizer: &'a Tokenizer,
     corpus: String,
 }
 
 impl<'a> Checkpoints<'a> {
     /// The checkpoints of a training in `folder`, which is made.
-    pub(super) fn open(folder: &'a Path, spec: &'a TrainSpec, table: &'a Table, corpus: [u8; 32]) -> Result<Self, TrainError> {
+    pub(super) fn open(
+        job: &'a TrainJob,
+        table: &'a Table,
+        (tokenizer, corpus): (&'a Tokenizer, &Corpus),
+    ) -> Result<Self, TrainError> {
+        let TrainJob { spec, out: folder, vocabulary } = job;
         fs::create_dir_all(folder).map_err(TrainError::file("create", folder))?;
-        let corpus = corpus.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { folder, spec, table, corpus })
+        let corpus = blake3::Hash::from_bytes(corpus.digest()).to_string();
+        Ok(Self { folder, spec, vocabulary: *vocabulary, table, tokenizer, corpus })
     }
 
     /// The newest checkpoint, if there is one.
@@ -71,6 +80,9 @@ impl<'a> Checkpoints<'a> {
         let state: TrainerState = serde_json::from_str(&text).map_err(|error| problem(format!("trainer_state.json: {error}")))?;
         if state.spec != identity(self.spec) {
             return Err(problem("it was begun with another spec".into()));
+        }
+        if state.tokenizer != self.tokenizer_digest() {
+            return Err(problem("it was begun with another tokenizer".into()));
         }
         if state.corpus != self.corpus {
             return Err(problem("it was begun with other documents".into()));
@@ -98,11 +110,12 @@ impl<'a> Checkpoints<'a> {
             num_input_tokens_seen: checkpoint.tokens,
             spec: identity(self.spec),
             corpus: self.corpus.clone(),
+            tokenizer: self.tokenizer_digest(),
         };
         self.write_tensors(&fresh.join("model.safetensors"), &[("", &checkpoint.parameters)])?;
         let moments = [("mean.", &checkpoint.moments.mean), ("square.", &checkpoint.moments.square)];
         self.write_tensors(&fresh.join("optimizer.safetensors"), &moments)?;
-        write_json(&fresh.join("config.json"), &self.config())?;
+        self.write_small(&fresh)?;
         write_json(&fresh.join("trainer_state.json"), &json!(state))?;
         sync(&fresh)?;
         fs::rename(&fresh, &path).map_err(TrainError::file("rename", &fresh))?;
@@ -118,25 +131,50 @@ impl<'a> Checkpoints<'a> {
     pub(super) fn publish(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let fresh = self.folder.join(".model.safetensors.new");
         self.write_tensors(&fresh, &[("", &checkpoint.parameters)])?;
-        write_json(&self.folder.join("config.json"), &self.config())?;
+        self.write_small(self.folder)?;
         let path = self.folder.join("model.safetensors");
         fs::rename(&fresh, &path).map_err(TrainError::file("rename", &fresh))?;
         sync(self.folder)
     }
 
+    /// What a loader wants to know beside the tensors.
+    fn write_small(&self, folder: &Path) -> Result<(), TrainError> {
+        write_json(&folder.join("config.json"), &self.config())?;
+        write(&folder.join("tokenizer.json"), self.tokenizer.json())?;
+        let about = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": self.spec.context,
+            "clean_up_tokenization_spaces": false,
+        });
+        write_json(&folder.join("tokenizer_config.json"), &about)
+    }
+
+    /// The names are those of transformers' configurations; `layer_types` holds the words of the spec.
     fn config(&self) -> serde_json::Value {
-        let mut config = json!({
+        let model = &self.spec.model;
+        // As a person writes it: the f64 next to an f32 has digits that nobody meant.
+        let epsilon: f64 = model.norm_epsilon.0.to_string().parse().unwrap_or_else(|_| f64::from(model.norm_epsilon.0));
+        json!({
             "architectures": ["BraidHybridForCausalLM"],
             "model_type": "braid_hybrid",
             "torch_dtype": "float32",
-            "vocab_size": VOCABULARY,
+            "vocab_size": self.vocabulary,
+            "hidden_size": model.width,
+            "intermediate_size": model.mlp_width,
+            "num_hidden_layers": model.layers.len(),
+            "num_attention_heads": model.heads,
+            "num_key_value_heads": model.heads,
+            "head_dim": model.head_dim,
+            "layer_types": model.layers,
+            "hidden_act": "silu",
+            "rms_norm_eps": epsilon,
             "max_position_embeddings": self.spec.context,
             "tie_word_embeddings": false,
-        });
-        if let (Some(config), serde_json::Value::Object(sizes)) = (config.as_object_mut(), json!(self.spec.model)) {
-            config.extend(sizes);
-        }
-        config
+        })
+    }
+
+    fn tokenizer_digest(&self) -> String {
+        blake3::hash(self.tokenizer.json()).to_string()
     }
 
     fn path(&self, step: u64) -> PathBuf {
@@ -188,7 +226,7 @@ impl<'a> Checkpoints<'a> {
 fn identity(spec: &TrainSpec) -> serde_json::Value {
     let mut identity = json!(spec);
     if let Some(fields) = identity.as_object_mut() {
-        for field in ["documents", "checkpoint_every", "profile", "whole_workers"] {
+        for field in ["documents", "tokens", "checkpoint_every", "profile", "whole_workers"] {
             fields.remove(field);
         }
     }
@@ -196,8 +234,11 @@ fn identity(spec: &TrainSpec) -> serde_json::Value {
 }
 
 fn write_json(path: &Path, value: &serde_json::Value) -> Result<(), TrainError> {
-    let text = format!("{value:#}\n");
-    fs::write(path, text).map_err(TrainError::file("write", path))?;
+    write(path, format!("{value:#}\n").as_bytes())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    fs::write(path, bytes).map_err(TrainError::file("write", path))?;
     File::open(path).and_then(|file| file.sync_all()).map_err(TrainError::file("flush", path))
 }
 

@@ -1,20 +1,22 @@
 //! The documents of a training as tokens, and which of them each step gets.
 //!
-//! A token is a byte. Every rank reads all documents; a digest tells whether they read the same.
+//! Every rank reads all documents; a digest tells whether they read the same.
 
-use super::{TrainError, TrainSpec};
+use super::{Tokenizer, TrainError, TrainSpec};
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
-/// Values of a token.
-pub const VOCABULARY: usize = 256;
-
 /// All sequences that a training may draw.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Corpus {
-    sequences: Vec<Vec<u8>>,
+    /// Of all sequences, one after the other.
+    tokens: Vec<u32>,
+    /// Where each sequence ends.
+    ends: Vec<usize>,
+    documents: usize,
+    left_out: usize,
 }
 
 impl Corpus {
@@ -22,53 +24,63 @@ impl Corpus {
     ///
     /// # Errors
     /// [`TrainError::Document`] for a path that cannot be read, [`TrainError::NoDocuments`] when nothing is in them.
-    pub fn read(spec: &TrainSpec) -> Result<Self, TrainError> {
-        let mut texts = vec![];
+    pub fn read(spec: &TrainSpec, tokenizer: &Tokenizer) -> Result<Self, TrainError> {
+        let mut corpus = Self::default();
         for path in &spec.documents {
-            read_path(path, &mut texts)?;
+            read_path(path, &mut |text| {
+                corpus.add(&tokenizer.encode(text)?, spec.context);
+                Ok(())
+            })?;
         }
-        let corpus = Self::new(&texts, spec.context);
-        if corpus.sequences.is_empty() {
+        if corpus.is_empty() {
             let places: Vec<String> = spec.documents.iter().map(|path| path.display().to_string()).collect();
             return Err(TrainError::NoDocuments { places: places.join(", ") });
         }
         Ok(corpus)
     }
 
-    /// The sequences of these documents. One byte alone predicts nothing and is left out.
-    fn new(texts: &[Vec<u8>], context: usize) -> Self {
-        let pieces = texts.iter().flat_map(|text| text.chunks(context)).filter(|piece| piece.len() > 1);
-        Self { sequences: pieces.map(<[u8]>::to_vec).collect() }
+    /// The sequences of one more document. One token alone predicts nothing and is left out.
+    fn add(&mut self, document: &[u32], context: usize) {
+        self.documents += 1;
+        self.left_out += usize::from(document.len() < 2);
+        for piece in document.chunks(context).filter(|piece| piece.len() > 1) {
+            self.tokens.extend_from_slice(piece);
+            self.ends.push(self.tokens.len());
+        }
     }
 
     /// What is the same exactly where the sequences are.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
-        for sequence in &self.sequences {
+        for index in 0..self.len() {
+            let sequence = self.sequence(index);
             hasher.update(&(sequence.len() as u64).to_le_bytes());
-            hasher.update(sequence);
+            sequence.iter().for_each(|token| {
+                hasher.update(&token.to_le_bytes());
+            });
         }
         *hasher.finalize().as_bytes()
     }
 
     /// How many sequences there are.
     pub fn len(&self) -> usize {
-        self.sequences.len()
+        self.ends.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.sequences.is_empty()
+        self.ends.is_empty()
     }
 
     /// A sequence.
-    pub fn sequence(&self, index: usize) -> &[u8] {
-        &self.sequences[index]
+    pub fn sequence(&self, index: usize) -> &[u32] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.tokens[start..self.ends[index]]
     }
 
     /// The sequences of a step. Each epoch goes through all of them once, in an order of its own.
     pub fn batch(&self, seed: u64, step: u64, size: usize) -> Vec<usize> {
-        let (count, size) = (self.sequences.len() as u64, size as u64);
+        let (count, size) = (self.len() as u64, size as u64);
         let mut batch = vec![];
         let mut order: Option<(u64, Vec<usize>)> = None;
         for place in step * size..(step + 1) * size {
@@ -84,29 +96,40 @@ impl Corpus {
     fn order(&self, seed: u64, epoch: u64) -> Vec<usize> {
         let key = [seed as u32, (seed >> 32) as u32];
         let word = |index: usize| braid_kernels::philox4x32([index as u32, epoch as u32, (epoch >> 32) as u32, 0x6f72_6465], key);
-        let mut order: Vec<usize> = (0..self.sequences.len()).collect();
+        let mut order: Vec<usize> = (0..self.len()).collect();
         order.sort_by_cached_key(|&index| (word(index), index));
         order
     }
 }
 
-fn read_path(path: &Path, texts: &mut Vec<Vec<u8>>) -> Result<(), TrainError> {
+impl fmt::Display for Corpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} documents", self.documents)?;
+        if self.left_out > 0 {
+            write!(f, ", {} of them left out as too short", self.left_out)?;
+        }
+        write!(f, ": {} sequences, {} tokens", self.len(), self.tokens.len())
+    }
+}
+
+/// Hands over each document under a path; an error of `take` is one of that document.
+fn read_path(path: &Path, take: &mut impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), TrainError> {
     let problem = |problem: String| TrainError::Document { path: path.to_owned(), problem };
     let io = |error: std::io::Error| problem(error.to_string());
     if fs::metadata(path).map_err(io)?.is_dir() {
         let mut entries: Vec<PathBuf> =
             fs::read_dir(path).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect()).map_err(io)?;
         entries.sort();
-        return entries.iter().try_for_each(|entry| read_path(entry, texts));
+        return entries.iter().try_for_each(|entry| read_path(entry, take));
     }
     let bytes = fs::read(path).map_err(io)?;
     if path.extension().is_none_or(|extension| extension != "jsonl") {
-        texts.push(bytes);
-        return Ok(());
+        return take(&bytes).map_err(problem);
     }
     for (number, line) in bytes.split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
-        let line: Line = serde_json::from_slice(line).map_err(|error| problem(format!("line {}: {error}", number + 1)))?;
-        texts.push(line.text.into_bytes());
+        let problem = |error: String| problem(format!("line {}: {error}", number + 1));
+        let line: Line = serde_json::from_slice(line).map_err(|error| problem(error.to_string()))?;
+        take(line.text.as_bytes()).map_err(problem)?;
     }
     Ok(())
 }
@@ -122,15 +145,20 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn documents_are_cut_at_the_context_and_a_lone_byte_is_left_out() {
-        let corpus = Corpus::new(&[b"abcdefg".to_vec(), b"x".to_vec(), b"yz".to_vec()], 3);
-        assert_eq!(corpus.sequences, [b"abc".to_vec(), b"def".to_vec(), b"yz".to_vec()]);
+    fn documents_are_cut_at_the_context_and_a_lone_token_is_left_out() {
+        let mut corpus = Corpus::default();
+        for document in [&[1, 2, 3, 4, 5, 6, 7][..], &[8], &[], &[9, 10]] {
+            corpus.add(document, 3);
+        }
+        let sequences: Vec<&[u32]> = (0..corpus.len()).map(|index| corpus.sequence(index)).collect();
+        assert_eq!(sequences, [&[1, 2, 3][..], &[4, 5, 6], &[9, 10]]);
+        assert_eq!(corpus.to_string(), "4 documents, 2 of them left out as too short: 3 sequences, 8 tokens");
     }
 
     #[test]
     fn an_epoch_goes_through_all_sequences_once() {
-        let texts: Vec<Vec<u8>> = (0..10).map(|index| vec![index; 5]).collect();
-        let corpus = Corpus::new(&texts, 8);
+        let mut corpus = Corpus::default();
+        (0..10).for_each(|index| corpus.add(&[index; 5], 8));
         let seen: Vec<usize> = (0..5).flat_map(|step| corpus.batch(3, step, 4)).collect();
         assert_eq!(seen[..10].iter().collect::<BTreeSet<_>>().len(), 10);
         assert_eq!(seen[10..].iter().collect::<BTreeSet<_>>().len(), 10);
@@ -146,10 +174,18 @@ mod tests {
         fs::write(path.join("b/two.txt"), "two").unwrap();
         fs::write(path.join("a.jsonl"), "{\"text\": \"one\"}\n\n{\"text\": \"uno\", \"id\": 3}\n").unwrap();
         let mut texts = vec![];
-        read_path(path, &mut texts).unwrap();
+        let mut take = |text: &[u8]| {
+            texts.push(text.to_vec());
+            Ok(())
+        };
+        read_path(path, &mut take).unwrap();
         assert_eq!(texts, [b"one".to_vec(), b"uno".to_vec(), b"two".to_vec()]);
         fs::write(path.join("a.jsonl"), "{\"text\": 1}").unwrap();
-        let error = read_path(path, &mut texts).unwrap_err().to_string();
+        let error = read_path(path, &mut |_| Ok(())).unwrap_err().to_string();
         assert!(error.contains("a.jsonl: line 1"), "{error}");
+        fs::write(path.join("a.jsonl"), "{\"text\": \"a\"}\n{\"text\": \"b\"}").unwrap();
+        let refuse = |text: &[u8]| if text == b"b" { Err("no b".to_owned()) } else { Ok(()) };
+        let error = read_path(path, &mut { refuse }).unwrap_err().to_string();
+        assert!(error.ends_with("a.jsonl: line 2: no b"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! What a group of ranks costs: the planner's cost model for this trainer, measured by `braid profile` or estimated from the sizes
 //! of the model.
 
-use super::{TrainError, TrainSpec, VOCABULARY};
+use super::{TrainError, TrainSpec};
 use crate::{
     SequenceError,
     model::{Mixing, ModelConfig, Table},
@@ -33,9 +33,9 @@ pub struct Profile {
 ///
 /// # Errors
 /// A profile that cannot be read, or is not of as many ranks.
-pub(super) fn cost_model(spec: &TrainSpec) -> Result<CostModel, TrainError> {
+pub(super) fn cost_model(spec: &TrainSpec, vocabulary: usize) -> Result<CostModel, TrainError> {
     let profile = match &spec.profile {
-        None => estimated(spec),
+        None => estimated(spec, vocabulary),
         Some(path) => {
             let name = path.display().to_string();
             let text = fs::read_to_string(path).map_err(TrainError::file("read", path))?;
@@ -53,11 +53,11 @@ pub(super) fn cost_model(spec: &TrainSpec) -> Result<CostModel, TrainError> {
 }
 
 /// A cost model by counting operations.
-fn estimated(spec: &TrainSpec) -> Profile {
+fn estimated(spec: &TrainSpec, vocabulary: usize) -> Profile {
     let softmax = softmax_layers(&spec.model) as f64;
     let speed = Speed {
         alpha1_ms: softmax * quadratic_operations(&spec.model) / OPERATIONS_A_MS,
-        alpha2_ms: linear_operations(&spec.model) / OPERATIONS_A_MS,
+        alpha2_ms: linear_operations(&spec.model, vocabulary) / OPERATIONS_A_MS,
         beta1_ms: FIXED_MS,
     };
     let exchange = Exchange { gb_per_s: [(2, GB_PER_S)].into(), latency_ms: 0.1 };
@@ -136,8 +136,8 @@ fn quadratic_operations(model: &ModelConfig) -> f64 {
 }
 
 /// Operations for each token: every parameter multiplies once forward and twice backward.
-fn linear_operations(model: &ModelConfig) -> f64 {
-    6.0 * Table::of(model, VOCABULARY).elements() as f64
+fn linear_operations(model: &ModelConfig, vocabulary: usize) -> f64 {
+    6.0 * Table::of(model, vocabulary).elements() as f64
 }
 
 #[cfg(test)]

@@ -43,8 +43,16 @@ pub enum TrainError {
         /// Why.
         problem: String,
     },
+    /// A tokenizer.
+    #[error("the tokenizer {}: {problem}", path.display())]
+    Tokenizer {
+        /// Which.
+        path: PathBuf,
+        /// Why it cannot be used.
+        problem: String,
+    },
     /// There is nothing to learn from.
-    #[error("no document of at least 2 bytes in {places}")]
+    #[error("no document of at least 2 tokens in {places}")]
     NoDocuments {
         /// Where was looked.
         places: String,
@@ -91,6 +99,7 @@ impl TrainError {
         match self {
             Self::Checkpoint { .. } => Some("give another output folder, or remove this one"),
             Self::Diverged { .. } => Some("lower optimizer.lr, or raise optimizer.warmup"),
+            Self::Tokenizer { .. } => Some("`tokens` is `byte`, or names a tokenizer.json of Hugging Face whose model is BPE"),
             Self::NoDocuments { .. } => Some("documents names files, or folders that are read with all that is in them"),
             _ => None,
         }

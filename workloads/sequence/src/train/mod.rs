@@ -22,11 +22,15 @@ mod rank;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod tokenizer;
+mod tokens;
 mod workload;
 
-pub use corpus::{Corpus, VOCABULARY};
+pub use corpus::Corpus;
 pub use cost::{Profile, measured_profile};
 pub use error::TrainError;
 pub use execute::TrainExecute;
 pub use spec::{KIND, MAX_RANKS, TrainJob, TrainSpec};
+pub use tokenizer::Tokenizer;
+pub use tokens::Tokens;
 pub use workload::TrainWorkload;

@@ -1,7 +1,7 @@
 //! The life of one rank: meet the others, agree where to go on, then step after step as planned.
 
 use super::{
-    Corpus, TrainError, TrainJob, TrainSpec,
+    Corpus, Tokenizer, TrainError, TrainJob, TrainSpec,
     checkpoint::{Checkpoint, Checkpoints},
     cost::cost_model,
     journal::{Journal, LossLine},
@@ -33,11 +33,14 @@ pub(super) struct Outcome {
 /// Runs a rank to the end of the training.
 pub(super) fn run(job: &TrainJob, context: &TaskContext, exchange: &dyn Exchange) -> Result<Outcome, TrainError> {
     let spec = &job.spec;
-    let corpus = Corpus::read(spec)?;
-    let model = Model::new(&spec.model, super::VOCABULARY)?;
+    let tokenizer = Tokenizer::read(&spec.tokens)?;
+    tokenizer.check(&spec.tokens, job.vocabulary)?;
+    let corpus = Corpus::read(spec, &tokenizer)?;
+    let model = Model::new(&spec.model, job.vocabulary)?;
     same_documents(exchange, &corpus)?;
     let mut rank = Rank {
         spec,
+        tokenizer: &tokenizer,
         corpus: &corpus,
         model: &model,
         exchange,
@@ -50,6 +53,7 @@ pub(super) fn run(job: &TrainJob, context: &TaskContext, exchange: &dyn Exchange
 
 struct Rank<'a> {
     spec: &'a TrainSpec,
+    tokenizer: &'a Tokenizer,
     corpus: &'a Corpus,
     model: &'a Model,
     exchange: &'a dyn Exchange,
@@ -62,7 +66,8 @@ struct Rank<'a> {
 impl Rank<'_> {
     /// Rank 0 reads and writes checkpoints, plans, and keeps the journals.
     fn lead(&mut self, job: &TrainJob) -> Result<Outcome, TrainError> {
-        let checkpoints = Checkpoints::open(&job.out, self.spec, self.model.table(), self.corpus.digest())?;
+        let checkpoints = Checkpoints::open(job, self.model.table(), (self.tokenizer, self.corpus))?;
+        self.context.log(self.corpus.to_string());
         let found = checkpoints.newest()?;
         let at = found.as_ref().map_or(0, |checkpoint| checkpoint.step);
         if at > 0 {
@@ -71,7 +76,7 @@ impl Rank<'_> {
         let mut state = self.agree(found)?;
         let (mut losses, _) = Journal::open(&job.out.join("losses.jsonl"), |line: &LossLine| line.step < at)?;
         let plans = Journal::open(&job.out.join("plans.jsonl"), |_| true)?;
-        let cost = cost_model(self.spec)?;
+        let cost = cost_model(self.spec, job.vocabulary)?;
         let (spec, corpus) = (self.spec, self.corpus);
         std::thread::scope(|scope| {
             let (ahead, _) = Ahead::start(scope, (spec, corpus, &cost), plans, at);
@@ -194,9 +199,9 @@ impl Rank<'_> {
         gradient: &mut [f32],
     ) -> Result<Loss, TrainError> {
         let exchange = self.group(group)?;
-        let texts = || group.sequences.iter().map(|&index| self.corpus.sequence(plan.sequences[index]));
-        let tokens: Vec<u32> = texts().flatten().map(|&byte| u32::from(byte)).collect();
-        let documents = Documents::of_lengths(texts().map(<[u8]>::len));
+        let sequences = || group.sequences.iter().map(|&index| self.corpus.sequence(plan.sequences[index]));
+        let tokens: Vec<u32> = sequences().flatten().copied().collect();
+        let documents = Documents::of_lengths(sequences().map(<[u32]>::len));
         let layout = Layout::balanced(documents, exchange.size());
         let ranks = SequenceGroup::new(&*exchange, &layout)?;
         Ok(self.model.train(parameters, &ranks, &tokens, scale, gradient)?)

@@ -1,6 +1,6 @@
 //! What a person asks of a training, as YAML, and the job made of it.
 
-use super::TrainError;
+use super::{Tokenizer, Tokens, TrainError};
 use crate::model::{AdamW, ModelConfig};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,10 @@ pub struct TrainSpec {
     /// Text files, or folders of them (read recursively, in the order of their names). Each file is a document; of a `.jsonl` file,
     /// each line's `text` is. Relative to the spec's folder.
     pub documents: Vec<PathBuf>,
-    /// The longest sequence; longer documents are cut.
+    /// What a token is.
+    #[serde(default, skip_serializing_if = "Tokens::are_bytes")]
+    pub tokens: Tokens,
+    /// The longest sequence, in tokens; longer documents are cut.
     pub context: usize,
     /// The sizes of the model.
     pub model: ModelConfig,
@@ -63,6 +66,20 @@ pub struct TrainJob {
     pub spec: TrainSpec,
     /// The folder of the checkpoints, which all workers reach by this path.
     pub out: PathBuf,
+    /// Tokens of the spec's tokenizer: who decides what the tasks are reads no file.
+    pub vocabulary: usize,
+}
+
+impl TrainJob {
+    /// The job of a spec whose paths are absolute. Reads its tokenizer.
+    ///
+    /// # Errors
+    /// [`TrainError::Tokenizer`], and [`TrainError::Model`] for a model that is too large with that vocabulary.
+    pub fn new(spec: TrainSpec, out: PathBuf) -> Result<Self, TrainError> {
+        let vocabulary = Tokenizer::read(&spec.tokens)?.vocabulary();
+        spec.model.check(vocabulary)?;
+        Ok(Self { spec, out, vocabulary })
+    }
 }
 
 impl TrainSpec {
@@ -80,13 +97,18 @@ impl TrainSpec {
     /// The same with paths made absolute, beginning from `folder`.
     #[must_use]
     pub fn beside(mut self, folder: &Path) -> Self {
-        for path in self.documents.iter_mut().chain(&mut self.profile) {
+        let tokenizer = match &mut self.tokens {
+            Tokens::Byte => None,
+            Tokens::Tokenizer(path) => Some(path),
+        };
+        for path in self.documents.iter_mut().chain(&mut self.profile).chain(tokenizer) {
             *path = folder.join(&*path);
         }
         self
     }
 
-    /// Checks what can be checked without looking at files.
+    /// Checks what can be checked without looking at files. The model is checked with the vocabulary, by
+    /// [`ModelConfig::check`].
     ///
     /// # Errors
     /// [`TrainError::Field`] or [`TrainError::Model`].
@@ -116,17 +138,21 @@ impl TrainSpec {
         if let Err((name, value)) = self.optimizer.check() {
             return Err(TrainError::Field { field: "optimizer", problem: format!("{name} is {value}") });
         }
-        let room = self.tokens_per_rank.saturating_mul(u64::from(self.ranks));
-        if (self.context as u64) > room {
+        let ranks = u64::from(self.ranks);
+        let (longest, room) = (self.context as u64, self.tokens_per_rank.saturating_mul(ranks));
+        if longest > room {
             return Err(TrainError::Field {
-                field: "context",
+                field: "tokens_per_rank",
                 problem: format!(
-                    "a sequence of {} tokens does not fit: {} ranks hold {room} together; raise ranks or tokens_per_rank",
-                    self.context, self.ranks
+                    "a sequence of {longest} tokens (context) does not fit: {ranks} ranks hold {room} together, {} too few; \
+                     make it {} at least, or give more ranks or a shorter context",
+                    longest - room,
+                    longest.div_ceil(ranks),
                 ),
             });
         }
-        self.model.check(super::VOCABULARY)?;
+        // Any tokenizer has a token.
+        self.model.check(1)?;
         Ok(())
     }
 }
@@ -150,7 +176,11 @@ checkpoint_every: 2
     fn what_is_wrong_with_a_spec_is_named() {
         assert!(TrainSpec::parse("a.yml", SMALL).is_ok());
         for (from, to, said) in [
-            ("context: 64", "context: 640", "640 tokens does not fit: 2 ranks hold 128"),
+            (
+                "context: 64",
+                "context: 640",
+                "640 tokens (context) does not fit: 2 ranks hold 128 together, 512 too few; make it 320 at least",
+            ),
             ("ranks: 2", "ranks: 0", "ranks: it must lie between 1 and 4096"),
             ("steps: 4\n", "steps: none\n", "line 7"),
             ("steps: 4\n", "stepz: 4\n", "stepz"),

@@ -32,7 +32,7 @@ fn job(folder: &Path, ranks: u32, steps: u64) -> TrainJob {
          ranks: {ranks}\ntokens_per_rank: 128\nsteps: {steps}\nsequences_per_step: 4\ncheckpoint_every: 4\n\
          optimizer: {{ lr: 1e-2, warmup: 3 }}\n"
     );
-    TrainJob { spec: TrainSpec::parse("t.yml", &text).unwrap().beside(folder), out: folder.join("out") }
+    TrainJob::new(TrainSpec::parse("t.yml", &text).unwrap().beside(folder), folder.join("out")).unwrap()
 }
 
 fn context(cancel: CancellationToken, log: impl Fn(&str) + Send + Sync + 'static) -> TaskContext {
@@ -151,4 +151,74 @@ fn a_rank_that_is_lost_ends_the_others() {
             assert!(matches!(error, TrainError::Differs { rank: 2 } | TrainError::Exchange(_)), "{error}");
         }
     });
+}
+
+#[cfg(feature = "bpe")]
+mod bpe {
+    use super::*;
+    use crate::train::Tokens;
+    use safetensors::SafeTensors;
+    use std::path::PathBuf;
+
+    fn tokenizer() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/experts/base/tokenizer.json")
+    }
+
+    fn with(tokens: Tokens, job: TrainJob) -> TrainJob {
+        TrainJob::new(TrainSpec { tokens, ..job.spec }, job.out).unwrap()
+    }
+
+    #[test]
+    fn a_training_on_the_tokens_of_a_tokenizer_leaves_it_with_the_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = with(Tokens::Tokenizer(tokenizer()), job(folder.path(), 2, 20));
+        assert_eq!(job.vocabulary, 1024);
+        let outcome = train(&job, None).remove(0).unwrap();
+        // ln 1024 is what a guess costs.
+        assert!(outcome.first_loss > 6.5 && outcome.last_loss < 0.8 * outcome.first_loss, "{outcome:?}");
+        for place in [job.out.clone(), job.out.join("checkpoint-20")] {
+            assert!(fs::read(place.join("tokenizer.json")).unwrap() == fs::read(tokenizer()).unwrap());
+            let config: serde_json::Value = serde_json::from_slice(&fs::read(place.join("config.json")).unwrap()).unwrap();
+            assert_eq!(config["vocab_size"], 1024);
+            let model = fs::read(place.join("model.safetensors")).unwrap();
+            let model = SafeTensors::deserialize(&model).unwrap();
+            for name in ["model.embed_tokens.weight", "lm_head.weight"] {
+                assert_eq!(model.tensor(name).unwrap().shape(), [1024, 16]);
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_are_those_the_training_was_begun_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path(), 1, 4);
+        train(&job, None)[0].as_ref().unwrap();
+        let other = with(Tokens::Tokenizer(tokenizer()), job);
+        let error = train(&other, None).remove(0).unwrap_err().to_string();
+        assert!(error.ends_with("it was begun with another tokenizer"), "{error}");
+        let told_less = TrainJob { vocabulary: 1000, ..other };
+        let error = train(&told_less, None).remove(0).unwrap_err().to_string();
+        assert!(
+            error.ends_with("it has 1024 tokens, and the job was made for 1000: every worker must see the same file"),
+            "{error}"
+        );
+        fs::write(folder.path().join("texts/0.txt"), b"\xff\xfe").unwrap();
+        let error = train(&TrainJob { vocabulary: 1024, ..told_less }, None).remove(0).unwrap_err().to_string();
+        assert!(error.contains("texts/0.txt: byte 0 is not UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn bytes_leave_a_tokenizer_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = job(folder.path(), 1, 2);
+        train(&bytes, None)[0].as_ref().unwrap();
+        // Read again, it is the tokenizer of a training on the same numbers.
+        let read = with(
+            Tokens::Tokenizer(bytes.out.join("tokenizer.json")),
+            TrainJob { out: folder.path().join("again"), ..bytes.clone() },
+        );
+        assert_eq!(read.vocabulary, 256);
+        train(&read, None)[0].as_ref().unwrap();
+        assert_eq!(losses(&bytes), losses(&read));
+    }
 }

@@ -18,12 +18,12 @@ impl Workload for TrainWorkload {
 
     fn plan(&self, spec: &Value) -> Result<Plan, SpecError> {
         let job = read_job(spec).map_err(|error| refuse(error.to_string()))?;
-        let TrainJob { spec, out } = &job;
-        spec.check().map_err(|error| refuse(error.to_string()))?;
+        let TrainJob { spec, out, vocabulary } = &job;
+        spec.check().and_then(|()| Ok(spec.model.check(*vocabulary)?)).map_err(|error| refuse(error.to_string()))?;
         if !out.is_absolute() {
             return Err(refuse(format!("out is {:?}, not an absolute path", out)));
         }
-        let parameters = crate::model::Table::of(&spec.model, super::VOCABULARY).elements() as u64;
+        let parameters = crate::model::Table::of(&spec.model, *vocabulary).elements() as u64;
         let task = |rank| TaskSpec {
             label: format!("rank {rank} of {}", spec.ranks),
             payload: Value::Null,
@@ -49,11 +49,12 @@ impl Workload for TrainWorkload {
         let outcome: Outcome =
             serde_json::from_value(value.clone()).map_err(|error| refuse(format!("a rank's value: {error}")))?;
         let summary = format!(
-            "trained {} steps on {} tokens: loss {:.4} -> {:.4} nats a byte, in {}",
+            "trained {} steps on {} tokens: loss {:.4} -> {:.4} nats a {}, in {}",
             outcome.steps,
             outcome.tokens,
             outcome.first_loss,
             outcome.last_loss,
+            job.spec.tokens.unit(),
             job.out.display()
         );
         Ok(Advance::Finished(JobResult { summary, details: value.clone() }))
