@@ -78,7 +78,8 @@ impl<T: Transport> Group<T> {
         let mut shares = shares(values, size, &blocks);
         let mut scratch = Vec::new();
         for turn in 0..=blocks.len() {
-            let (sums, parts) = (self.next_round(), self.next_round());
+            // The first message of every way to reduce has the first ticket, so that ranks that go different ways find out.
+            let (parts, sums) = (self.next_round(), self.next_round());
             let (mut sends, mut receives) = (Vec::with_capacity(size * 2), Vec::with_capacity(size * 2));
             let (before, rest) = shares.split_at_mut(self.rank);
             let (own, after) = rest.split_first_mut().unwrap_or_else(|| unreachable!("a rank of the group has a share"));

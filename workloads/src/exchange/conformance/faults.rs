@@ -112,8 +112,10 @@ pub fn a_member_that_does_not_come_is_named_at_the_deadline(make: Make) {
 pub fn a_call_of_another_length_or_kind_fails_on_all_ranks(make: Make) {
     let gather = |group: &dyn Exchange, len: usize| group.all_gather(&vec![1; len], &mut vec![0; len * group.size()]);
     type Odd = fn(&dyn Exchange) -> Result<(), ExchangeError>;
-    let cases: [(&str, Odd, Odd); 5] = [
+    let cases: [(&str, Odd, Odd); 6] = [
         ("all_reduce", |group| group.all_reduce_f32(&mut [1.0; 8]), |group| group.all_reduce_f32(&mut [1.0; 9])),
+        // Short ones and long ones go different ways.
+        ("long all_reduce", |group| group.all_reduce_f32(&mut [1.0; 8]), |group| group.all_reduce_f32(&mut vec![1.0; 1 << 18])),
         // Shares of ranks 1 to 3 are equally long.
         (
             "reduce_scatter",
