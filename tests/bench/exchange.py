@@ -125,7 +125,7 @@ def main():
     print("| ranks | | all_gather 64 MiB | of plain sockets | all_reduce 64 MiB | all_gather 4 KiB p50 | p99 |")
     print("|---|---|---|---|---|---|---|")
     for size in arguments.ranks:
-        both = [(braid(arguments.bench, size), gloo(size)) for _ in range(arguments.turns)]
+        both = [(braid(arguments.bench.resolve(), size), gloo(size)) for _ in range(arguments.turns)]
         turns += [{"ranks": size, "braid": ours, "gloo": theirs} for ours, theirs in both]
         ours, theirs = (median(side) for side in zip(*both))
         plain = ours["plain_gb_s"]

@@ -175,18 +175,84 @@ fn what_is_wrong_with_a_spec_is_said_before_anything_runs() {
         assert!(!scratch.path().join("bad").exists());
         run
     };
-    see!(scratch, refused("gla, softmax", "gla, transformer"), @"");
-    see!(scratch, refused("context: 256", "context: 2560"), @"");
-    see!(scratch, refused("steps: 3", "steps: 0"), @"");
-    see!(scratch, refused("steps: 3", "stepz: 3"), @"");
-    see!(scratch, refused("context: 256", "context: long"), @"");
-    see!(scratch, refused("tokens_per_rank: 256\n", ""), @"");
-    see!(scratch, refused("heads: 2", "heads: 0"), @"");
-    see!(scratch, refused("lr: 1e-2", "lr: .nan"), @"");
-    see!(scratch, refused("context: 256", "context: 256\ntokens: nowhere.json"), @"");
-    see!(scratch, refused("context: 256", "context: 256\ntokens: broken.json"), @"");
-    see!(scratch, refused("context: 256", "context: 256\ntokens: unigram.json"), @"");
-    see!(scratch, braid(scratch.path(), ["train", "nowhere.yml", "bad"]), @"");
+    see!(scratch, refused("gla, softmax", "gla, transformer"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: bad.yml: unknown variant `transformer`, expected one of softmax, linear, lightning, gla, delta_net, gated_delta_net at line 4, column 73
+    ");
+    see!(scratch, refused("context: 256", "context: 2560"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: bad.yml: tokens_per_rank: a sequence of 2560 tokens (context) does not fit: 2 ranks hold 512 together, 2048 too few; make it 1280 at least, or give more ranks or a shorter context
+    ");
+    see!(scratch, refused("steps: 3", "steps: 0"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: bad.yml: steps: it must be at least 1
+    ");
+    see!(scratch, refused("steps: 3", "stepz: 3"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: bad.yml: unknown field `stepz`, expected one of documents, tokens, context, model, ranks, whole_workers, tokens_per_rank, steps, sequences_per_step, optimizer, seed, checkpoint_every, profile at line 7, column 1
+    ");
+    see!(scratch, refused("context: 256", "context: long"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: bad.yml: invalid u64 at line 3, column 10
+    ");
+    see!(scratch, refused("tokens_per_rank: 256\n", ""), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: bad.yml: missing field `tokens_per_rank` at line 9, column 1
+    ");
+    see!(scratch, refused("heads: 2", "heads: 0"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: bad.yml: model.heads: it must be at least 1
+    ");
+    see!(scratch, refused("lr: 1e-2", "lr: .nan"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: bad.yml: optimizer: lr is NaN
+    ");
+    see!(scratch, refused("context: 256", "context: 256\ntokens: nowhere.json"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the tokenizer [DIR]/nowhere.json: No such file or directory (os error 2)
+
+    hint: `tokens` is `byte`, or names a tokenizer.json of Hugging Face whose model is BPE
+    ");
+    see!(scratch, refused("context: 256", "context: 256\ntokens: broken.json"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the tokenizer [DIR]/broken.json: it is no JSON: EOF while parsing a string at line 1 column 23
+
+    hint: `tokens` is `byte`, or names a tokenizer.json of Hugging Face whose model is BPE
+    ");
+    see!(scratch, refused("context: 256", "context: 256\ntokens: unigram.json"), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: the tokenizer [DIR]/unigram.json: its model is Unigram, and a training reads BPE
+
+    hint: `tokens` is `byte`, or names a tokenizer.json of Hugging Face whose model is BPE
+    ");
+    see!(scratch, braid(scratch.path(), ["train", "nowhere.yml", "bad"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: cannot read the spec nowhere.yml: No such file or directory (os error 2)
+    ");
 }
 
 #[test]
@@ -206,13 +272,47 @@ fn what_is_wrong_with_documents_fails_the_job() {
     .unwrap();
     let failed = |documents: &str, more: &str| {
         scratch.write("bad.yml", spec.replace("[texts]", documents).replace("ranks: 2", "ranks: 1") + more);
-        braid(scratch.path(), ["train", "bad.yml", "bad"])
+        let run = braid(scratch.path(), ["train", "bad.yml", "bad"]);
+        assert!(!scratch.path().join("bad").exists());
+        run
     };
-    see!(scratch, failed("[nowhere]", ""), @"");
-    see!(scratch, failed("[hollow]", ""), @"");
-    see!(scratch, failed("[lines.jsonl]", ""), @"");
-    see!(scratch, failed("[latin1.txt]", "tokens: tokenizer.json\n"), @"");
-    see!(scratch, failed("[texts]", "profile: nowhere.yml\n"), @"");
+    see!(scratch, failed("[nowhere]", ""), @"
+    exit: 1
+    --- stdout
+    --- stderr
+    3 steps of 12928 parameters on 1 rank -> [DIR]/bad
+    error: cannot read [DIR]/nowhere: No such file or directory (os error 2)
+    ");
+    see!(scratch, failed("[hollow]", ""), @"
+    exit: 1
+    --- stdout
+    --- stderr
+    3 steps of 12928 parameters on 1 rank -> [DIR]/bad
+    error: no document of at least 2 tokens in [DIR]/hollow
+
+    hint: documents names files, or folders that are read with all that is in them
+    ");
+    see!(scratch, failed("[lines.jsonl]", ""), @"
+    exit: 1
+    --- stdout
+    --- stderr
+    3 steps of 12928 parameters on 1 rank -> [DIR]/bad
+    error: cannot read [DIR]/lines.jsonl: line 2: missing field `text` at column 15
+    ");
+    see!(scratch, failed("[latin1.txt]", "tokens: tokenizer.json\n"), @"
+    exit: 1
+    --- stdout
+    --- stderr
+    3 steps of 37504 parameters on 1 rank -> [DIR]/bad
+    error: cannot read [DIR]/latin1.txt: byte 2 is not UTF-8, and a tokenizer reads text: convert it, or take `tokens: byte`
+    ");
+    see!(scratch, failed("[texts]", "profile: nowhere.yml\n"), @"
+    exit: 1
+    --- stdout
+    --- stderr
+    3 steps of 12928 parameters on 1 rank -> [DIR]/bad
+    error: [DIR]/nowhere.yml: it cannot be read: No such file or directory (os error 2)
+    ");
 }
 
 #[test]
@@ -221,5 +321,14 @@ fn another_training_is_not_gone_on_with() {
     train_here(&scratch, "out").ok();
     let spec = fs::read_to_string(scratch.path().join("train.yml")).unwrap();
     scratch.write("train.yml", spec + "seed: 9\n");
-    see!(scratch, train_here(&scratch, "out"), @"");
+    see!(scratch, train_here(&scratch, "out"), @"
+    exit: 1
+    --- stdout
+    --- stderr
+    6 steps of 12928 parameters on 2 ranks -> [DIR]/out
+    6 documents: 11 sequences, 1835 tokens
+    error: the checkpoint [DIR]/out/checkpoint-6 cannot be continued: it was begun with another spec
+
+    hint: give another output folder, or remove this one
+    ");
 }

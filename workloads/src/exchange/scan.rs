@@ -35,12 +35,13 @@ pub enum ScanMethod {
 impl ScanMethod {
     /// The faster way for `bytes` per rank over `size` ranks.
     ///
-    /// With k = ⌈log₂ W⌉, stepping costs k − 1 more rounds and saves W − 1 − k values: it wins when
-    /// `S·(W−1−k) > (k−1)·R`, R being the bytes that a link carries in the time of a round (64 KiB). Never for 2 or 3
-    /// ranks; from 64 KiB for 4, 32 KiB for 8, 17 KiB for 16, 6 KiB for 64.
+    /// With k = ⌈log₂ W⌉, stepping costs k − 1 more rounds and saves W − 1 − k values, less one for what its windows are
+    /// copied and combined: it wins when `S·(W−2−k) > (k−1)·R`, R being the bytes that a link carries in the time of a
+    /// round (64 KiB). Never for 5 ranks or fewer; from 128 KiB for 6, 43 KiB for 8, 20 KiB for 16, 6 KiB for 64.
+    /// `docs/performance.md` has what was measured.
     pub fn choose(size: usize, bytes: usize) -> Self {
         let steps = u64::from(size.max(1).next_power_of_two().ilog2());
-        let saved = (size as u64).saturating_sub(1 + steps).saturating_mul(bytes as u64);
+        let saved = (size as u64).saturating_sub(2 + steps).saturating_mul(bytes as u64);
         if saved > steps.saturating_sub(1) * ROUND_BYTES as u64 { Self::LogStep } else { Self::Gather }
     }
 }
@@ -131,13 +132,15 @@ fn by_steps<T: Pod>(
         let sends: Vec<_> = to.map(|to| (to, window.as_slice())).into_iter().collect();
         let mut receives: Vec<_> = from.map(|from| (from, came.as_mut_slice())).into_iter().collect();
         exchange.transfer_values(&sends, &mut receives)?;
+        // The last window goes to nobody.
+        let last = width * 2 >= size;
         if from.is_some() {
+            let far = if last { std::mem::take(&mut came) } else { came.clone() };
             match &mut result {
-                None => result = Some(came.clone()),
-                Some(result) => join(result, came.clone()),
+                None => result = Some(far),
+                Some(result) => join(result, far),
             }
-            // The last window goes to nobody.
-            if width * 2 < size {
+            if !last {
                 join(&mut window, came);
             }
         }
@@ -154,10 +157,10 @@ mod tests {
     fn the_method_is_chosen_by_the_break_even_of_the_documentation() {
         use ScanMethod::{Gather, LogStep};
         let choose = ScanMethod::choose;
-        for size in [0, 1, 2, 3] {
+        for size in 0..=5 {
             assert_eq!(choose(size, 1 << 40), Gather, "{size} ranks");
         }
-        for (size, bytes) in [(4, 64 << 10), (8, 32 << 10), (16, 17 << 10), (64, 6 << 10)] {
+        for (size, bytes) in [(6, 128 << 10), (8, 43 << 10), (16, 20 << 10), (64, 6 << 10)] {
             assert_eq!((choose(size, bytes * 9 / 10), choose(size, bytes * 11 / 10)), (Gather, LogStep), "{size} ranks");
         }
     }

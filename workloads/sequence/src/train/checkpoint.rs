@@ -5,7 +5,7 @@
 //! A checkpoint appears whole: it is written under another name, flushed, and renamed.
 
 use super::{Corpus, Tokenizer, TrainError, TrainJob, TrainSpec};
-use crate::model::{Moments, Table};
+use crate::model::{Mixing, Moments, Table};
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -149,9 +149,14 @@ impl<'a> Checkpoints<'a> {
         write_json(&folder.join("tokenizer_config.json"), &about)
     }
 
-    /// The names are those of transformers' configurations; `layer_types` holds the words of the spec.
+    /// The names are those of transformers' configurations, which know two types of layers here; `mixers` holds the words of the
+    /// spec.
     fn config(&self) -> serde_json::Value {
         let model = &self.spec.model;
+        let kinds = model.layers.iter().map(|mixing| match mixing {
+            Mixing::Softmax => "full_attention",
+            _ => "linear_attention",
+        });
         // As a person writes it: the f64 next to an f32 has digits that nobody meant.
         let epsilon: f64 = model.norm_epsilon.0.to_string().parse().unwrap_or_else(|_| f64::from(model.norm_epsilon.0));
         json!({
@@ -165,7 +170,8 @@ impl<'a> Checkpoints<'a> {
             "num_attention_heads": model.heads,
             "num_key_value_heads": model.heads,
             "head_dim": model.head_dim,
-            "layer_types": model.layers,
+            "layer_types": kinds.collect::<Vec<_>>(),
+            "mixers": model.layers,
             "hidden_act": "silu",
             "rms_norm_eps": epsilon,
             "max_position_embeddings": self.spec.context,

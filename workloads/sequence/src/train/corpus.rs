@@ -128,7 +128,9 @@ fn read_path(path: &Path, take: &mut impl FnMut(&[u8]) -> Result<(), String>) ->
     }
     for (number, line) in bytes.split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
         let problem = |error: String| problem(format!("line {}: {error}", number + 1));
-        let line: Line = serde_json::from_slice(line).map_err(|error| problem(error.to_string()))?;
+        let line: Line = serde_json::from_slice(line)
+            // A line of its own: its number there is always 1.
+            .map_err(|error| problem(error.to_string().replace(" at line 1 ", " at ")))?;
         take(line.text.as_bytes()).map_err(problem)?;
     }
     Ok(())

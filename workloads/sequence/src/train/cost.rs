@@ -38,13 +38,14 @@ pub(super) fn cost_model(spec: &TrainSpec, vocabulary: usize) -> Result<CostMode
         None => estimated(spec, vocabulary),
         Some(path) => {
             let name = path.display().to_string();
-            let text = fs::read_to_string(path).map_err(TrainError::file("read", path))?;
-            let profile: Profile = serde_saphyr::from_str(&text)
-                .map_err(|error| TrainError::Spec { name: name.clone(), problem: error.without_snippet().to_string() })?;
-            if profile.cluster.gpus() != spec.ranks {
-                let problem =
-                    format!("it was measured on {} ranks, and this training has {}", profile.cluster.gpus(), spec.ranks);
-                return Err(SequenceError::Profile { name, problem }.into());
+            let unusable = |problem| SequenceError::Profile { name: name.clone(), problem };
+            let text = fs::read_to_string(path).map_err(|error| unusable(format!("it cannot be read: {error}")))?;
+            let profile: Profile =
+                serde_saphyr::from_str(&text).map_err(|error| unusable(error.without_snippet().to_string()))?;
+            let measured = profile.cluster.gpus();
+            if measured != spec.ranks {
+                let ranks = spec.ranks;
+                Err(unusable(format!("it was measured on {measured} ranks, and this training has {ranks}")))?;
             }
             profile
         }

@@ -66,6 +66,7 @@ struct Rank<'a> {
 impl Rank<'_> {
     /// Rank 0 reads and writes checkpoints, plans, and keeps the journals.
     fn lead(&mut self, job: &TrainJob) -> Result<Outcome, TrainError> {
+        let cost = cost_model(self.spec, job.vocabulary)?;
         let checkpoints = Checkpoints::open(job, self.model.table(), (self.tokenizer, self.corpus))?;
         self.context.log(self.corpus.to_string());
         let found = checkpoints.newest()?;
@@ -76,7 +77,6 @@ impl Rank<'_> {
         let mut state = self.agree(found)?;
         let (mut losses, _) = Journal::open(&job.out.join("losses.jsonl"), |line: &LossLine| line.step < at)?;
         let plans = Journal::open(&job.out.join("plans.jsonl"), |_| true)?;
-        let cost = cost_model(self.spec, job.vocabulary)?;
         let (spec, corpus) = (self.spec, self.corpus);
         std::thread::scope(|scope| {
             let (ahead, _) = Ahead::start(scope, (spec, corpus, &cost), plans, at);
