@@ -107,10 +107,14 @@ fn a_killed_coordinator_costs_nothing_but_time() {
     let mut coordinator = Coordinator::spawn(None);
     let _workers = [Worker::spawn(coordinator.address()), Worker::spawn(coordinator.address())];
     coordinator.wait_for_nodes(2);
-    let job = coordinator.braid_in(scratch.path(), ["train", "train.yml", "out", "--detach"]).ok().stdout;
+    let mut train = coordinator.command(scratch.path(), ["train", "train.yml", "out"]);
+    let train = thread::spawn(move || train.output().unwrap());
     eventually("steps", || (losses(&scratch, "out").lines().count() >= 8).then_some(()));
     coordinator.restart();
-    coordinator.braid(["job", "wait", job.trim()]).ok();
+    let train = train.join().unwrap();
+    let said = String::from_utf8(train.stderr).unwrap();
+    assert!(train.status.success() && said.contains("trying again"), "{said}");
+    assert!(said.contains("step 59: loss"), "lines come again after a restart: {said}");
     assert_eq!(losses(&scratch, "whole"), losses(&scratch, "out"), "the same losses, to the last digit");
 }
 

@@ -5,6 +5,7 @@ use crate::{
     client::{Client, verdict},
     console::Console,
     error::{Error, Result},
+    exit::Exit,
     progress::Progress,
     signals::{Signals, interrupted},
     units::show_duration,
@@ -14,6 +15,8 @@ use std::{path::Path, pin::pin, time::Duration};
 
 /// How long lines may take that were on their way when the job ended.
 const LINES_WITHIN: Duration = Duration::from_secs(2);
+/// How long after a broken stream of lines it is asked for again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How long a cancelled job may take to stop: a task looks at its flag ten times a second.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -67,11 +70,27 @@ async fn with_lines(follow: impl Future<Output = Result<Job>>, lines: impl Futur
     }
 }
 
+/// Outlives the coordinator, as the job does. Ends with the lines, or with whoever follows the job beside it.
 async fn lines(client: &Client, id: u64, shows: Shows, console: &Console) -> Result {
-    if shows == Shows::Lines {
-        let mut lines = client.logs(id, true).await?;
-        while let Some(line) = lines.next().await? {
+    if shows != Shows::Lines {
+        return Ok(());
+    }
+    let mut newest = 0;
+    loop {
+        match tell(client, id, &mut newest, console).await {
+            Err(error) if error.exit != Exit::NotFoundOrConflict => tokio::time::sleep(AGAIN).await,
+            ended => return ended,
+        }
+    }
+}
+
+/// Tells the lines after `newest`, in milliseconds: one who asks again gets those that are kept from the first.
+async fn tell(client: &Client, id: u64, newest: &mut u64, console: &Console) -> Result {
+    let (mut lines, told) = (client.logs(id, true).await?, *newest);
+    while let Some(line) = lines.next().await? {
+        if line.unix_millis > told {
             console.note(&line.text);
+            *newest = line.unix_millis.max(*newest);
         }
     }
     Ok(())

@@ -17,14 +17,14 @@ use braid_workload::{Exchange, TaskContext, exchange::TypedExchange};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
-/// What a training comes to, the same on all ranks.
+/// What a training comes to. Rank 0 knows it all; another that goes on from a checkpoint has not seen the first loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Outcome {
     /// Steps of the whole training.
     pub steps: u64,
     /// Tokens read by all of them.
     pub tokens: u64,
-    /// Nats a token at the first step that this run made.
+    /// Nats a token at the first step.
     pub first_loss: f64,
     /// And at the last.
     pub last_loss: f64,
@@ -75,19 +75,20 @@ impl Rank<'_> {
             self.context.log(format!("going on from checkpoint-{at}"));
         }
         let mut state = self.agree(found)?;
-        let (mut losses, _) = Journal::open(&job.out.join("losses.jsonl"), |line: &LossLine| line.step < at)?;
+        let (mut losses, before) = Journal::open(&job.out.join("losses.jsonl"), |line: &LossLine| line.step < at)?;
         let plans = Journal::open(&job.out.join("plans.jsonl"), |_| true)?;
         let (spec, corpus) = (self.spec, self.corpus);
         std::thread::scope(|scope| {
             let (ahead, _) = Ahead::start(scope, (spec, corpus, &cost), plans, at);
-            let mut outcome = Outcome { steps: spec.steps, tokens: state.tokens, first_loss: 0.0, last_loss: 0.0 };
+            let [first_loss, last_loss] = [before.first(), before.last()].map(|line| line.map_or(0.0, |line| line.loss));
+            let mut outcome = Outcome { steps: spec.steps, tokens: state.tokens, first_loss, last_loss };
             for step in at..spec.steps {
                 let plan = ahead.next()?;
                 self.tell_all(Some(&plan))?;
                 let line = self.step(&plan, &mut state)?;
                 losses.write(&line)?;
                 self.context.log(format!("step {step}: loss {:.4}, gradient {:.3}, {}", line.loss, line.norm, shape(&plan)));
-                outcome.note(&line, step == at);
+                outcome.note(&line);
                 if state.step.is_multiple_of(spec.checkpoint_every) || state.step == spec.steps {
                     checkpoints.write(&state)?;
                 }
@@ -102,10 +103,10 @@ impl Rank<'_> {
         let mut state = self.agree(None)?;
         let at = state.step;
         let mut outcome = Outcome { steps: self.spec.steps, tokens: state.tokens, first_loss: 0.0, last_loss: 0.0 };
-        for step in at..self.spec.steps {
+        for _ in at..self.spec.steps {
             let plan = self.tell_all(None)?;
             let line = self.step(&plan, &mut state)?;
-            outcome.note(&line, step == at);
+            outcome.note(&line);
         }
         self.exchange.barrier()?;
         Ok(outcome)
@@ -225,8 +226,8 @@ struct AtStep {
 }
 
 impl Outcome {
-    fn note(&mut self, line: &LossLine, first: bool) {
-        if first {
+    fn note(&mut self, line: &LossLine) {
+        if line.step == 0 {
             self.first_loss = line.loss;
         }
         self.last_loss = line.loss;
