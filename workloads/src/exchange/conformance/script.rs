@@ -206,8 +206,8 @@ fn compose(left: &mut [u32], right: &[u32]) {
 
 /// Short and long sums of f32 have, on every rank, the bits of the f64 sum in rank order, rounded once.
 pub fn sums_have_the_same_bits_on_all_ranks(make: Make) {
-    // The last takes several blocks.
-    for (size, len) in [(4, 3), (4, 100_003), (2, 1_100_003)] {
+    // The last two take several blocks.
+    for (size, len) in [(4, 3), (4, 100_003), (2, 1_100_003), (4, 600_007)] {
         let input = |rank: usize| -> Vec<f32> { numbers(7, rank, len).into_iter().map(|value| value as f32).collect() };
         let inputs: Vec<Vec<f32>> = (0..size).map(input).collect();
         let expected: Vec<u32> = (0..len)
