@@ -12,6 +12,7 @@ pub(crate) use job::{JobList, JobShow, state_word};
 pub(crate) use node::NodeList;
 pub(crate) use plan::{PlanFormat, PlanView};
 pub(crate) use table::fields;
+pub(crate) use task::task_word;
 pub(crate) use watch::watch;
 
 use crate::error::{Error, Result};

@@ -21,19 +21,24 @@ pub(super) struct TaskView {
     failure: Option<FailureView>,
 }
 
+/// The word for a state, the same in every output.
+pub(crate) fn task_word(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Unspecified => "unknown",
+        TaskState::TaskWaiting => "waiting",
+        TaskState::TaskAssigned => "running",
+        TaskState::TaskLost => "lost",
+        TaskState::TaskDone => "done",
+        TaskState::TaskFailed => "failed",
+        TaskState::TaskCancelled => "cancelled",
+    }
+}
+
 impl From<v1::Task> for TaskView {
     fn from(task: v1::Task) -> Self {
         let demand = task.demand.clone().unwrap_or_default();
         Self {
-            state: match task.state() {
-                TaskState::Unspecified => "unknown",
-                TaskState::TaskWaiting => "waiting",
-                TaskState::TaskAssigned => "running",
-                TaskState::TaskLost => "lost",
-                TaskState::TaskDone => "done",
-                TaskState::TaskFailed => "failed",
-                TaskState::TaskCancelled => "cancelled",
-            },
+            state: task_word(task.state()),
             id: TaskId::from(task.id.unwrap_or_default()).to_string(),
             label: task.label,
             attempt: task.attempt,

@@ -6,7 +6,7 @@ mod meter;
 use crate::{client::has_ended, console::Console};
 use braid_proto::v1::Job;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use meter::{Meter, Reading};
+pub(crate) use meter::{Meter, Reading};
 use std::time::{Duration, Instant};
 
 /// Where nobody sees a bar move, a line comes so often.

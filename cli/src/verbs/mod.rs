@@ -8,6 +8,8 @@ mod merge;
 mod node;
 mod plan;
 mod profile;
+#[cfg(feature = "tui")]
+mod top;
 mod train;
 mod worker;
 
@@ -36,6 +38,8 @@ pub(crate) enum Verb {
     /// Nodes of the fleet
     #[command(subcommand)]
     Node(node::NodeVerb),
+    #[cfg(feature = "tui")]
+    Top(top::TopArgs),
     Bench(bench::BenchArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -60,6 +64,8 @@ impl Verb {
             Self::Worker(args) => Box::pin(worker::run(args, console)).await,
             Self::Job(verb) => until_signal(Box::pin(job::run(verb, console))).await,
             Self::Node(verb) => until_signal(Box::pin(node::run(verb, console))).await,
+            #[cfg(feature = "tui")]
+            Self::Top(args) => until_signal(Box::pin(top::run(args, console))).await,
             Self::Bench(args) => until_signal(Box::pin(bench::run(args, console))).await,
             Self::Completions(args) => completions::run(args, console),
         }
