@@ -148,6 +148,12 @@ impl Client {
         }
     }
 
+    /// Where the coordinator is, for people.
+    #[cfg(feature = "tui")]
+    pub(crate) fn at(&self) -> &str {
+        &self.at
+    }
+
     pub(crate) async fn job(&self, id: JobRef) -> Result<v1::Job> {
         let id = match id {
             JobRef::Last => 0,

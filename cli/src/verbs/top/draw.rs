@@ -232,7 +232,28 @@ mod tests {
         let mut screen = Screen::new("head:7117".into());
         screen.see(fleet(0), Duration::ZERO);
         screen.see(fleet(900_000_000), Duration::from_secs(1));
-        insta::assert_snapshot!(drawn(&screen, 100, 20), @"");
+        insta::assert_snapshot!(drawn(&screen, 100, 20), @"
+        braid at head:7117: 1 of 2 nodes ready, 16 threads, 2 tasks running, 12 waiting
+         jobs that run ─────────────────────────────────────────────────────────────────────────────────────
+        JOB      KIND      STATE       TASKS         BYTES               SPEED       LABEL
+        4        merge     merging     3/8           #####.......  45%   900.0 MB/s  ties of 4 [2J -> out
+        3        merge     waiting     3/7           #####.......  45%   900.0 MB/s  big: no worker has 80 G
+
+         tasks of job 4 ────────────────────────────────────────────────────────────────────────────────────
+        TASK       STATE      TRY  NODE                 BYTES               LABEL
+        4.1        running    1    alpha                ###.........  25%   tensors 1
+        4.0        done       1    alpha                ###.........  25%   tensors 0
+
+
+
+
+         nodes ─────────────────────────────────────────────────────────────────────────────────────────────
+        NODE                 STATE      TASKS  THREADS  MEMORY      RATE          ADDRESS
+        alpha                ready      1      8        64.0 GB     900.0 MB/s    alpha.local
+        beta                 silent     1      8        64.0 GB     900.0 MB/s    beta.local
+
+        q quit   up/down choose a job   a all jobs or those that run   x cancel the job
+        ");
     }
 
     #[test]

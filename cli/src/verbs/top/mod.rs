@@ -39,10 +39,9 @@ pub(super) async fn run(args: TopArgs, console: &Console) -> Result {
             .with_hint("for scripts: braid job ls -o json, braid node ls -o json"));
     }
     let client = Client::connect(&args.coordinator).await?;
-    let at = args.coordinator.coordinator.to_string();
     // The first answer comes before the screen is taken: an error then stands where a person looks for it.
     let fleet = ask(&client, None).await?;
-    let mut screen = Screen::new(at);
+    let mut screen = Screen::new(client.at().to_owned());
     let start = Instant::now();
     screen.see(fleet, start.elapsed());
     let mut terminal = ratatui::try_init().map_err(|error| broken(&error))?;
