@@ -97,13 +97,13 @@ fn draw_tasks(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
     };
     tasks.sort_by_key(|task| rank(task));
     let rows = tasks.into_iter().take(usize::from(area.height)).map(|task| {
-        let demand = task.demand.unwrap_or_default();
+        let bytes = task.demand.as_ref().map_or(0, |demand| demand.bytes);
         Row::new([
             Cell::from(TaskId::from(task.id.unwrap_or_default()).to_string()),
             Cell::from(task_word(task.state())),
             Cell::from(task.attempt.to_string()),
             Cell::from(text(task.node.as_deref().unwrap_or("-"))),
-            Cell::from(bar(task.bytes_done, demand.bytes)),
+            Cell::from(bar(task.bytes_done, bytes)),
             Cell::from(text(
                 &task.failure.as_ref().map_or_else(|| task.label.clone(), |f| format!("{} ({})", task.label, f.message)),
             )),
