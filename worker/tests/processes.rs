@@ -152,14 +152,17 @@ fn others(members: &mut [Member]) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn a_rank_that_is_killed_while_it_waits_in_a_collective_is_named_by_all_others_at_once() {
+fn a_rank_that_is_killed_while_it_waits_in_a_collective_is_named_at_once_by_all_that_wait_in_it() {
     let mut members = group(Play::Wait);
     // The last rank has not called yet, so no other one can have left the call.
     thread::sleep(Duration::from_millis(100));
     let killed = Instant::now();
     members[ODD].signal(Signal::KILL);
     for (rank, said) in others(&mut members) {
-        assert!(said.starts_with("rank 2 of the exchange is lost: "), "rank {rank}: {said}");
+        // The last one was in no call: it comes when the others, too, have ended, and may find them gone first.
+        let named = said.starts_with("rank 2 of the exchange is lost: ");
+        let gone = rank == RANKS - 1 && said.starts_with("rank ") && said.contains(" of the exchange is lost: ");
+        assert!(named || gone, "rank {rank}: {said}");
     }
     assert!(killed.elapsed() < SOON, "they waited for the deadline");
 }

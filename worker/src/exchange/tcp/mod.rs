@@ -21,6 +21,9 @@
 //! NCCL rely on too, and a second one costs a tenth of the bandwidth of a loopback. Frames begin with a mark, so that a
 //! stream that lost its place ends in an error.
 //!
+//! **Who comes late to an epoch that has ended** may learn only that a member is gone: one that left because of an error stays
+//! to be heard for a moment, and what it said is lost with its connection when a latecomer writes to it before reading.
+//!
 //! **Trust.** Both sides of a connection prove that they know the group's token, without sending it; bytes after that are
 //! neither encrypted nor signed, as with Gloo and NCCL: the network between the members is trusted. The default address
 //! is the loopback.
