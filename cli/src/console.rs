@@ -2,7 +2,10 @@
 //! writes to either.
 
 use crate::error::{Error, Result};
-use std::io::{self, IsTerminal, Write};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal, Write},
+};
 
 /// How to speak.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +41,18 @@ impl Console {
         let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         let mut out = io::stdout().lock();
         write!(out, "{text}{newline}").and_then(|()| out.flush()).map_err(|error| Error::stdout(&error))
+    }
+
+    /// Passes on a line of a program's output, whatever is in it; on a terminal it must not steer it.
+    pub(crate) fn line_out(&self, text: &str) -> Result {
+        let text = if self.live_stdout { Cow::Owned(harmless(text)) } else { Cow::Borrowed(text) };
+        let mut out = io::stdout().lock();
+        writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| Error::stdout(&error))
+    }
+
+    /// The same for what it says on its standard error.
+    pub(crate) fn line_err(&self, text: &str) {
+        if self.live_stderr { self.say(&harmless(text)) } else { self.say(text) }
     }
 
     /// Says something that is no data; nothing when quiet.

@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     TimedOut,
     /// Ctrl-C.
     Interrupted,
+    /// The program that `braid run` ran ended so.
+    Program(u8),
 }
 
 impl Exit {
@@ -32,6 +34,7 @@ impl Exit {
             Self::Unavailable => 4,
             Self::TimedOut => 124,
             Self::Interrupted => 130,
+            Self::Program(code) => code,
         }
     }
 }

@@ -10,6 +10,7 @@ mod conformance;
 mod harness;
 #[cfg(feature = "etcd")]
 mod leadership;
+mod run;
 mod same_bytes;
 mod timed;
 mod train;

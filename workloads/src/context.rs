@@ -33,6 +33,8 @@ pub struct TaskContext {
     pub pool: Arc<rayon::ThreadPool>,
     /// The bytes of memory that this task may hold at most.
     pub memory: u64,
+    /// The GPUs that are this task's alone while it runs, by their numbers on the node.
+    pub gpus: Vec<u32>,
     /// The way to the other members, if this task is in a gang.
     pub membership: Option<Membership>,
 }

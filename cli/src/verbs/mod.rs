@@ -10,6 +10,7 @@ mod plan;
 mod profile;
 #[cfg(feature = "tui")]
 mod top;
+mod run;
 mod train;
 mod worker;
 
@@ -30,6 +31,7 @@ pub(crate) enum Verb {
     Train(train::TrainArgs),
     Profile(profile::ProfileArgs),
     Plan(plan::PlanArgs),
+    Run(run::RunArgs),
     Coordinator(coordinator::CoordinatorArgs),
     Worker(worker::WorkerArgs),
     /// Jobs: list, look at, wait for, cancel
@@ -42,6 +44,12 @@ pub(crate) enum Verb {
     Top(top::TopArgs),
     Bench(bench::BenchArgs),
     Completions(completions::CompletionsArgs),
+    /// End what a worker leaves behind; a worker starts it
+    #[command(hide = true)]
+    Guard {
+        /// What the worker's programs carry
+        mark: String,
+    },
 }
 
 impl Verb {
@@ -67,7 +75,12 @@ impl Verb {
             #[cfg(feature = "tui")]
             Self::Top(args) => until_signal(Box::pin(top::run(args, console))).await,
             Self::Bench(args) => until_signal(Box::pin(bench::run(args, console))).await,
+            Self::Run(args) => Box::pin(run::run(args, console)).await,
             Self::Completions(args) => completions::run(args, console),
+            Self::Guard { mark } => {
+                braid_command::serve_guard(std::io::stdin(), &mark);
+                Ok(())
+            }
         }
     }
 }

@@ -42,6 +42,11 @@ impl Process {
         }
     }
 
+    /// Stops reading its stdout, which was never asked for.
+    pub(crate) fn close_stdout(&mut self) {
+        drop(self.child.stdout.take());
+    }
+
     /// What it wrote to stderr so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

@@ -194,6 +194,7 @@ impl Shared {
             log: Arc::clone(&self.log),
             pool: Arc::clone(&self.pool),
             memory: start.memory,
+            gpus: Vec::new(),
             membership: start.item.gang.clone().zip(self.join.clone()).map(|(gang, join)| Membership { gang, join }),
         };
         state.running.insert(start.key, running);

@@ -112,6 +112,7 @@ pub(crate) fn context(threads: usize, memory: u64) -> TaskContext {
         log: Arc::new(|_| {}),
         pool: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads")),
         memory,
+        gpus: Vec::new(),
         membership: None,
     }
 }

@@ -11,6 +11,7 @@ fn context(index: u32, attempt: u32) -> TaskContext {
         log: Arc::new(|_| {}),
         pool: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap()),
         memory: 0,
+        gpus: Vec::new(),
         membership: None,
     }
 }

@@ -44,6 +44,7 @@ fn context(cancel: CancellationToken, log: impl Fn(&str) + Send + Sync + 'static
         log: Arc::new(move |line| log(&line.text)),
         pool: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap()),
         memory: 0,
+        gpus: Vec::new(),
         membership: None,
     }
 }

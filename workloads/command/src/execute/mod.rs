@@ -1,0 +1,67 @@
+//! The doing half: one program, from the search for it to its end.
+//!
+//! It runs on the worker's compute thread that the task holds, which waits in `poll`: a program of one thread takes one thread
+//! of its worker, and the shared pool is never blocked.
+
+mod environment;
+mod lines;
+mod memory;
+mod outcome;
+mod process;
+mod program;
+mod rendezvous;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    CommandError, CommandSpec, Guard, KIND,
+    workload::{Ended, Payload},
+};
+use braid_workload::{Execute, Failure, TaskContext, TaskSpec};
+use process::Process;
+use serde::Deserialize;
+use serde_json::Value;
+use std::{sync::Arc, time::Instant};
+
+/// Runs programs, each watched over by a guard.
+#[derive(Debug)]
+pub struct CommandExecute {
+    guard: Arc<Guard>,
+}
+
+impl CommandExecute {
+    /// One whose programs are ended by this guard when the worker is gone.
+    pub fn new(guard: Guard) -> Self {
+        Self { guard: Arc::new(guard) }
+    }
+
+    fn run_program(&self, spec: &CommandSpec, task: &TaskSpec, context: &TaskContext) -> Result<Ended, CommandError> {
+        let payload = Payload::deserialize(&task.payload).map_err(|error| CommandError::Spec {
+            name: "the task".into(),
+            problem: error.to_string(),
+            hint: None,
+        })?;
+        let gang = rendezvous::meet(spec, context)?;
+        let variables = environment::variables(spec, payload, context, gang.as_ref(), self.guard.mark());
+        program::check_folder(&spec.dir)?;
+        let program = program::find(&spec.command, &spec.dir, spec.env.get("PATH").map(String::as_str))?;
+        let start = Instant::now();
+        let process = Process::start(&program, spec, &variables, &self.guard)?;
+        let end = process.run(spec, context)?;
+        outcome::judge(spec, &end)?;
+        Ok(Ended { exit: 0, seconds: start.elapsed().as_secs_f64() })
+    }
+}
+
+impl Execute for CommandExecute {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn run(&self, spec: &Value, task: &TaskSpec, context: &TaskContext) -> Result<Value, Failure> {
+        let spec = CommandSpec::read(spec).map_err(Failure::from)?;
+        let ended = self.run_program(&spec, task, context).map_err(Failure::from)?;
+        serde_json::to_value(ended).map_err(|error| Failure::fatal(format!("the end of a program: {error}")))
+    }
+}
