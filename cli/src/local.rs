@@ -25,6 +25,7 @@ pub(crate) struct Limits {
     pub(crate) threads: NonZeroUsize,
     /// Bytes that tasks may hold.
     pub(crate) memory: u64,
+    pub(crate) gpus: u32,
 }
 
 /// A fleet of one.
@@ -61,7 +62,7 @@ impl Local {
             token: None,
             address: "in process".into(),
             exchange: Some(ExchangeEnd { address: "in process".into(), join: Arc::new(Meeting::default()) }),
-            gpus: Gpus::default(),
+            gpus: Gpus { count: limits.gpus, ..Gpus::default() },
             labels: BTreeMap::new(),
             link: None,
             disk: None,

@@ -81,7 +81,9 @@ def main():
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
-    recipes = [path.resolve() for path in arguments.recipes] or sorted((ROOT / "examples").glob("*.yml"))
+    recipes = [path.resolve() for path in arguments.recipes] or sorted(
+        path for path in (ROOT / "examples").glob("*.yml") if "merge_method" in path.read_text()
+    )
     base = heldout_loss.losses(heldout_loss.EXPERTS / "base")
     rows = []
     print("| recipe | text | base | mergekit | braid | apart | allowed | |")

@@ -13,6 +13,17 @@ pub struct Gpus {
     pub memory: u64,
 }
 
+impl Gpus {
+    /// What CUDA calls each of them: what `CUDA_VISIBLE_DEVICES` lists where it is set (a batch system's part of a node), else
+    /// their numbers from 0.
+    pub fn names(&self, visible: Option<&str>) -> Vec<String> {
+        let listed: Vec<&str> = visible.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        (0..self.count as usize)
+            .map(|place| listed.get(place).map_or_else(|| place.to_string(), |name| (*name).to_owned()))
+            .collect()
+    }
+}
+
 /// A text that names no GPUs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a number of GPUs such as 8, or 8xH100 with their kind")]
@@ -34,6 +45,14 @@ impl FromStr for Gpus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gpus_have_the_names_that_cuda_knows() {
+        let two: Gpus = "2".parse().unwrap();
+        assert_eq!(two.names(None), ["0", "1"]);
+        assert_eq!(two.names(Some("4, 6,7")), ["4", "6"]);
+        assert_eq!(two.names(Some("GPU-8932f937")), ["GPU-8932f937", "1"]);
+    }
 
     #[test]
     fn gpus_are_a_number_and_perhaps_a_kind() {

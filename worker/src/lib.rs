@@ -46,7 +46,8 @@ impl Worker {
     /// Serves the coordinator until `cancel` is set or the coordinator refuses this worker for good.
     ///
     /// Losing the coordinator ends nothing: tasks run on, results are kept, and the session is rebuilt. When cancelled,
-    /// running tasks are told to stop and given about two seconds to end and be handed over.
+    /// running tasks are told to stop and given about two seconds to end and be handed over, or as much longer as they have said
+    /// that they need.
     ///
     /// # Errors
     /// [`WorkerError::Refused`] when the coordinator will not have this worker as it is (wrong token, other protocol),

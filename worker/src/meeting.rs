@@ -17,8 +17,8 @@ const WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The meeting place of one process.
-#[derive(Default)]
 pub struct Meeting {
+    within: Duration,
     gangs: Mutex<BTreeMap<(TaskId, u32), Table>>,
     changed: Condvar,
 }
@@ -37,6 +37,12 @@ enum Member {
     Gone,
 }
 
+impl Default for Meeting {
+    fn default() -> Self {
+        Self { within: WITHIN, gangs: Mutex::default(), changed: Condvar::new() }
+    }
+}
+
 impl Join for Meeting {
     fn join(&self, gang: &Gang, cancel: &CancellationToken) -> Result<Arc<dyn Exchange>, ExchangeError> {
         let (key, rank, size) = ((gang.first, gang.epoch.0), gang.rank as usize, gang.members.len());
@@ -44,7 +50,7 @@ impl Join for Meeting {
         if rank >= size {
             return Err(misuse("there is no such rank in the gang"));
         }
-        let deadline = Instant::now() + WITHIN;
+        let deadline = Instant::now() + self.within;
         let mut gangs = self.lock();
         let table = gangs.entry(key).or_insert_with(|| Table::new(size));
         match table.members.get_mut(rank) {
@@ -71,7 +77,7 @@ impl Join for Meeting {
                 return Err(if stopped {
                     ExchangeError::Aborted { rank, reason: "it was told to stop".into() }
                 } else {
-                    ExchangeError::Deadline { operation: Operation::Barrier, limit: WITHIN, missing }
+                    ExchangeError::Deadline { operation: Operation::Connect, limit: self.within, missing }
                 });
             }
             gangs = self.changed.wait_timeout(gangs, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
@@ -142,6 +148,22 @@ mod tests {
                         exchange.barrier().unwrap();
                     });
                 }
+            }
+        });
+        assert!(meeting.lock().is_empty());
+    }
+
+    #[test]
+    fn those_that_have_come_are_released_when_one_does_not() {
+        let meeting = Meeting { within: Duration::from_millis(50), ..Meeting::default() };
+        std::thread::scope(|scope| {
+            let waiting = [0, 2].map(|rank| {
+                let meeting = &meeting;
+                scope.spawn(move || meeting.join(&gang(rank, 1), &CancellationToken::new()).err().unwrap())
+            });
+            for error in waiting.map(|waiting| waiting.join().unwrap()) {
+                let late = matches!(&error, ExchangeError::Deadline { operation: Operation::Connect, missing, .. } if missing.contains(&1));
+                assert!(late, "{error}");
             }
         });
         assert!(meeting.lock().is_empty());

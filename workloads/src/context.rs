@@ -33,17 +33,20 @@ pub struct TaskContext {
     pub pool: Arc<rayon::ThreadPool>,
     /// The bytes of memory that this task may hold at most.
     pub memory: u64,
-    /// The GPUs that are this task's alone while it runs, by their numbers on the node.
-    pub gpus: Vec<u32>,
+    /// The GPUs that are this task's alone while it runs, by the names that CUDA knows on the node.
+    pub gpus: Vec<String>,
     /// The way to the other members, if this task is in a gang.
     pub membership: Option<Membership>,
 }
 
-/// How far a task is, in bytes read and written of what its demand names. Written by compute threads, read by the session.
+/// How far a task is, in bytes read and written of what its demand names, and how fast it can end. Written by compute threads,
+/// read by the session.
 #[derive(Debug, Default)]
 pub struct Progress {
     done: AtomicU64,
     reused: AtomicU64,
+    /// Milliseconds.
+    grace: AtomicU64,
 }
 
 /// Takes the lines that a task writes for people.
@@ -90,7 +93,7 @@ impl TaskContext {
         work: impl FnOnce(&dyn Exchange) -> Result<R, E>,
     ) -> Result<R, E> {
         let exchange: Arc<dyn Exchange> = match &self.membership {
-            Some(Membership { gang, join }) => join.join(gang, &self.cancel)?,
+            Some(Membership { gang, join }) => join.join(gang, &self.cancel).inspect_err(|error| self.late(error))?,
             None => Arc::new(exchange::local::group(1).remove(0)),
         };
         let over = AtomicBool::new(false);
@@ -111,6 +114,13 @@ impl TaskContext {
             }
             done
         })
+    }
+
+    /// Says which members a gang waited for in vain: its end is no failure, which would be told elsewhere.
+    fn late(&self, error: &ExchangeError) {
+        if let ExchangeError::Deadline { operation: exchange::Operation::Connect, .. } = error {
+            self.log(format!("the gang has not started, is released, and waits again: {error}"));
+        }
     }
 
     /// Writes a line to the log of the task.
@@ -146,6 +156,17 @@ impl Progress {
     /// Counts bytes that an earlier run had done and this one could keep.
     pub fn add_reused(&self, bytes: u64) {
         self.reused.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Says how long the task may take to end once it is told to: a worker that is to end waits for so long. A task that says
+    /// nothing looks at its flag ten times a second.
+    pub fn set_grace(&self, grace: Duration) {
+        self.grace.store(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long the task may take to end once it is told to.
+    pub fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace.load(Ordering::Relaxed))
     }
 
     /// Bytes done by this run so far.

@@ -11,8 +11,9 @@ use crate::{
     exit::Exit,
     request_id,
     signals::Signals,
+    trust::TrustArgs,
     units,
-    wire::{PlaintextArgs, ReachArgs},
+    wire::ReachArgs,
 };
 use braid_command::{Array, CommandError, CommandSpec, KIND, SaveSignal};
 use follow::Style;
@@ -77,7 +78,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
     coordinator: Option<Address>,
     #[command(flatten)]
-    plaintext: PlaintextArgs,
+    trust: TrustArgs,
     /// Do not wait: print the number of the job and return
     #[arg(long)]
     detach: bool,
@@ -96,7 +97,7 @@ pub(super) async fn run(args: RunArgs, console: &Console) -> Result {
     if args.threads.is_some() {
         console.warn("--threads says what this process may use; on a fleet each worker has its own");
     }
-    let client = Client::connect(&ReachArgs { coordinator, plaintext: args.plaintext }).await?;
+    let client = Client::connect(&ReachArgs { coordinator: Some(coordinator), trust: args.trust }).await?;
     let job = client.submit(KIND, text, request_id::random()).await?;
     if args.detach {
         return console.data(&job.id.to_string());

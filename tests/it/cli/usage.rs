@@ -143,6 +143,7 @@ fn help_names_every_verb_and_exit_code() {
       train        Train a small language model on documents of unequal length
       profile      Measure compute and exchange of a training's ranks, for its planner
       plan         Plan a training step over sequences of unequal length
+      run          Run a program as a job: once, as an array, or as a gang
       coordinator  Serve jobs to workers and clients
       worker       Run tasks for a coordinator
       job          Jobs: list, look at, wait for, cancel

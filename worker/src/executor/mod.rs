@@ -21,7 +21,7 @@ use std::{
     num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,7 @@ pub(crate) struct Executor(Arc<Shared>);
 struct Shared {
     executors: Registry<dyn Execute>,
     join: Option<Arc<dyn Join>>,
+    gpus: Vec<String>,
     pool: Arc<rayon::ThreadPool>,
     reports: Arc<Reports>,
     log: LogSink,
@@ -56,13 +57,14 @@ struct Running {
 }
 
 impl Executor {
-    /// Starts the threads; `memory` is what all attempts together may hold, and `join` how members of a gang meet.
+    /// Starts the threads; `memory` is what all attempts together may hold, `gpus` the names of the GPUs that they may have, and `join` how members of a gang meet.
     ///
     /// # Errors
     /// [`WorkerError::Threads`] when the system grants no more threads.
     pub(crate) fn start(
         threads: NonZeroUsize,
         memory: u64,
+        gpus: Vec<String>,
         executors: Registry<dyn Execute>,
         join: Option<Arc<dyn Join>>,
     ) -> Result<Self, WorkerError> {
@@ -75,10 +77,11 @@ impl Executor {
             .build()
             .map_err(|error| failed(error.to_string()))?;
         let reports = Arc::new(Reports::new(REPORTS));
-        let state = State { queue: Queue::new(threads.get(), memory), running: BTreeMap::new(), closed: false };
+        let state = State { queue: Queue::new(threads.get(), memory, gpus.len()), running: BTreeMap::new(), closed: false };
         let executor = Self(Arc::new(Shared {
             executors,
             join,
+            gpus,
             pool: Arc::new(pool),
             log: log_sink(Arc::clone(&reports)),
             reports,
@@ -121,6 +124,11 @@ impl Executor {
     /// How far the running attempts are.
     pub(crate) fn progress(&self) -> Vec<(Key, Bytes)> {
         self.0.lock().running.iter().map(|(key, running)| (*key, bytes(&running.progress))).collect()
+    }
+
+    /// How long the running attempts may take to end once they are told to, by their own word.
+    pub(crate) fn grace(&self) -> Duration {
+        self.0.lock().running.values().map(|running| running.progress.grace()).max().unwrap_or_default()
     }
 
     /// What happened since the last call, at least one thing. May be dropped and called again without loss.
@@ -194,7 +202,7 @@ impl Shared {
             log: Arc::clone(&self.log),
             pool: Arc::clone(&self.pool),
             memory: start.memory,
-            gpus: Vec::new(),
+            gpus: start.gpus.iter().filter_map(|place| self.gpus.get(*place).cloned()).collect(),
             membership: start.item.gang.clone().zip(self.join.clone()).map(|(gang, join)| Membership { gang, join }),
         };
         state.running.insert(start.key, running);

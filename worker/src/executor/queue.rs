@@ -1,16 +1,17 @@
-//! Which attempt gets a compute thread next, and how much memory. Pure: no threads, no tasks.
+//! Which attempt gets compute threads next, how much memory, and which GPUs. Pure: no threads, no tasks.
 //!
-//! Two lanes, each in order of arrival: narrow attempts, up to `threads` at once, and wide ones, one at a time. The lanes
+//! Two lanes, each in order of arrival: narrow attempts, up to `threads` threads at once, and wide ones, one at a time. The lanes
 //! run side by side, so an hour on one thread does not keep the other threads from a wide task. What both share is
 //! memory: the sum of all grants never exceeds the budget. While the head of a lane has a slot but no memory yet, the other
 //! lane starts nothing that came later, or the memory would never come free.
 //!
 //! A wide attempt is granted all that is free but for an eighth of the budget, of which every narrow thread has its
-//! part; a narrow attempt is granted that part, or what it demands if that is more.
+//! part; a narrow attempt is granted that part of each of its threads, or what it demands if that is more. A GPU is one
+//! attempt's at a time; what asks for more threads or GPUs than there are gets all.
 
 use super::Key;
 use braid_workload::Demand;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The part of the budget kept for narrow attempts is one in so many.
 const NARROW_PART: u64 = 8;
@@ -32,9 +33,12 @@ pub(super) struct Queue<T> {
     narrow: VecDeque<Waiting<T>>,
     wide: VecDeque<Waiting<T>>,
     running: BTreeMap<Key, Grant>,
-    narrow_running: usize,
+    /// Threads of the narrow attempts that run.
+    narrow_threads: usize,
     wide_running: bool,
     granted: u64,
+    gpus: usize,
+    free_gpus: BTreeSet<usize>,
     arrivals: u64,
 }
 
@@ -44,6 +48,8 @@ pub(super) struct Start<T> {
     pub(super) key: Key,
     /// Bytes that it may hold.
     pub(super) memory: u64,
+    /// GPUs that are its own, by their places among those of the worker.
+    pub(super) gpus: Vec<usize>,
     pub(super) item: T,
 }
 
@@ -58,21 +64,25 @@ struct Waiting<T> {
 #[derive(Debug)]
 struct Grant {
     lane: Lane,
+    threads: usize,
     bytes: u64,
+    gpus: Vec<usize>,
 }
 
 impl<T> Queue<T> {
-    /// An empty queue for so many threads and bytes.
-    pub(super) fn new(threads: usize, memory: u64) -> Self {
+    /// An empty queue for so many threads, bytes and GPUs.
+    pub(super) fn new(threads: usize, memory: u64, gpus: usize) -> Self {
         Self {
             threads,
             memory,
             narrow: VecDeque::new(),
             wide: VecDeque::new(),
             running: BTreeMap::new(),
-            narrow_running: 0,
+            narrow_threads: 0,
             wide_running: false,
             granted: 0,
+            gpus,
+            free_gpus: (0..gpus).collect(),
             arrivals: 0,
         }
     }
@@ -89,14 +99,17 @@ impl<T> Queue<T> {
     /// Starts the next attempt of a lane, if there is one and it may start now.
     pub(super) fn next(&mut self, lane: Lane) -> Option<Start<T>> {
         let memory = self.grant(lane)?;
-        let Waiting { key, item, .. } = self.lane_mut(lane).pop_front()?;
+        let Waiting { key, demand, item, .. } = self.lane_mut(lane).pop_front()?;
         self.granted += memory;
+        let (threads, gpus) = (self.threads_of(&demand), self.gpus_of(&demand));
+        let gpus: Vec<usize> = self.free_gpus.iter().copied().take(gpus).collect();
+        self.free_gpus.retain(|gpu| !gpus.contains(gpu));
         match lane {
-            Lane::Narrow => self.narrow_running += 1,
+            Lane::Narrow => self.narrow_threads += threads,
             Lane::Wide => self.wide_running = true,
         }
-        self.running.insert(key, Grant { lane, bytes: memory });
-        Some(Start { key, memory, item })
+        self.running.insert(key, Grant { lane, threads, bytes: memory, gpus: gpus.clone() });
+        Some(Start { key, memory, gpus, item })
     }
 
     /// Whether [`Queue::next`] would start one.
@@ -108,8 +121,9 @@ impl<T> Queue<T> {
     pub(super) fn end(&mut self, key: Key) {
         let Some(grant) = self.running.remove(&key) else { return };
         self.granted -= grant.bytes;
+        self.free_gpus.extend(grant.gpus);
         match grant.lane {
-            Lane::Narrow => self.narrow_running -= 1,
+            Lane::Narrow => self.narrow_threads -= grant.threads,
             Lane::Wide => self.wide_running = false,
         }
     }
@@ -145,20 +159,31 @@ impl<T> Queue<T> {
 
     /// The bytes for the head of the lane, if it may start now.
     fn grant(&self, lane: Lane) -> Option<u64> {
-        let head = self.lane(lane).front().filter(|_| self.has_slot(lane))?;
+        let head = self.lane(lane).front().filter(|head| self.has_slot(lane, &head.demand))?;
         let other = match lane {
             Lane::Narrow => Lane::Wide,
             Lane::Wide => Lane::Narrow,
         };
-        let first = |older: &Waiting<T>| older.arrival < head.arrival && self.has_slot(other);
+        let first = |older: &Waiting<T>| older.arrival < head.arrival && self.has_slot(other, &older.demand);
         if self.lane(other).front().is_some_and(first) { None } else { self.bytes(lane, &head.demand) }
     }
 
-    fn has_slot(&self, lane: Lane) -> bool {
-        match lane {
-            Lane::Narrow => self.narrow_running < self.threads,
+    /// Whether there are threads and GPUs for it now.
+    fn has_slot(&self, lane: Lane, demand: &Demand) -> bool {
+        let threads = match lane {
+            Lane::Narrow => self.narrow_threads + self.threads_of(demand) <= self.threads,
             Lane::Wide => !self.wide_running,
-        }
+        };
+        threads && self.gpus_of(demand) <= self.free_gpus.len()
+    }
+
+    /// Threads that a narrow attempt takes.
+    fn threads_of(&self, demand: &Demand) -> usize {
+        (demand.threads.max(1) as usize).min(self.threads)
+    }
+
+    fn gpus_of(&self, demand: &Demand) -> usize {
+        (demand.gpus as usize).min(self.gpus)
     }
 
     fn bytes(&self, lane: Lane, demand: &Demand) -> Option<u64> {
@@ -167,9 +192,9 @@ impl<T> Queue<T> {
         let least = demand.memory.min(self.memory);
         let part = self.memory / NARROW_PART / (self.threads as u64).max(1);
         let bytes = match lane {
-            Lane::Narrow => part.max(least),
+            Lane::Narrow => part.saturating_mul(self.threads_of(demand) as u64).max(least),
             Lane::Wide => {
-                let kept = part * (self.threads - self.narrow_running) as u64;
+                let kept = part * (self.threads - self.narrow_threads) as u64;
                 free.saturating_sub(kept).max(least)
             }
         };

@@ -25,7 +25,7 @@ fn executor(
     body: impl Fn(&TaskSpec, &TaskContext) -> Result<Value, Failure> + Send + Sync + 'static,
 ) -> Executor {
     let call: Arc<dyn Execute> = Arc::new(Call(Box::new(body)));
-    Executor::start(NonZeroUsize::new(threads).unwrap(), 1600, Registry::new([("call", call)]), None).unwrap()
+    Executor::start(NonZeroUsize::new(threads).unwrap(), 1600, vec![], Registry::new([("call", call)]), None).unwrap()
 }
 
 fn assignment(index: u32, wide: bool) -> Assignment {

@@ -28,7 +28,8 @@ use std::{
 use tokio::{sync::mpsc, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// How long a worker that is to end waits for its tasks to stop and for the coordinator to take their results.
+/// How long a worker that is to end waits for its tasks to stop and for the coordinator to take their results, beyond what its
+/// tasks say that they need.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves the coordinator that `connector` leads to; see [`Worker::run`](crate::Worker::run).
@@ -43,6 +44,7 @@ pub(crate) async fn run<C: Connector>(
         executor: Executor::start(
             options.threads,
             options.memory,
+            options.gpus.names(std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref()),
             executors,
             options.exchange.as_ref().map(|end| Arc::clone(&end.join)),
         )?,
@@ -188,7 +190,9 @@ impl<C: Connector> Session<C> {
     }
 
     fn shut_down(&mut self) {
-        self.give_up.get_or_insert_with(|| Instant::now() + FAREWELL);
+        let grace = self.executor.grace();
+        let now = Instant::now();
+        self.give_up.get_or_insert_with(|| now.checked_add(FAREWELL + grace).unwrap_or(now + FAREWELL));
         self.take(Event::Shutdown);
     }
 }

@@ -115,7 +115,13 @@ impl Failures {
 
 /// What a program asks of a worker.
 fn demand(spec: &CommandSpec, rank: u32) -> Demand {
-    Demand { memory: spec.memory.unwrap_or(0), gang: spec.gang.map(|size| Member { rank, size }), ..Demand::default() }
+    Demand {
+        memory: spec.memory.unwrap_or(0),
+        threads: spec.cpus,
+        gpus: spec.gpus,
+        gang: spec.gang.map(|size| Member { rank, size }),
+        ..Demand::default()
+    }
 }
 
 fn label(spec: &CommandSpec, index: Option<u32>, rank: u32) -> String {

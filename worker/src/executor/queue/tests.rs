@@ -21,7 +21,7 @@ fn starts(queue: &mut Queue<()>) -> Vec<(u32, u64)> {
 
 #[test]
 fn lanes_run_side_by_side_each_in_order() {
-    let mut queue = Queue::new(2, 1600);
+    let mut queue = Queue::new(2, 1600, 0);
     for (index, wide) in [(0, false), (1, true), (2, true), (3, false), (4, false)] {
         queue.push(key(index), demand(wide, 0), ());
     }
@@ -34,7 +34,7 @@ fn lanes_run_side_by_side_each_in_order() {
 
 #[test]
 fn nothing_that_came_later_overtakes_one_that_waits_for_memory() {
-    let mut queue = Queue::new(2, 1600);
+    let mut queue = Queue::new(2, 1600, 0);
     queue.push(key(0), demand(true, 0), ());
     queue.push(key(1), demand(false, 900), ());
     queue.push(key(2), demand(true, 0), ());
@@ -46,12 +46,34 @@ fn nothing_that_came_later_overtakes_one_that_waits_for_memory() {
 
 #[test]
 fn a_demand_beyond_the_budget_runs_alone_with_all_of_it() {
-    let mut queue = Queue::new(2, 1600);
+    let mut queue = Queue::new(2, 1600, 0);
     queue.push(key(0), demand(false, 0), ());
     queue.push(key(1), demand(false, 5000), ());
     assert_eq!(starts(&mut queue), [(0, 100)]);
     queue.end(key(0));
     assert_eq!(starts(&mut queue), [(1, 1600)]);
+}
+
+#[test]
+fn an_attempt_takes_its_threads_and_gpus_and_gives_them_back() {
+    let mut queue = Queue::new(4, 1600, 3);
+    let demand = |threads, gpus| Demand { threads, gpus, ..Demand::default() };
+    for (index, (threads, gpus)) in (0..).zip([(2, 1), (1, 2), (2, 0), (1, 1), (9, 9)]) {
+        queue.push(key(index), demand(threads, gpus), ());
+    }
+    let next = |queue: &mut Queue<()>| queue.next(Lane::Narrow).map(|start| (start.key.task.index, start.gpus));
+    let three = (next(&mut queue), next(&mut queue), next(&mut queue));
+    assert_eq!(three, (Some((0, vec![0])), Some((1, vec![1, 2])), None), "one thread is free, and two are asked");
+    queue.end(key(0));
+    assert_eq!(queue.next(Lane::Narrow).map(|start| start.key), Some(key(2)));
+    let start = queue.next(Lane::Narrow).unwrap();
+    assert_eq!((start.key, start.gpus), (key(3), vec![0]));
+    for index in [1, 2] {
+        queue.end(key(index));
+        assert_eq!(queue.next(Lane::Narrow), None, "more than there is gets all of it, alone");
+    }
+    queue.end(key(3));
+    assert_eq!(queue.next(Lane::Narrow).unwrap().gpus, [0, 1, 2]);
 }
 
 #[derive(Debug, Clone)]
@@ -77,7 +99,7 @@ proptest! {
     /// once everything that runs ends, everything that waits gets to run.
     #[test]
     fn budget_slots_and_order_hold(threads in 1..4usize, memory in 0..2000u64, ops in prop::collection::vec(op(), 0..120)) {
-        let mut queue = Queue::new(threads, memory);
+        let mut queue = Queue::new(threads, memory, 0);
         let mut waiting: Vec<(Key, bool)> = Vec::new();
         let mut running: Vec<(Key, bool, u64)> = Vec::new();
         let mut pushed = 0;

@@ -18,7 +18,7 @@ pub(super) fn variables(
     let mut set = |name: &str, value: String| variables.push((name.to_owned(), value));
     if spec.gpus > 0 {
         let own = || context.gpus.as_slice();
-        set("CUDA_VISIBLE_DEVICES", list(gang.and_then(Gang::visible_gpus).unwrap_or_else(own)));
+        set("CUDA_VISIBLE_DEVICES", gang.and_then(Gang::visible_gpus).unwrap_or_else(own).join(","));
     }
     if let Some(gang) = gang {
         set("MASTER_ADDR", gang.master.0.clone());
@@ -44,8 +44,4 @@ pub(super) fn variables(
     }
     set(MARK, mark.to_owned());
     variables
-}
-
-fn list(gpus: &[u32]) -> String {
-    gpus.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }

@@ -27,7 +27,7 @@ impl Bench {
             log: Arc::new(move |line| said.lock().unwrap().push(line)),
             pool: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap()),
             memory: 1 << 20,
-            gpus: vec![5, 6],
+            gpus: vec!["5".into(), "6".into()],
             membership: None,
         };
         // `cat` is as good a guard as any while nobody dies.

@@ -125,12 +125,14 @@ impl fmt::Debug for Guard {
 }
 
 impl Drop for Guard {
-    /// Lets it end whatever is left, and waits for that.
+    /// Lets it end whatever is left, and waits for that where there is something.
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some((mut guard, pipe)) = state.guard.take() {
             drop(pipe);
-            let _ = guard.wait();
+            if !state.groups.is_empty() {
+                let _ = guard.wait();
+            }
         }
     }
 }

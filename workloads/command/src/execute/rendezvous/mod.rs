@@ -22,7 +22,7 @@ pub(super) struct Gang {
     pub(super) local_size: usize,
     /// Its node's number, in the order of ranks.
     pub(super) node_rank: usize,
-    gpus: Option<Vec<u32>>,
+    gpus: Option<Vec<String>>,
     /// Rank 0 keeps the port from other gangs for as long as the program runs.
     _port: Option<Port>,
 }
@@ -34,13 +34,13 @@ struct Hello {
     node: String,
     /// Of rank 0.
     port: u16,
-    gpus: Vec<u32>,
+    gpus: Vec<String>,
 }
 
 impl Gang {
     /// The GPUs of all members on the node, by local rank, when each has exactly one: `cuda:LOCAL_RANK` is then its own, as
     /// programs for `torchrun` expect. `None`: its own alone.
-    pub(super) fn visible_gpus(&self) -> Option<&[u32]> {
+    pub(super) fn visible_gpus(&self) -> Option<&[String]> {
         self.gpus.as_deref()
     }
 }
@@ -96,7 +96,7 @@ fn place(all: &[Hello], rank: usize) -> Gang {
             nodes.push(&hello.node);
         }
     }
-    let gpus: Vec<u32> = local.iter().filter_map(|rank| all.get(*rank)).flat_map(|hello| hello.gpus.clone()).collect();
+    let gpus: Vec<String> = local.iter().filter_map(|rank| all.get(*rank)).flat_map(|hello| hello.gpus.clone()).collect();
     let one_each = local.iter().all(|rank| all.get(*rank).is_some_and(|hello| hello.gpus.len() == 1));
     Gang {
         rank,
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn hello(node: &str, gpus: &[u32]) -> Hello {
-        Hello { node: node.into(), port: 0, gpus: gpus.to_vec() }
+        Hello { node: node.into(), port: 0, gpus: gpus.iter().map(u32::to_string).collect() }
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
                 (gang.local_rank, gang.local_size, gang.node_rank, gang.gpus)
             })
             .collect();
-        let both = Some(vec![3, 1]);
+        let both = Some(vec!["3".to_owned(), "1".into()]);
         assert_eq!(seen, [(0, 2, 0, both.clone()), (0, 2, 1, None), (1, 2, 0, both), (1, 2, 1, None)]);
         assert_eq!(place(&[hello("a", &[0, 1]), hello("a", &[2, 3])], 1).gpus, None, "each sees its own two");
     }
