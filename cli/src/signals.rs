@@ -30,13 +30,14 @@ impl Signals {
 
     /// Makes the next signal end the process at once, whatever it is doing.
     pub(crate) fn next_ends_the_process(&self) {
-        tokio::spawn(async {
-            // Streams of its own: those of `self` stay with whoever still looks at them.
-            if let Ok(mut signals) = Self::listen() {
+        // Streams of its own: those of `self` stay with whoever still looks at them. And from here on, not from when the task first
+        // runs: a person may be quick.
+        if let Ok(mut signals) = Self::listen() {
+            tokio::spawn(async move {
                 signals.next().await;
                 std::process::exit(Exit::Interrupted.code().into());
-            }
-        });
+            });
+        }
     }
 }
 

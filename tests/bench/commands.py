@@ -5,14 +5,17 @@
 
 Both have a server and one worker on this machine, up before the clock starts; it runs from submitting an array of tasks to
 knowing that all are done. CPU time is that of server, worker and the programs themselves. HyperQueue is measured twice: with
-the output of each task in files, which is how it comes, and with all output thrown away; Braid keeps it. The sides take turns,
-figures are medians over turns. A loop that starts the same programs one after the other shows what starting them costs alone.
+the output of each task in files, which is how it comes, and with all output thrown away; Braid keeps it. Its Python interface
+takes tasks one by one, not as an array, and looks once a second whether they are done. The sides take turns, figures are medians
+over turns. A loop that starts the same programs one after the other shows what starting them costs alone.
 
 Run it with an interpreter that has hyperqueue (tests/peer-requirements.txt says where versions are). `--check` exits with 1
 when Braid takes longer than the quicker of HyperQueue's two.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -72,7 +75,7 @@ class HyperQueue:
 
         self.name = "HyperQueue, output in files" if files else "HyperQueue, no output"
         self.files, self.folder = files, folder
-        self.cluster = LocalCluster(server_dir=folder / "server")
+        self.cluster = LocalCluster(server_dir=str(folder / "server"))
         self.cluster.start_worker(WorkerConfig(cores=threads))
         self.client = self.cluster.client()
         self.run("/bin/true", threads)  # the worker is there when this is done
@@ -85,11 +88,12 @@ class HyperQueue:
 
         folder = self.folder / f"out-{time.monotonic_ns()}"
         folder.mkdir()
-        job = Job(default_workdir=folder)
+        job = Job(default_workdir=str(folder))
         more = {} if self.files else {"stdout": None, "stderr": None}
         for _ in range(tasks):
             job.program([program], **more)
-        self.client.wait_for_jobs([self.client.submit(job)])
+        with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
+            self.client.wait_for_jobs([self.client.submit(job)])
 
     def stop(self):
         self.cluster.stop()

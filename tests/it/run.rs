@@ -17,6 +17,11 @@ fn here(scratch: &Scratch, args: &[&str]) -> Run {
     scratch.braid([&["run", "--quiet"], args].concat())
 }
 
+/// Waits until a process is gone: what was killed may need a moment to die.
+fn gone(pid: &str) {
+    eventually("the end of a program", || (!lives(pid)).then_some(()));
+}
+
 /// Whether a process is there and no zombie.
 fn lives(pid: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
@@ -68,7 +73,7 @@ fn what_cannot_be_run_is_named() {
     scratch.write("job.yml", "command: [true]\nretrys: 3\n");
     let run = here(&scratch, &["job.yml"]);
     assert!(
-        run.code == Some(2) && run.stderr.contains("job.yml: line 2") && run.stderr.contains("did you mean `retries`?"),
+        run.code == Some(2) && run.stderr.contains("at line 2, column 1") && run.stderr.contains("did you mean `retries`?"),
         "{run}"
     );
 }
@@ -110,7 +115,8 @@ fn a_signal_reaches_the_program_and_a_second_ends_all_at_once() {
     let pid = written(&scratch, "pid");
     process.signal(Signal::INT);
     assert_eq!(process.wait().code(), Some(130));
-    assert!(scratch.join("saved").exists() && !lives(&pid), "it was asked, and had time to save");
+    assert!(scratch.join("saved").exists(), "it was asked, and had time to save");
+    gone(&pid);
 
     fs::remove_file(scratch.join("pid")).unwrap();
     let mut run = command(scratch.path());
@@ -121,7 +127,7 @@ fn a_signal_reaches_the_program_and_a_second_ends_all_at_once() {
     eventually("word of the cancel", || process.log().contains("cancelling").then_some(()));
     process.signal(Signal::INT);
     assert_eq!(process.wait().code(), Some(130));
-    eventually("the end of a deaf program", || (!lives(&pid)).then_some(()));
+    gone(&pid);
 }
 
 #[test]
@@ -133,7 +139,7 @@ fn a_reader_that_goes_away_ends_the_program() {
     let pid = written(&scratch, "pid");
     process.close_stdout();
     process.wait();
-    eventually("the end of the program", || (!lives(&pid)).then_some(()));
+    gone(&pid);
 }
 
 #[test]
@@ -162,7 +168,7 @@ fn a_cancelled_job_ends_its_program_and_all_below_it() {
     let child = written(&scratch, "child");
     coordinator.braid(["job", "cancel", job.trim()]).ok();
     assert_eq!(coordinator.braid(["job", "wait", job.trim()]).code, Some(1));
-    assert!(!lives(&child));
+    gone(&child);
 }
 
 #[test]
@@ -178,7 +184,7 @@ fn a_killed_worker_leaves_no_program_and_the_job_goes_on_elsewhere() {
     assert_eq!(first.lines().filter(|pid| lives(pid)).count(), 3);
     workers[0].kill9();
     for pid in first.lines() {
-        eventually("the end of a program without a worker", || (!lives(pid)).then_some(()));
+        gone(pid);
     }
     workers[0].restart();
     coordinator.braid(["job", "wait", job.trim()]).ok();
@@ -242,7 +248,7 @@ fn a_member_that_dies_ends_the_gang_which_starts_again_whole() {
     let mut lines: Vec<&str> = run.stdout.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines, ["[0] attempt 2", "[1] attempt 2"], "{run}");
-    assert!(!lives(&written(&scratch, "pid.0.1")), "the member that was well was ended too");
+    gone(&written(&scratch, "pid.0.1")); // the member that was well
     let run =
         coordinator.braid_in(scratch.path(), ["run", "--gang", "2", "--", "sh", "-c", "[ $RANK = 0 ] || exit 5; sleep 1000"]);
     assert!(run.code == Some(1) && run.stderr.contains("exited with code 5"), "{run}");
