@@ -4,7 +4,7 @@ mod follow;
 mod here;
 
 use crate::{
-    address::Address,
+    address::Addresses,
     client::Client,
     console::Console,
     error::{Error, Result},
@@ -76,7 +76,7 @@ pub(crate) struct RunArgs {
     threads: Option<NonZeroUsize>,
     /// Let the fleet of this coordinator do it
     #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
-    coordinator: Option<Address>,
+    coordinator: Option<Addresses>,
     #[command(flatten)]
     trust: TrustArgs,
     /// Do not wait: print the number of the job and return
