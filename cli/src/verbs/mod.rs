@@ -8,9 +8,9 @@ mod merge;
 mod node;
 mod plan;
 mod profile;
+mod run;
 #[cfg(feature = "tui")]
 mod top;
-mod run;
 mod train;
 mod worker;
 
