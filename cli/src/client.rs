@@ -199,8 +199,8 @@ impl Client {
     }
 
     /// The lines of a job's log.
-    pub(crate) async fn logs(&self, id: u64, follow: bool) -> Result<Lines> {
-        let stream = self.ask(async || self.jobs().logs(v1::LogsRequest { id, follow }).await).await?;
+    pub(crate) async fn logs(&self, request: v1::LogsRequest) -> Result<Lines> {
+        let stream = self.ask(async || self.jobs().logs(request.clone()).await).await?;
         Ok(Lines { stream, at: self.at.clone() })
     }
 

@@ -10,6 +10,8 @@ use crate::{
     wire,
 };
 use braid_coordinator::{Coordinator, DEFAULT_LEASE, StoreUrl};
+use braid_proto::VERSION;
+use braid_telemetry::metrics::WorkerMetrics;
 use braid_worker::{ConnectError, ExchangeEnd, Gpus, Meeting, Worker, WorkerError};
 use braid_workload::NodeId;
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
@@ -66,6 +68,7 @@ impl Local {
             labels: BTreeMap::new(),
             link: None,
             disk: None,
+            metrics: Arc::new(WorkerMetrics::new(VERSION, limits.threads.get(), limits.memory)),
         };
         let client = Client::new(wire::wire(endpoint.channel(), &Trust::Plaintext), "this process".into());
         let connector = move || {

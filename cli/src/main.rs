@@ -21,6 +21,7 @@ mod planner_service;
 mod planning;
 mod progress;
 mod request_id;
+mod serving;
 mod signals;
 mod status;
 #[allow(dead_code)] // the halves of coordinator and worker are still to come

@@ -11,13 +11,14 @@
 //! * [`store`] — where records live: memory, a file, etcd;
 //! * `leadership` — which of several coordinators leads, and until when;
 //! * [`runtime`] — the loop that owns the engine and performs its effects;
-//! * `api` — the gRPC services; `logs` — the lines that tasks write for people.
+//! * `api` — the gRPC services; `http` — what is read with a browser or by a scraper; `logs` — the lines that tasks write for people.
 //!
 //! It reads no checkpoint and runs no task: workers do.
 
 mod api;
 pub mod engine;
 mod error;
+mod http;
 mod leadership;
 mod logs;
 pub mod model;

@@ -4,6 +4,7 @@
 //! faster than the disk takes them are dropped and counted.
 
 use braid_proto::v1;
+use braid_telemetry::metrics::FleetMetrics;
 use braid_workload::{JobId, LogSource};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -38,6 +39,7 @@ pub(crate) struct Logs {
     dir: Option<Arc<Path>>,
     queue: mpsc::Sender<Entry>,
     dropped: Arc<AtomicU64>,
+    metrics: Arc<FleetMetrics>,
     /// The disk has let somebody wait for too long.
     behind: Arc<AtomicBool>,
 }
@@ -60,9 +62,14 @@ struct Line {
 
 impl Logs {
     /// Keeps lines in files of `dir`, or nowhere.
-    pub(crate) fn start(dir: Option<PathBuf>, tasks: &TaskTracker, cancel: CancellationToken) -> Self {
+    pub(crate) fn start(
+        dir: Option<PathBuf>,
+        tasks: &TaskTracker,
+        cancel: CancellationToken,
+        metrics: Arc<FleetMetrics>,
+    ) -> Self {
         let (send, queue) = mpsc::channel(QUEUE);
-        let logs = Self { dir: dir.map(Arc::from), queue: send, dropped: Arc::default(), behind: Arc::default() };
+        let logs = Self { dir: dir.map(Arc::from), queue: send, dropped: Arc::default(), metrics, behind: Arc::default() };
         if let Some(dir) = logs.dir.clone() {
             tasks.spawn(keep(dir, queue, logs.dropped.clone(), cancel));
         }
@@ -82,6 +89,7 @@ impl Logs {
         if self.behind.load(Ordering::Relaxed) || self.queue.send_timeout(line, PATIENCE).await.is_err() {
             self.behind.store(true, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.metrics.log_line_lost();
         }
     }
 

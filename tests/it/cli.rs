@@ -2,6 +2,7 @@
 
 mod fleet;
 mod merge;
+mod metrics;
 mod plan;
 mod planner_service;
 mod usage;

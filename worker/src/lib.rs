@@ -8,6 +8,7 @@
 //! * `session` — the stream to the coordinator, lost and rebuilt as often as need be. Its decisions are a pure state
 //!   machine; what was given to this worker and what it has not handed over outlives every stream.
 //! * `executor` — the compute threads and the order in which attempts get them.
+//! * [`http`] — its metrics and health, for whoever serves them;
 //! * [`Machine`] and [`NodeClaim`] — what this node offers and what it is called.
 //!
 //! It decides nothing about jobs, keeps nothing on disk but the node's name, and knows no kind of job: those come in as
@@ -18,6 +19,7 @@ mod error;
 pub mod exchange;
 mod executor;
 mod gpus;
+pub mod http;
 mod inventory;
 mod key;
 mod meeting;

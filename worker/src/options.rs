@@ -1,6 +1,7 @@
 //! What a worker is told when it starts.
 
 use crate::Gpus;
+use braid_telemetry::metrics::WorkerMetrics;
 use braid_workload::{Join, NodeId};
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
 
@@ -27,6 +28,8 @@ pub struct Options {
     pub link: Option<u64>,
     /// Bytes per second of the node's own disks, if known.
     pub disk: Option<u64>,
+    /// What it counts; served by [`http`](crate::http), if by anybody.
+    pub metrics: Arc<WorkerMetrics>,
 }
 
 /// How members of a gang on other workers are reached, and reach this one.
@@ -41,7 +44,7 @@ pub struct ExchangeEnd {
 impl fmt::Debug for Options {
     /// Leaves the token out: it would end in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, threads, memory, token, address, exchange, gpus, labels, link, disk } = self;
+        let Self { node, threads, memory, token, address, exchange, gpus, labels, link, disk, metrics: _ } = self;
         f.debug_struct("Options")
             .field("node", node)
             .field("threads", threads)
@@ -53,6 +56,6 @@ impl fmt::Debug for Options {
             .field("labels", labels)
             .field("link", link)
             .field("disk", disk)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -6,10 +6,12 @@ use crate::{
     error::{Error, Result, chain},
     exit::Exit,
     kinds, planner_service,
+    serving::HttpArgs,
     signals::Signals,
     units, wire,
 };
 use braid_coordinator::{Coordinator, CoordinatorError, DEFAULT_LEASE, Options, StoreUrl, store::StoreError};
+use braid_telemetry::metrics::counted;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
@@ -38,6 +40,8 @@ pub(crate) struct CoordinatorArgs {
     /// How long a worker may be silent before its tasks go elsewhere [default: 15s]
     #[arg(long, value_name = "D", value_parser = lease)]
     lease: Option<Duration>,
+    #[command(flatten)]
+    http: HttpArgs,
     /// Serve plaintext to anyone who can reach the address
     #[arg(long)]
     insecure: bool,
@@ -66,6 +70,7 @@ pub(super) async fn run(args: CoordinatorArgs, console: &Console) -> Result {
     let mut signals = Signals::listen()?;
     let listener = TcpListener::bind(args.listen.to_string()).await.map_err(|error| cannot_listen(&args.listen, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(&args.listen, &error))?;
+    let http = args.http.bind(console).await?;
     let options = Options {
         store: args.store.unwrap_or_else(|| StoreUrl::Embedded(args.data_dir.clone())),
         data_dir: Some(args.data_dir),
@@ -79,8 +84,10 @@ pub(super) async fn run(args: CoordinatorArgs, console: &Console) -> Result {
     };
     // Planning is no job: it needs nothing of the coordinator but its address.
     let routes = coordinator.routes().add_service(planner_service::service());
+    let routes = counted(routes, coordinator.metrics().rpc().clone());
     let serve = wire::server().add_routes(routes).serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
     console.data(&format!("listening on {address}"))?;
+    let http = http.serve(coordinator.http(), console)?;
     let ended = tokio::select! {
         served = serve => {
             let why = served.err().map_or_else(|| "it ended".to_owned(), |error| chain(&error));
@@ -94,6 +101,7 @@ pub(super) async fn run(args: CoordinatorArgs, console: &Console) -> Result {
     };
     signals.next_ends_the_process();
     coordinator.shutdown().await;
+    http.stop().await;
     ended
 }
 

@@ -6,10 +6,13 @@ use crate::{
     error::{Error, Result},
     exit::Exit,
     kinds, leader,
+    serving::HttpArgs,
     signals::Signals,
     trust::Trust,
     units, wire,
 };
+use braid_proto::VERSION;
+use braid_telemetry::metrics::WorkerMetrics;
 use braid_worker::{ConnectError, ExchangeEnd, Gpus, Machine, NodeClaim, Options, Worker, WorkerError, exchange::tcp::Listener};
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +36,8 @@ pub(crate) struct WorkerArgs {
     exchange: SocketAddr,
     #[command(flatten)]
     offer: OfferArgs,
+    #[command(flatten)]
+    http: HttpArgs,
     /// Speak plaintext to the coordinator
     #[arg(long)]
     insecure: bool,
@@ -90,6 +95,9 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
     let listener = Listener::bind(args.exchange)
         .map_err(|error| Error::usage(format!("cannot listen on {} for the exchange: {error}", args.exchange)))?;
     let exchange = ExchangeEnd { address: listener.address().to_string(), join: Arc::new(listener) };
+    let http = args.http.bind(console).await?;
+    let metrics = Arc::new(WorkerMetrics::new(VERSION, threads.get(), memory));
+    let http = http.serve(braid_worker::http::router(Arc::clone(&metrics)), console)?;
     let options = Options {
         node: claim.id().clone(),
         threads,
@@ -101,6 +109,7 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
         labels: args.offer.labels.into_iter().collect(),
         link: args.offer.link,
         disk: args.offer.disk,
+        metrics,
     };
     console.note(&format!("worker {} joins {}", claim.id(), args.join));
     let connector = move || {
@@ -120,7 +129,9 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
     console.note("stopping; what runs is handed back to the coordinator");
     signals.next_ends_the_process();
     cancel.cancel();
-    worker.await.map_err(worker_error)
+    let ended = worker.await.map_err(worker_error);
+    http.stop().await;
+    ended
 }
 
 /// Where this worker is, for people.

@@ -10,7 +10,7 @@ use crate::{
     signals::{Signals, interrupted},
     units::show_duration,
 };
-use braid_proto::v1::{Job, JobState};
+use braid_proto::v1::{Job, JobState, LogsRequest};
 use std::{path::Path, pin::pin, time::Duration};
 
 /// How long lines may take that were on their way when the job ended.
@@ -86,7 +86,8 @@ async fn lines(client: &Client, id: u64, shows: Shows, console: &Console) -> Res
 
 /// Tells the lines after `newest`, in milliseconds: one who asks again gets those that are kept from the first.
 async fn tell(client: &Client, id: u64, newest: &mut u64, console: &Console) -> Result {
-    let (mut lines, told) = (client.logs(id, true).await?, *newest);
+    let request = LogsRequest { id, follow: true, ..LogsRequest::default() };
+    let (mut lines, told) = (client.logs(request).await?, *newest);
     while let Some(line) = lines.next().await? {
         if line.unix_millis > told {
             console.note(&line.text);

@@ -1,6 +1,10 @@
 //! `braid.v1.Jobs`.
 
-use super::{status::malformed, view};
+use super::{
+    log_lines::{self, Wanted},
+    status::malformed,
+    view,
+};
 use crate::{
     engine::{Refusal, State},
     logs::Logs,
@@ -25,10 +29,6 @@ use tonic::{Request, Response, Status};
 const WATCH_PACE: Duration = Duration::from_millis(100);
 /// The least time between two looks for one watcher.
 const LOOK_PACE: Duration = Duration::from_millis(5);
-/// How often a followed log is looked at.
-const LOG_PACE: Duration = Duration::from_millis(100);
-/// The least pause between two looks, when the job changes often.
-const LOG_REST: Duration = Duration::from_millis(20);
 /// Messages that may wait for a slow client.
 const STREAM: usize = 64;
 /// The longest key against doubling.
@@ -86,14 +86,15 @@ impl Jobs for JobsApi {
     type LogsStream = ReceiverStream<Result<v1::LogLine, Status>>;
 
     async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
-        let LogsRequest { id, follow } = request.into_inner();
+        let LogsRequest { id, follow, tasks, tail } = request.into_inner();
         let job = JobId(self.view(JobId(id)).await?.id);
+        let wanted = Wanted::new(tasks, tail);
         let (send, receive) = mpsc::channel(STREAM);
         let (handle, logs, cancel) = (self.handle.clone(), self.logs.clone(), self.cancel.clone());
         self.tasks.spawn(async move {
             tokio::select! {
                 () = cancel.cancelled() => {}
-                () = follow_log(&handle, &logs, job, follow, &send) => {}
+                () = log_lines::send(&handle, &logs, job, follow, wanted, &send) => {}
             }
         });
         Ok(Response::new(ReceiverStream::new(receive)))
@@ -106,7 +107,7 @@ impl JobsApi {
     }
 }
 
-async fn look(handle: &Handle, id: JobId) -> Result<Result<v1::Job, Refusal>, Stopped> {
+pub(super) async fn look(handle: &Handle, id: JobId) -> Result<Result<v1::Job, Refusal>, Stopped> {
     handle.read(move |state| find(state, id).map(view::job)).await
 }
 
@@ -127,7 +128,7 @@ fn task_views(state: &State, job: &Job) -> Vec<v1::Task> {
         .collect()
 }
 
-fn is_over(job: &v1::Job) -> bool {
+pub(super) fn is_over(job: &v1::Job) -> bool {
     matches!(job.state(), JobState::Done | JobState::Failed | JobState::Cancelled)
 }
 
@@ -189,37 +190,4 @@ async fn changed(
 
 fn stopped() -> Status {
     Status::unavailable("the coordinator stopped")
-}
-
-async fn follow_log(handle: &Handle, logs: &Logs, job: JobId, follow: bool, send: &mpsc::Sender<Result<v1::LogLine, Status>>) {
-    let (mut at, mut changes) = (0, handle.changes());
-    loop {
-        // Whether it is over is asked before reading, so that what was written until then is read.
-        let more;
-        let last = !follow || !matches!(look(handle, job).await, Ok(Ok(view)) if !is_over(&view));
-        match logs.read(job, at).await {
-            Ok((lines, next)) => {
-                at = next;
-                more = !lines.is_empty();
-                for line in lines {
-                    if send.send(Ok(line)).await.is_err() {
-                        return;
-                    }
-                }
-            }
-            Err(error) => {
-                let _ = send.send(Err(Status::internal(format!("the log of job {job} cannot be read: {error}")))).await;
-                return;
-            }
-        }
-        match (more, last) {
-            (true, _) => {}
-            (false, true) => return,
-            (false, false) => {
-                tokio::time::sleep(LOG_REST).await;
-                // A job that ends does not wait for the clock; a driver that is gone shows at the next look.
-                let _ = tokio::time::timeout(LOG_PACE, changes.changed()).await;
-            }
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! Nothing is decided here but who may speak and whether a message can be read.
 
 mod jobs;
+mod log_lines;
 mod nodes;
 mod relay;
 mod status;

@@ -1,6 +1,6 @@
 //! What to ask placement, and what its answer starts.
 
-use super::{Effect, Effects, Engine, Message, gang};
+use super::{Effect, Effects, Engine, Message, fact, gang};
 use crate::{
     model::{Assignment, Change, Class, Job, JobPhase, Millis, Node, TaskPhase},
     placement::{Candidate, Decision, Load, Placement, Problem, Waiting},
@@ -89,6 +89,8 @@ impl Engine {
             let Some(task) = job.tasks.get_mut(index as usize) else { continue };
             gang::begin(task, task.attempt.next());
             node.tasks.insert(id);
+            fact::started(job, now, &mut self.state.facts);
+            let Some(task) = job.tasks.get(index as usize) else { continue };
             effects.push(Change::task(id, task).into());
             let run = gang::run(job, index, node.lease, None);
             effects.extend(run.map(|run| Effect::Send { session, message: Message::Run(Box::new(run)) }));

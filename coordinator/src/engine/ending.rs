@@ -1,6 +1,6 @@
 //! How a job ends, and what is forgotten of those that ended long ago.
 
-use super::{Effect, Effects, KEEP_ENDED, MAX_TEXT, Message, State, gang, submit::clip};
+use super::{Effect, Effects, Fact, KEEP_ENDED, MAX_TEXT, Message, State, gang, submit::clip};
 use crate::model::{Change, Job, JobEnd, JobPhase, Millis, TaskPhase, keys};
 use braid_workload::{Failure, JobId};
 
@@ -56,7 +56,9 @@ pub(super) fn settle(state: &mut State, id: JobId, now: Millis, effects: &mut Ef
         return;
     }
     let JobPhase::Ending(end) = &job.phase else { return };
-    job.phase = JobPhase::Ended(end.clone());
+    let end = end.clone();
+    state.facts.push(Fact::Over { kind: job.kind.clone(), end: end.clone() });
+    job.phase = JobPhase::Ended(end);
     job.finished = Some(now);
     effects.push(Change::job(job).into());
     forget_old(state, id, effects);

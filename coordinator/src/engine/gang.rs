@@ -10,7 +10,7 @@
 //! One attempt number for all members is the gang's epoch. A member of a broken gang may report what it likes: it waits again,
 //! and nothing is held against it. Nothing of this is stored but the tasks themselves: whole is what looks whole.
 
-use super::{Effect, Effects, Engine, Held, Message, Run, State};
+use super::{Effect, Effects, Engine, Held, Message, Run, State, fact};
 use crate::{
     model::{Assignment, Change, Job, JobPhase, Millis, Task, TaskPhase},
     placement::GangPlacement,
@@ -21,7 +21,7 @@ use serde_json::Value;
 impl Engine {
     /// Starts the first waiting gang of a class on these nodes, if each of them is there and offers what a member needs.
     pub(super) fn assign_gang(&mut self, placement: &GangPlacement, now: Millis, effects: &mut Effects) {
-        let State { jobs, nodes, .. } = &mut self.state;
+        let State { jobs, nodes, facts, .. } = &mut self.state;
         let Some(job) = jobs.get_mut(&placement.job).filter(|job| job.phase == JobPhase::Running) else { return };
         let Some(first) = job.waiting_gangs(&placement.class).next() else { return };
         let members = job.members(first);
@@ -49,6 +49,8 @@ impl Engine {
             job.set_phase(index, TaskPhase::Assigned(assignment));
             let Some(task) = job.tasks.get_mut(index as usize) else { continue };
             begin(task, epoch);
+            fact::started(job, now, facts);
+            let Some(task) = job.tasks.get(index as usize) else { continue };
             effects.push(Change::task(id, task).into());
             let members = addresses.clone();
             let gang = Gang { rank, first: job.id.task(first), epoch, members, token: self.secret.clone() };

@@ -14,11 +14,14 @@
 //! | `assign` | what to ask placement, and what its answer starts |
 //! | `gang` | which tasks start together, and what becomes of them when one fails |
 //! | `recover` | the state that the records of a store describe |
+//!
+//! Beside them, each step notes [`Fact`]s for those who count.
 
 mod assign;
 mod effect;
 mod ending;
 mod event;
+mod fact;
 mod gang;
 mod outcome;
 mod recover;
@@ -29,6 +32,7 @@ mod tests;
 
 pub use effect::{Effect, Message, Refusal, Run};
 pub use event::{Event, Held, ReplyId, Report, TaskProgress};
+pub use fact::{AttemptEnd, Fact, Figures};
 pub use recover::{Records, recover};
 
 use crate::model::{Change, Job, Millis, Node, SessionId};
@@ -63,6 +67,8 @@ pub struct State {
     leases: u64,
     /// Something changed that may let placement do more.
     unplaced: bool,
+    /// What happened and nobody has counted yet.
+    facts: Vec<Fact>,
 }
 
 /// The state and what it is stepped with.
@@ -104,6 +110,11 @@ impl Engine {
             Event::Tick => self.expire(now, &mut effects),
         }
         effects
+    }
+
+    /// What happened in the steps since the last call, for those who count.
+    pub fn facts(&mut self) -> Vec<Fact> {
+        std::mem::take(&mut self.state.facts)
     }
 
     /// What is known, for those who only look.

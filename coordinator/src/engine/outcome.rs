@@ -4,7 +4,7 @@
 //! result is in); the worker is told to forget it, and nothing changes.
 
 use super::{
-    Effect, Effects, Engine, MAX_FAILURES, MAX_LOSSES, MAX_STATE, MAX_TEXT, Message, Report,
+    AttemptEnd, Effect, Effects, Engine, Fact, Figures, MAX_FAILURES, MAX_LOSSES, MAX_STATE, MAX_TEXT, Message, Report,
     ending::{self, brief},
     gang::{self, Standing},
     submit::{add_tasks, clip, within},
@@ -29,15 +29,18 @@ impl Engine {
             .get_mut(&held.task.job)
             .filter(|job| job.tasks.get(held.task.index as usize).is_some_and(|task| task.accepts(held.attempt, held.lease)));
         let Some(job) = accepted else {
+            self.state.facts.push(Fact::Stale);
             effects.push(taken);
             return;
         };
+        let (kind, end) = (job.kind.clone(), attempt_end(&outcome));
+        let fact = |end| Fact::Ended { kind, end, figures: Some(Figures { ran, done, reused }) };
         let (index, running) = (held.task.index, job.phase == JobPhase::Running);
         let standing = Standing::of(job, index);
         let (members, outcome) = match outcome {
             TaskOutcome::Done(value) if running && standing == Standing::Whole => match Self::gather(job, index, value) {
                 Some((members, value)) => (members, TaskOutcome::Done(value)),
-                None => return,
+                None => return self.state.facts.push(fact(end)),
             },
             outcome => (vec![index], outcome),
         };
@@ -75,6 +78,9 @@ impl Engine {
             job.set_phase(held.task.index, TaskPhase::Cancelled);
             ending::settle(&mut self.state, held.task.job, now, effects);
         }
+        let failed = |task: &Task| task.phase == TaskPhase::Failed;
+        let for_good = self.state.job(held.task.job).and_then(|job| job.tasks.get(index as usize)).is_some_and(failed);
+        self.state.facts.push(fact(if for_good { AttemptEnd::Failed } else { end }));
         effects.push(taken);
     }
 
@@ -146,6 +152,10 @@ impl Engine {
     /// The worker of a task is gone.
     pub(super) fn lost(&mut self, id: TaskId, now: Millis, effects: &mut Effects) {
         let Some(job) = self.state.jobs.get_mut(&id.job) else { return };
+        // A gang's member that has reported has ended already.
+        if job.tasks.get(id.index as usize).is_some_and(|task| task.reported.is_none()) {
+            self.state.facts.push(Fact::Ended { kind: job.kind.clone(), end: AttemptEnd::Lost, figures: None });
+        }
         if job.phase != JobPhase::Running {
             job.set_phase(id.index, TaskPhase::Cancelled);
             ending::settle(&mut self.state, id.job, now, effects);
@@ -193,6 +203,15 @@ impl Engine {
             Some(Ok(end)) => end,
             Some(Err(message)) => Some(JobEnd::Failed(Failure::fatal(format!("without task {id}: {message}")))),
         }
+    }
+}
+
+/// How an attempt ended, as far as its worker knows.
+fn attempt_end(outcome: &TaskOutcome) -> AttemptEnd {
+    match outcome {
+        TaskOutcome::Done(_) => AttemptEnd::Done,
+        outcome if gave_back(outcome) => AttemptEnd::Cancelled,
+        TaskOutcome::Failed(_) => AttemptEnd::Retried,
     }
 }
 

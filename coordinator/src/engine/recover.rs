@@ -104,6 +104,7 @@ fn recover_task(state: &mut State, key: &str, value: &[u8]) -> Result<(), Record
     let record: TaskRecord = decode(key, value)?;
     let Some(task) = job.tasks.get_mut(index as usize) else { return Ok(()) };
     task.attempt = record.attempt;
+    job.begun |= record.attempt.0 > 0;
     task.failures = record.failures;
     task.losses = record.losses;
     task.last_failure = record.last_failure;

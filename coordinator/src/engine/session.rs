@@ -4,7 +4,7 @@
 //! be dead. What the worker still holds and the records confirm goes on; what they give to somebody else is dropped;
 //! what they give to this node and it does not know of (it was restarted, or never heard of it) waits again.
 
-use super::{Effect, Effects, Engine, Held, Message, TaskProgress, gang::Standing};
+use super::{Effect, Effects, Engine, Fact, Held, Message, TaskProgress, gang::Standing};
 use crate::model::{Inventory, Job, JobPhase, Millis, Node, Rate, SessionId};
 use braid_workload::{NodeId, TaskId};
 use std::collections::BTreeSet;
@@ -99,6 +99,7 @@ impl Engine {
             self.state.nodes.values().filter(|node| node.expires <= now).map(|node| node.id.clone()).collect();
         for id in late {
             let Some(node) = self.state.nodes.remove(&id) else { continue };
+            self.state.facts.push(Fact::LeaseLost);
             if let Some(session) = node.session {
                 self.state.sessions.remove(&session);
                 effects.push(Effect::Close { session, reason: "silent for longer than its lease" });

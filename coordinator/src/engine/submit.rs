@@ -1,6 +1,6 @@
 //! New jobs, and the wish to end one.
 
-use super::{Effect, Effects, Engine, MAX_DEPTH, MAX_STATE, MAX_TEXT, Refusal, ending};
+use super::{Effect, Effects, Engine, Fact, MAX_DEPTH, MAX_STATE, MAX_TEXT, Refusal, ending};
 use crate::model::{Change, Class, Job, JobEnd, JobPhase, Millis, NewJob, Task, chunk_specs, keys};
 use braid_workload::{JobId, MAX_RECORD, SpecError, TaskSpec};
 use serde_json::{Value, json};
@@ -49,6 +49,7 @@ impl Engine {
         add_tasks(&mut job, plan.tasks, effects)?;
         effects.push(Effect::Prepare(Change::spec(&job)));
         effects.push(Change::job(&job).into());
+        self.state.facts.push(Fact::Submitted { kind: job.kind.clone() });
         self.state.last_job = id.0;
         self.state.requests.insert(request_id, id);
         self.state.jobs.insert(id, job);

@@ -49,6 +49,8 @@ pub struct Job {
     pub reused: u64,
     /// Why nothing of it runs, as placement said last; empty when something does.
     pub reason: Option<String>,
+    /// Whether a worker was ever given a task of it; not stored, as its tasks say so.
+    pub begun: bool,
     /// Nodes that have run tasks of it.
     pub warm: BTreeSet<NodeId>,
     /// Seconds that its tasks take, by class, as far as seen.
@@ -126,6 +128,7 @@ impl Job {
             chunks: 0,
             reused: 0,
             reason: None,
+            begun: false,
             warm: BTreeSet::new(),
             pace: BTreeMap::new(),
             waiting: BTreeMap::new(),

@@ -8,6 +8,13 @@ use std::{ops::Add, time::Duration};
 #[serde(transparent)]
 pub struct Millis(pub u64);
 
+impl Millis {
+    /// The time between; none where `earlier` is later, as after a restart with another clock.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
 impl Add<Duration> for Millis {
     type Output = Self;
 

@@ -121,6 +121,7 @@ async fn lead(
     };
     // From here on nobody is sent to the term any more.
     standing.send_replace(Standing::Nobody);
+    shared.engine.send_replace(None);
     if cancel.is_cancelled() && tenure.holds() {
         term.finish().await
     } else {

@@ -2,6 +2,7 @@
 
 use super::{
     clock::Clock,
+    counting,
     handle::{COMMANDS, Command, Handle, Release, Stopped},
     outbox::Outbox,
 };
@@ -12,8 +13,13 @@ use crate::{
     placement::Placer,
     store::{Op, WriterHandle},
 };
+use braid_telemetry::metrics::FleetMetrics;
 use braid_workload::JobId;
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
@@ -40,6 +46,7 @@ pub(super) struct Driver {
     clock: Clock,
     tenure: Tenure,
     writer: WriterHandle,
+    metrics: Arc<FleetMetrics>,
     outbox: Outbox<Held>,
     commands: mpsc::Receiver<Command>,
     durable: watch::Sender<u64>,
@@ -60,6 +67,7 @@ impl Driver {
         writer: WriterHandle,
         clock: Clock,
         tenure: Tenure,
+        metrics: Arc<FleetMetrics>,
     ) -> (Self, Handle) {
         let (send, commands) = mpsc::channel(COMMANDS);
         let (changes, changes_seen) = watch::channel(0);
@@ -70,6 +78,7 @@ impl Driver {
             clock,
             tenure,
             writer,
+            metrics,
             outbox: Outbox::new(),
             commands,
             durable: watch::channel(0).0,
@@ -154,7 +163,9 @@ impl Driver {
 
     async fn place(&mut self) {
         if let Some(problem) = self.engine.problem() {
+            let start = Instant::now();
             let decision = self.placer.place(&problem);
+            self.metrics.placed(start.elapsed());
             self.step(Event::Placed(decision)).await;
         }
     }
@@ -179,6 +190,7 @@ impl Driver {
                 let release = look(self.engine.state());
                 self.hold(Held::Release(release));
             }
+            Command::Peek(look) => look(self.engine.state()),
         }
     }
 
@@ -188,6 +200,9 @@ impl Driver {
         }
         let quiet = matches!(event, Event::Tick);
         let effects = self.engine.step(event, self.clock.now());
+        for fact in self.engine.facts() {
+            counting::count(&self.metrics, fact);
+        }
         if quiet && effects.is_empty() {
             return;
         }

@@ -27,6 +27,8 @@ pub(super) enum Command {
     Open(mpsc::Sender<Message>, oneshot::Sender<SessionId>),
     /// Look at the state; what it returns is run when all that was seen is durable.
     Read(Box<dyn FnOnce(&State) -> Release + Send>),
+    /// Look at the state as it is, durable or not.
+    Peek(Box<dyn FnOnce(&State) + Send>),
 }
 
 /// Hands an answer to whoever waits for it.
@@ -65,6 +67,13 @@ impl Handle {
             Box::new(move || drop(answer.send(seen)))
         };
         self.send(Command::Read(Box::new(look))).await?;
+        wait.await.map_err(|_| self.gone())
+    }
+
+    /// Looks at the state as it is now. What is seen may not be durable yet: for figures that promise nothing.
+    pub(crate) async fn peek<T: Send + 'static>(&self, look: impl FnOnce(&State) -> T + Send + 'static) -> Result<T, Stopped> {
+        let (answer, wait) = oneshot::channel();
+        self.send(Command::Peek(Box::new(move |state| drop(answer.send(look(state)))))).await?;
         wait.await.map_err(|_| self.gone())
     }
 

@@ -16,6 +16,7 @@
 
 mod clock;
 mod conductor;
+mod counting;
 mod driver;
 mod handle;
 mod outbox;
@@ -30,10 +31,13 @@ pub use handle::Stopped;
 use crate::{
     api,
     error::CoordinatorError,
+    http,
     leadership::{Candidate, Instance, Keeper, Tenure},
     logs::Logs,
     store::{self, Store, StoreUrl},
 };
+use braid_proto::VERSION;
+use braid_telemetry::metrics::FleetMetrics;
 use braid_workload::{Registry, Workload};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use term::Term;
@@ -73,12 +77,17 @@ struct Shared {
     logs: Logs,
     token: Option<Arc<str>>,
     tasks: TaskTracker,
+    metrics: Arc<FleetMetrics>,
+    /// The way to the engine of the term under way.
+    engine: watch::Sender<Option<Handle>>,
 }
 
 /// A running coordinator: one that leads, or one of several that stands by.
 pub struct Coordinator {
     standing: watch::Receiver<Standing>,
     stopped: watch::Receiver<Option<Stopped>>,
+    metrics: Arc<FleetMetrics>,
+    engine: watch::Receiver<Option<Handle>>,
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
@@ -93,7 +102,10 @@ impl Coordinator {
         let store = store::open(&options.store).await?;
         let is_shared = store.leases().is_some();
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let logs = Logs::start(options.data_dir.as_ref().map(|dir| dir.join("logs")), &tasks, cancel.clone());
+        let metrics = Arc::new(FleetMetrics::new(VERSION));
+        let (engine, to_engine) = watch::channel(None);
+        let folder = options.data_dir.as_ref().map(|dir| dir.join("logs"));
+        let logs = Logs::start(folder, &tasks, cancel.clone(), Arc::clone(&metrics));
         let shared = Shared {
             store,
             place: options.store.to_string(),
@@ -102,10 +114,12 @@ impl Coordinator {
             logs,
             token: options.token.map(Arc::from),
             tasks: tasks.clone(),
+            metrics: Arc::clone(&metrics),
+            engine,
         };
         let (standing, seen) = watch::channel(Standing::Nobody);
         let (stop, stopped) = watch::channel(None);
-        let coordinator = Self { standing: seen, stopped, cancel: cancel.clone(), tasks };
+        let coordinator = Self { standing: seen, stopped, metrics, engine: to_engine, cancel: cancel.clone(), tasks };
         if is_shared {
             let instance = match &options.data_dir {
                 Some(folder) => Instance::claim(folder, secret()?)?,
@@ -142,6 +156,16 @@ impl Coordinator {
     /// All gRPC services, to be served wherever the caller listens.
     pub fn routes(&self) -> Routes {
         api::relay(self.standing.clone())
+    }
+
+    /// What it counts, for those who serve its services.
+    pub fn metrics(&self) -> &Arc<FleetMetrics> {
+        &self.metrics
+    }
+
+    /// What it serves over HTTP: metrics and health.
+    pub fn http(&self) -> axum::Router {
+        http::router(Arc::clone(&self.metrics), self.engine.clone())
     }
 
     /// Resolves only when it had to stop by itself, with the reason: its store cannot be used any more.

@@ -10,7 +10,7 @@ use crate::{
     leadership::Tenure,
     model::keys,
     placement::Greedy,
-    store::{Fence, Guard, Store, Writer, WriterHandle},
+    store::{Fence, Guard, Measured, Store, Writer, WriterHandle},
 };
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ impl Term {
     /// # Errors
     /// [`CoordinatorError`] when the store cannot be claimed, or holds what is not Braid's.
     pub(super) async fn start(shared: &Shared, seat: Option<Guard>, tenure: Tenure) -> Result<Self, CoordinatorError> {
-        let Shared { store, workloads, lease, logs, token, tasks, .. } = shared;
+        let Shared { store, workloads, lease, logs, token, tasks, metrics, .. } = shared;
         let fence = Fence::claim_under(store.as_ref(), seat).await?;
         let epoch = fence.epoch();
         let clock = Clock::start();
@@ -44,10 +44,12 @@ impl Term {
         tracing::info!(store = %shared.place, %epoch, unfinished, "coordinator starts");
 
         let (cancel, writing) = (CancellationToken::new(), CancellationToken::new());
-        let writer = Writer::spawn(Arc::clone(store), fence, writing.clone());
+        let measured = Measured::new(Arc::clone(store), Arc::clone(metrics));
+        let writer = Writer::spawn(Arc::new(measured), fence, writing.clone());
         let engine = Engine::new(state, workloads.clone(), *lease, super::secret()?);
-        let (driver, handle) = Driver::new(engine, Box::new(Greedy), writer.clone(), clock, tenure);
+        let (driver, handle) = Driver::new(engine, Box::new(Greedy), writer.clone(), clock, tenure, Arc::clone(metrics));
         tasks.spawn(driver.run(cancel.clone()));
+        shared.engine.send_replace(Some(handle.clone()));
         let routes = api::routes(&handle, logs, token.clone(), *lease, tasks, &cancel);
         Ok(Self { handle, routes, cancel, writer, writing })
     }

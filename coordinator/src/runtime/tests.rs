@@ -159,16 +159,114 @@ async fn a_job_goes_from_submit_to_done() {
     let tasks = running.jobs().tasks(ListTasksRequest { job: 0 }).await.unwrap().into_inner().tasks;
     assert_eq!(tasks.len(), 3);
 
-    let mut lines = running.jobs().logs(LogsRequest { id: 1, follow: false }).await.unwrap().into_inner();
+    let mut lines = running.jobs().logs(LogsRequest { id: 1, ..LogsRequest::default() }).await.unwrap().into_inner();
     let mut seen = 0;
     while let Some(line) = lines.message().await.unwrap() {
         assert_eq!(line.text, "a line");
         seen += 1;
     }
     assert_eq!(seen, 3, "what was said before the job ended is there");
+    let wanted = LogsRequest { id: 1, tasks: vec![0, 2], tail: Some(1), ..LogsRequest::default() };
+    let mut lines = running.jobs().logs(wanted).await.unwrap().into_inner();
+    let line = lines.message().await.unwrap().expect("the last line of both tasks");
+    assert_ne!(line.task.map(|task| task.index), Some(1));
+    assert_eq!(lines.message().await.unwrap(), None);
     let nodes = NodesClient::new(running.channel.clone()).list(ListNodesRequest {}).await.unwrap().into_inner().nodes;
     assert_eq!(nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>(), ["n1"]);
     drop(worker);
+    running.stop().await;
+}
+
+async fn ask(running: &Running, path: &str) -> (u16, String) {
+    let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+    let answer = tower::ServiceExt::oneshot(running.coordinator.http(), request).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn what_happens_is_counted_and_what_is_can_be_looked_up() {
+    let running = start(options("memory:".parse().unwrap())).await.unwrap();
+    let has = |text: &str, lines: &[&str]| {
+        for line in lines {
+            assert!(text.lines().any(|found| found == *line), "{line} is not in\n{text}");
+        }
+    };
+    running.submit(4, "a").await.unwrap();
+    let mut worker = Worker::join(&running, hello("n1")).await.unwrap();
+    let first = worker.run().await;
+    has(
+        &ask(&running, "/metrics").await.1,
+        &[
+            "braid_jobs{kind=\"noop\"} 1",
+            "braid_jobs_submitted_total{kind=\"noop\"} 1",
+            "braid_job_wait_seconds_count{kind=\"noop\"} 1",
+            "braid_nodes{state=\"ready\"} 1",
+            "braid_node_threads{node=\"n1\"} 2",
+        ],
+    );
+    let second = worker.run().await;
+    worker.finish(&first).await;
+    worker.finish(&first).await; // the second time it is stale
+    let failure = |kind: v1::failure::Kind| v1::Failure { kind: kind.into(), message: "no".into(), ..v1::Failure::default() };
+    let fail = |run: &v1::Run, kind| v1::Finished {
+        task: run.task,
+        attempt: run.attempt,
+        lease: run.lease,
+        outcome: Some(v1::finished::Outcome::Failure(failure(kind))),
+        run_micros: 10,
+        done: 7,
+        reused: 3,
+    };
+    worker.say(from_worker::Message::Finished(fail(&second, v1::failure::Kind::Retry))).await;
+    let mut next = worker.run().await;
+    while next.task != second.task {
+        worker.finish(&next).await;
+        next = worker.run().await;
+    }
+    assert_eq!(next.attempt, 2);
+    worker.say(from_worker::Message::Finished(fail(&next, v1::failure::Kind::Fatal))).await;
+    while let Some(message) = worker.next().await {
+        if let to_worker::Message::Stop(stop) = message {
+            let run = v1::Run { task: stop.task, attempt: stop.attempt, lease: second.lease, ..v1::Run::default() };
+            worker.say(from_worker::Message::Finished(fail(&run, v1::failure::Kind::Cancelled))).await;
+        }
+        if running.get(1).await.state() == JobState::Failed {
+            break;
+        }
+    }
+    assert_eq!(ended(&running, 1).await.state(), JobState::Failed);
+    let text = ask(&running, "/metrics").await.1;
+    has(
+        &text,
+        &[
+            "braid_jobs{kind=\"noop\"} 0",
+            "braid_tasks_running{kind=\"noop\"} 0",
+            "braid_jobs_ended_total{kind=\"noop\",outcome=\"failed\"} 1",
+            "braid_tasks_ended_total{kind=\"noop\",outcome=\"retried\"} 1",
+            "braid_tasks_ended_total{kind=\"noop\",outcome=\"failed\"} 1",
+            "braid_stale_results_total 1",
+            "braid_job_wait_seconds_count{kind=\"noop\"} 1",
+        ],
+    );
+    // Attempts that were given away and those that ended are the same.
+    let sum = |name: &str| {
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>()
+    };
+    assert_eq!(sum("braid_tasks_started_total"), sum("braid_tasks_ended_total"), "{text}");
+    assert!(sum("braid_store_commit_seconds_count") > 0 && sum("braid_placement_seconds_count") > 0, "{text}");
+    assert_eq!(ask(&running, "/healthz").await, (200, "ok\n".into()));
+
+    // Its lease is 2 s.
+    drop(worker);
+    let lost = async {
+        while !ask(&running, "/metrics").await.1.contains("braid_leases_lost_total 1\n") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON, lost).await.expect("a silent worker is lost");
     running.stop().await;
 }
 

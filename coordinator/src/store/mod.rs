@@ -21,6 +21,7 @@ mod error;
 mod etcd;
 mod hub;
 mod leases;
+mod measured;
 mod memory;
 mod open;
 mod schema;
@@ -38,6 +39,7 @@ pub use error::{Cause, StoreError};
 #[cfg(feature = "etcd")]
 pub use etcd::{Etcd, EtcdOptions};
 pub use leases::{Leases, StoreLease};
+pub(crate) use measured::Measured;
 pub use memory::Memory;
 pub use open::open;
 pub(crate) use open::open_shared;

@@ -35,11 +35,17 @@ impl Process {
 
     /// The first line of stdout. What follows is read and thrown away, so that the child never blocks on it.
     pub(crate) fn first_line(&mut self) -> String {
-        let stdout = self.child.stdout.take().expect("the first line is asked for once");
-        match first_line_of(stdout).recv_timeout(PATIENCE) {
+        self.first_lines::<1>().into_iter().next().unwrap_or_default()
+    }
+
+    /// So many lines of stdout. What follows is read and thrown away.
+    pub(crate) fn first_lines<const N: usize>(&mut self) -> [String; N] {
+        let stdout = self.child.stdout.take().expect("the first lines are asked for once");
+        let lines = lines_of(stdout, N);
+        std::array::from_fn(|_| match lines.recv_timeout(PATIENCE) {
             Ok(line) if !line.is_empty() => line.trim_end().to_owned(),
             _ => panic!("{} printed no line; its log:\n{}", self.name, self.log()),
-        }
+        })
     }
 
     /// Stops reading its stdout, which was never asked for.
@@ -102,13 +108,15 @@ impl Drop for Process {
     }
 }
 
-fn first_line_of(stdout: ChildStdout) -> mpsc::Receiver<String> {
-    let (send, receive) = mpsc::sync_channel(1);
+fn lines_of(stdout: ChildStdout, count: usize) -> mpsc::Receiver<String> {
+    let (send, receive) = mpsc::sync_channel(count);
     thread::spawn(move || {
         let mut stdout = BufReader::new(stdout);
-        let mut line = String::new();
-        let _ = stdout.read_line(&mut line);
-        let _ = send.send(line);
+        for _ in 0..count {
+            let mut line = String::new();
+            let _ = stdout.read_line(&mut line);
+            let _ = send.send(line);
+        }
         let _ = stdout.read_to_end(&mut Vec::new());
     });
     receive

@@ -13,7 +13,8 @@ mod run;
 pub(crate) use assignment::{Assignment, Bytes, Ended, JobSpec, Line, Report};
 
 use crate::{WorkerError, key::Key};
-use braid_workload::{Execute, Failure, Join, LogLine, LogSink, Membership, Progress, Registry, TaskContext};
+use braid_telemetry::metrics::{TaskEnd, WorkerMetrics};
+use braid_workload::{Execute, Failure, FailureKind, Join, LogLine, LogSink, Membership, Progress, Registry, TaskContext};
 use queue::{Lane, Queue};
 use reports::Reports;
 use std::{
@@ -40,6 +41,7 @@ struct Shared {
     pool: Arc<rayon::ThreadPool>,
     reports: Arc<Reports>,
     log: LogSink,
+    metrics: Arc<WorkerMetrics>,
     state: Mutex<State>,
     narrow_work: Condvar,
     wide_work: Condvar,
@@ -67,6 +69,7 @@ impl Executor {
         gpus: Vec<String>,
         executors: Registry<dyn Execute>,
         join: Option<Arc<dyn Join>>,
+        metrics: Arc<WorkerMetrics>,
     ) -> Result<Self, WorkerError> {
         let failed = |message: String| WorkerError::Threads { threads: threads.get(), message };
         let pool = rayon::ThreadPoolBuilder::new()
@@ -84,6 +87,7 @@ impl Executor {
             gpus,
             pool: Arc::new(pool),
             log: log_sink(Arc::clone(&reports)),
+            metrics,
             reports,
             state: Mutex::new(state),
             narrow_work: Condvar::new(),
@@ -167,9 +171,13 @@ impl Shared {
     fn work(&self, lane: Lane) {
         while let Some((assignment, context)) = self.take(lane) {
             let key = assignment.key;
+            // Of what a peer sends only the kinds that there are become names of series.
+            let kind = self.executors.get(&assignment.kind).map_or("unknown", |executor| executor.kind());
+            self.metrics.started(kind);
             let start = Instant::now();
             let outcome = run::run(&self.executors, assignment, &context);
             let ended = Ended { key, outcome, ran: start.elapsed(), progress: bytes(&context.progress) };
+            self.metrics.ended(kind, task_end(&ended), ended.ran, ended.progress.done);
             drop(context);
             let mut state = self.lock();
             state.running.remove(&key);
@@ -217,6 +225,17 @@ impl Shared {
                 self.work_for(lane).notify_one();
             }
         }
+    }
+}
+
+fn task_end(ended: &Ended) -> TaskEnd {
+    match &ended.outcome {
+        Ok(_) => TaskEnd::Done,
+        Err(failure) => match failure.kind {
+            FailureKind::Cancelled => TaskEnd::Cancelled,
+            FailureKind::Retry => TaskEnd::Retried,
+            FailureKind::Fatal => TaskEnd::Failed,
+        },
     }
 }
 

@@ -20,12 +20,17 @@ impl Execute for Call {
     }
 }
 
+fn metrics() -> Arc<WorkerMetrics> {
+    Arc::new(WorkerMetrics::new("1", 1, 1600))
+}
+
 fn executor(
     threads: usize,
     body: impl Fn(&TaskSpec, &TaskContext) -> Result<Value, Failure> + Send + Sync + 'static,
 ) -> Executor {
     let call: Arc<dyn Execute> = Arc::new(Call(Box::new(body)));
-    Executor::start(NonZeroUsize::new(threads).unwrap(), 1600, vec![], Registry::new([("call", call)]), None).unwrap()
+    let none = vec![];
+    Executor::start(NonZeroUsize::new(threads).unwrap(), 1600, none, Registry::new([("call", call)]), None, metrics()).unwrap()
 }
 
 fn assignment(index: u32, wide: bool) -> Assignment {

@@ -47,6 +47,7 @@ pub(crate) async fn run<C: Connector>(
             options.gpus.names(std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref()),
             executors,
             options.exchange.as_ref().map(|end| Arc::clone(&end.join)),
+            Arc::clone(&options.metrics),
         )?,
         state: State::new(Instant::now()),
         link: Link::Down,
@@ -153,6 +154,7 @@ impl<C: Connector> Session<C> {
         }
         if self.state.is_live() && !was_live {
             self.last_loss = None;
+            self.options.metrics.joined();
             tracing::info!(node = %self.options.node, "joined the coordinator");
         }
     }
@@ -167,6 +169,7 @@ impl<C: Connector> Session<C> {
     fn hang_up(&mut self) {
         self.link = Link::Down;
         self.outbox = None;
+        self.options.metrics.parted();
     }
 
     fn lose(&mut self, loss: Loss) {

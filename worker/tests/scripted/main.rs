@@ -4,6 +4,7 @@
 mod coordinator;
 
 use braid_proto::v1::{self, finished::Outcome, from_worker, to_worker::Message};
+use braid_telemetry::metrics::WorkerMetrics;
 use braid_worker::{Gpus, Options, Worker, WorkerError};
 use braid_workload::{Execute, Failure, JobId, NodeId, Registry, TaskContext, TaskId, TaskSpec};
 use coordinator::{Coordinator, Session, run};
@@ -67,6 +68,7 @@ fn start(coordinator: &Coordinator, token: &str) -> Running {
         labels: BTreeMap::new(),
         link: None,
         disk: None,
+        metrics: Arc::new(WorkerMetrics::new("1", 2, 1 << 20)),
     };
     let cancel = CancellationToken::new();
     let worker = tokio::spawn(Worker::run(options, coordinator.connector(), executors, cancel.clone()));
