@@ -49,7 +49,7 @@ impl Local {
             token: None,
             lease: DEFAULT_LEASE,
         };
-        let coordinator = Coordinator::start(options, kinds::workloads()).await.map_err(start_error)?;
+        let coordinator = Box::pin(Coordinator::start(options, kinds::workloads())).await.map_err(start_error)?;
         let (incoming, endpoint) = wire::pipe();
         let serve = wire::server().add_routes(coordinator.routes()).serve_with_incoming(incoming);
         let server = tokio::spawn(async move {

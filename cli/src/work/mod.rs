@@ -68,7 +68,7 @@ async fn carry_out(work: Work<'_>, place: WhereArgs, console: &Console, start: I
         }
         let (threads, memory) = place.limits.resolve();
         let threads = NonZeroUsize::new(work.threads).map_or(threads, |needed| needed.max(threads));
-        return Box::pin(inside::run(&work, Limits { threads, memory, gpus: 0 }, console, start)).await;
+        return inside::run(&work, Limits { threads, memory, gpus: 0 }, console, start).await;
     };
     if place.limits.is_given() {
         console.warn("--threads and --memory say what this process may use; on a fleet each worker has its own");

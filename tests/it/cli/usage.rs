@@ -177,7 +177,8 @@ fn help_names_every_verb_and_exit_code() {
           --threads <N>            Compute threads [default: all that this process may use]
           --memory <SIZE>          Memory that tasks may hold, such as 256MiB [default: three quarters
                                    of what there is]
-          --coordinator <ADDR>     Let the fleet of this coordinator do it [env: BRAID_COORDINATOR=]
+          --coordinator <ADDR>     Let the fleet of this coordinator do it; of several, name all,
+                                   separated by commas [env: BRAID_COORDINATOR=]
           --credentials <FILE>     A credentials file, as the coordinator writes one [default:
                                    ~/.config/braid/credentials.json] [env: BRAID_CREDENTIALS=]
           --token <T>              A token of `braid token create`, in place of a credentials file [env:

@@ -9,7 +9,7 @@ use crate::{
     signals::{Signals, interrupted},
 };
 use braid_command::CommandSpec;
-use braid_proto::v1::{Job, JobState, LogLine, LogSource};
+use braid_proto::v1::{Job, JobState, LogLine, LogSource, LogsRequest};
 use std::{pin::pin, time::Duration};
 
 /// How long lines may take that were on their way when the job ended.
@@ -99,7 +99,7 @@ async fn with_lines(follow: impl Future<Output = Result<Job>>, lines: impl Futur
 }
 
 async fn lines(client: &Client, id: u64, style: &Style, console: &Console) -> Result {
-    let mut lines = client.logs(id, true).await?;
+    let mut lines = client.logs(LogsRequest { id, follow: true, ..LogsRequest::default() }).await?;
     while let Some(line) = lines.next().await? {
         let text = format!("{}{}", style.label(&line), line.text);
         match line.source() {
