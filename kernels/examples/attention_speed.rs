@@ -1,7 +1,7 @@
 //! Prints how fast attention runs on one core, beside what its matrix products alone reach in the same run.
 //!
 //! `cargo run --release -p braid-kernels --example attention_speed [NAME…]`: a table of forward and backward; with names, only the
-//! families whose name has one of them. With `--long`, the time per token from 2K to 1M tokens instead.
+//! families whose name has one of them. With `--long`, the time per token from 2K to 1M tokens instead, forward and backward.
 //!
 //! Operations are counted by the products of the chunkwise form, unmasked, whatever the code does: for chunks of C tokens, forward
 //! `2 C (dk + dv) + 4 dk dv` a token and head; the delta rule adds `2 C dk` for K Kᵀ, `C² / 3` for the inverse, `2 C (dk + dv)` for
@@ -20,6 +20,8 @@ const TOKENS: usize = 4096;
 const HEADS: usize = 4;
 const WIDTH: usize = 128;
 const ROUNDS: usize = 9;
+/// Where a round takes seconds, so many are enough.
+const LONG_ROUNDS: usize = 3;
 
 /// Operations a token and head, forward and backward.
 type Count = (f64, f64);
@@ -146,16 +148,22 @@ fn table(wanted: &[String]) {
 /// Time per token, as sequences grow.
 fn long(wanted: &[String]) {
     let lengths = [2 << 10, 16 << 10, 128 << 10, 1 << 20];
-    println!("Forward, one core, f32, one head of 64 key and value channels: nanoseconds a token.\n");
-    println!("| family | 2K | 16K | 128K | 1M | 1M to 2K |\n|---|---:|---:|---:|---:|---:|");
+    println!("One core, f32, one head of 64 key and value channels: nanoseconds a token.\n");
+    println!("| family | pass | 2K | 16K | 128K | 1M | 1M to 2K |\n|---|---|---:|---:|---:|---:|---:|");
     for (name, mixer, gates, _) in cases(1, 64) {
         if wanted.len() > 1 && !wanted.iter().any(|part| name.contains(part.as_str())) {
             continue;
         }
-        let of = |&tokens: &usize| time_forward(mixer.as_ref(), &Data::of(mixer.as_ref(), tokens, gates)) / tokens as f64 * 1e9;
-        let times: Vec<f64> = lengths.iter().map(of).collect();
-        let cells: Vec<String> = times.iter().map(|time| format!("{time:.0}")).collect();
-        println!("| {name} | {} | {:.2} |", cells.join(" | "), times[times.len() - 1] / times[0]);
+        let of = |&tokens: &usize| {
+            let data = Data::of(mixer.as_ref(), tokens, gates);
+            [time_forward(mixer.as_ref(), &data), time_backward(mixer.as_ref(), &data)]
+                .map(|seconds| seconds / tokens as f64 * 1e9)
+        };
+        let times: Vec<[f64; 2]> = lengths.iter().map(of).collect();
+        for (pass, called) in ["forward", "backward"].into_iter().enumerate() {
+            let cells: Vec<String> = times.iter().map(|times| format!("{:.0}", times[pass])).collect();
+            println!("| {name} | {called} | {} | {:.2} |", cells.join(" | "), times[times.len() - 1][pass] / times[0][pass]);
+        }
     }
 }
 
@@ -177,22 +185,25 @@ fn time_backward(mixer: &dyn Mixer<f32>, data: &Data) -> f64 {
     let d_out = vec![0.5; span.len() * mixer.output_width()];
     let states: Vec<f32> = mixer.states().iter().flat_map(|shape| shape.empty_state()).collect();
     let mut gradients = Gradients::zeros(&span);
-    median(&mut || {
-        mixer.backward(&span, &states, &d_out, &mut |_| {}, &mut gradients);
-    })
+    let repeat = (4096 / span.len()).max(1);
+    let seconds = median(&mut || {
+        for _ in 0..repeat {
+            mixer.backward(&span, &states, &d_out, &mut |_| {}, &mut gradients);
+        }
+    });
+    seconds / repeat as f64
 }
 
 fn median(work: &mut dyn FnMut()) -> f64 {
-    work();
-    let mut times: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let start = cpu_seconds();
-            work();
-            cpu_seconds() - start
-        })
-        .collect();
+    let mut timed = || {
+        let start = cpu_seconds();
+        work();
+        cpu_seconds() - start
+    };
+    let rounds = if timed() > 0.5 { LONG_ROUNDS } else { ROUNDS };
+    let mut times: Vec<f64> = (0..rounds).map(|_| timed()).collect();
     times.sort_by(f64::total_cmp);
-    times[ROUNDS / 2]
+    times[rounds / 2]
 }
 
 /// Operations a second of the four products of a chunk.

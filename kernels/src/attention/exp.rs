@@ -1,4 +1,4 @@
-//! e to the power of many numbers at once. Library functions take one at a time, which no compiler turns into vector instructions.
+//! e to the power of many numbers at once, and logarithms of 1 and a little more. Library functions take one at a time, which no compiler turns into vector instructions.
 
 /// Replaces each number by e to its power, to within 2 units in the last place.
 #[allow(unsafe_code, reason = "the attribute calls a version only after it has detected the features it needs")]
@@ -31,6 +31,25 @@ fn exp(x: f32) -> f32 {
     e_r * power(half) * power(rest)
 }
 
+/// Replaces each number between 0 and 1 by ln(1 + x), to within 2 units in the last place.
+#[allow(unsafe_code, reason = "the attribute calls a version only after it has detected the features it needs")]
+#[multiversion::multiversion(targets("x86_64+avx2+avx512bw+avx512dq+avx512f+avx512vl+fma", "x86_64+avx2+fma", "aarch64+neon"))]
+pub(super) fn ln_1p_all(values: &mut [f32]) {
+    values.iter_mut().for_each(|value| *value = ln_1p(*value));
+}
+
+/// 2 artanh(x / (2 + x)), by its series: the argument is at most 1/3.
+#[inline(always)]
+fn ln_1p(x: f32) -> f32 {
+    let s = x / (2.0 + x);
+    let square = s * s;
+    let mut p = 1.0 / 15.0;
+    for term in [1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0] {
+        p = p * square + term;
+    }
+    2.0 * (s + s * square * p)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +80,19 @@ mod tests {
         let mut nan = [f32::NAN];
         exp_all(&mut nan);
         assert!(nan[0].is_nan());
+    }
+
+    #[test]
+    fn logarithms_are_within_two_units_in_the_last_place() {
+        let mut worst = 0.0f64;
+        let xs: Vec<f32> = (0..=1_000_000).map(|i| i as f32 * 1e-6).chain((0..80).map(|i| (-f32::from(i as u8)).exp())).collect();
+        let mut ys = xs.clone();
+        ln_1p_all(&mut ys);
+        for (&x, &y) in xs.iter().zip(&ys) {
+            let exact = f64::from(x).ln_1p();
+            let ulp = f64::from((exact as f32).next_up()) - f64::from(exact as f32);
+            worst = worst.max((f64::from(y) - exact).abs() / ulp);
+        }
+        assert!(worst <= 2.0, "{worst} units");
     }
 }

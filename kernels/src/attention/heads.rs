@@ -72,6 +72,8 @@ pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
 }
 
 /// Replaces scores by e^(score − top), `top` the largest of them and of `least`; returns `top` and the sum.
+#[allow(unsafe_code, reason = "the attribute calls a version only after it has detected the features it needs")]
+#[multiversion::multiversion(targets("x86_64+avx2+avx512bw+avx512dq+avx512f+avx512vl+fma", "x86_64+avx2+fma"))]
 pub(super) fn exp_below_top<T: Real>(scores: &mut [T], least: T) -> (T, T) {
     let larger = |a: T, b: T| if b > a { b } else { a };
     let mut tops = [least; LANES];
@@ -104,7 +106,7 @@ pub(super) fn softmax<T: Real>(scores: &mut [T]) {
 }
 
 /// A range cut so that no piece is longer than `most`.
-pub(super) fn cut(range: Range<usize>, most: usize) -> impl DoubleEndedIterator<Item = Range<usize>> + ExactSizeIterator {
+pub(super) fn cut(range: Range<usize>, most: usize) -> impl DoubleEndedIterator<Item = Range<usize>> + ExactSizeIterator + Clone {
     (0..range.len().div_ceil(most)).map(move |i| range.start + i * most..range.end.min(range.start + (i + 1) * most))
 }
 

@@ -7,11 +7,9 @@
 //! Over ranks: 2 F (dv + 1) + 1 a head in each direction, independent of length. Cost of a token and head: that of linear attention
 //! with 2 F key channels, and 4 d F for the projections.
 
-use std::sync::Arc;
-
 use super::{
     Gradients, Real, Span, Tensor,
-    chunkwise::{Family, Part, Route, Sheet, Stripe, Tokens, Widths, chunkwise, merge_stripes},
+    chunkwise::{Family, Part, Sheet, Stretch, Stripe, Tokens, Widths, chunkwise, merge_stripes},
     features::{HedgehogForm, HedgehogMap, Projection, merge_projections, rows_of},
     gated::Gated,
 };
@@ -89,12 +87,11 @@ impl<T: Real> Family<T> for Hedgehog {
         self.map().pull_back(&chunk.k, &mut d.k);
     }
 
-    fn merge(&self, span: &Span<'_, T>, routes: &[Arc<Route<T>>], heads: &[Sheet<T>], gradients: &mut Gradients<T>) {
+    fn merge(&self, span: &Span<'_, T>, stretch: &Stretch<'_, T>, gradients: &mut Gradients<T>) {
         let stripes: Vec<_> = (0..self.heads).map(|head| Family::<T>::stripes(self, head)).collect();
-        merge_stripes(&stripes, span, &Family::<T>::inputs(self), routes, heads, gradients);
-        let rows = span.row(span.own.start)..span.row(span.own.end);
+        merge_stripes(&stripes, span, &Family::<T>::inputs(self), stretch, gradients);
         for (of, part) in [Part::Queries, Part::Keys].into_iter().enumerate() {
-            merge_projections(&self.projection(of), span, rows.clone(), |head| heads[head].part(part), true, gradients);
+            merge_projections(&self.projection(of), span, stretch.rows(), |head| stretch.part(head, part), true, gradients);
         }
     }
 }

@@ -52,10 +52,12 @@ pub trait Real:
     fn max(self, other: Self) -> Self;
     /// Replaces each number by e to its power: of f32 many at once, to within 2 units in the last place.
     fn exp_all(values: &mut [Self]);
+    /// Replaces each number between 0 and 1 by ln(1 + x): of f32 many at once, to within 2 units in the last place.
+    fn ln_1p_all(values: &mut [Self]);
 }
 
 macro_rules! real {
-    ($t:ty, $exp_all:expr) => {
+    ($t:ty, $exp_all:expr, $ln_1p_all:expr) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -88,9 +90,14 @@ macro_rules! real {
             fn exp_all(values: &mut [Self]) {
                 $exp_all(values);
             }
+            fn ln_1p_all(values: &mut [Self]) {
+                $ln_1p_all(values);
+            }
         }
     };
 }
 
-real!(f32, super::exp::exp_all);
-real!(f64, |values: &mut [f64]| values.iter_mut().for_each(|value| *value = value.exp()));
+real!(f32, super::exp::exp_all, super::exp::ln_1p_all);
+real!(f64, |values: &mut [f64]| values.iter_mut().for_each(|value| *value = value.exp()), |values: &mut [f64]| values
+    .iter_mut()
+    .for_each(|value| *value = value.ln_1p()));

@@ -1,6 +1,8 @@
 //! A [`Mixer`](super::Mixer) from what a family does on one head of one document: for families with one state that runs forward.
 //!
-//! Documents are independent of each other, so those that the state on its way does not reach are computed while it is awaited.
+//! Documents are independent of each other, so those that the state on its way does not reach are computed while it is awaited. Of the
+//! document that it does reach, backward computes the states between stretches meanwhile; forward, nothing: all that a block does here
+//! begins with its state.
 
 use std::ops::Range;
 
@@ -41,8 +43,11 @@ pub(super) trait Sweep: Send + Sync {
     fn summarize<T: Real>(&self, piece: &Piece<'_, T>, fresh: bool, map: &mut [T]);
     /// The map of the gradient of the state before the piece.
     fn adjoint<T: Real>(&self, piece: &Piece<'_, T>, state: &[T], d_out: &[T], map: &mut [T]);
-    /// The gradients of the inputs, row after row; `d_state` is that of the state after the piece, then that of the state before.
-    fn backward<T: Real>(&self, piece: &Piece<'_, T>, state: &[T], d_out: &[T], d_state: &mut [T]) -> Vec<Vec<T>>;
+    /// The states before stretches of the piece, for [`blocks_reversed`].
+    fn stretches<T: Real>(&self, piece: &Piece<'_, T>, state: &[T]) -> Vec<Vec<T>>;
+    /// The gradients of the inputs, row after row; `states` are those before its stretches, `d_state` is the gradient of the state
+    /// after the piece, then that of the state before.
+    fn backward<T: Real>(&self, piece: &Piece<'_, T>, states: Vec<Vec<T>>, d_out: &[T], d_state: &mut [T]) -> Vec<Vec<T>>;
 }
 
 fn piece<'a, T: Real>(family: &impl Sweep, span: &Span<'a, T>, tokens: &Range<usize>, head: usize) -> Piece<'a, T> {
@@ -170,21 +175,26 @@ pub(super) fn backward<T: Real>(
     let segments: Vec<_> = span.segments().collect();
     let (empty, len) = (family.state().empty_state::<T>(), head_len(family, family.state()));
     let d_len = head_len(family, family.adjoint_state());
-    let run = |d_states: &[T], head: usize, segment: &Segment| {
+    let ahead = |head: usize, segment: &Segment| {
         let states = if segment.fresh { &empty } else { states };
+        family.stretches(&piece(family, span, &segment.tokens, head), &states[head * len..][..len])
+    };
+    let run = |d_states: &[T], states: Vec<Vec<T>>, head: usize, segment: &Segment| {
         let mut d_state = d_states[head * d_len..][..d_len].to_vec();
         let d_out = of_head(family, span, &segment.tokens, head, d_out);
         let piece = piece(family, span, &segment.tokens, head);
-        let d_inputs = family.backward(&piece, &states[head * len..][..len], &d_out, &mut d_state);
+        let d_inputs = family.backward(&piece, states, &d_out, &mut d_state);
         (piece.rows.start, d_inputs, d_state)
     };
     let zeros = vec![T::ZERO; family.adjoint_state().state_len()];
     // What comes from after the span reaches its last document alone.
     let (ready, waiting) = segments.split_at(segments.len().saturating_sub(1));
-    let mut done = each_head(family.heads(), ready, |head, segment| run(&zeros, head, segment));
+    let mut done = each_head(family.heads(), ready, |head, segment| run(&zeros, ahead(head, segment), head, segment));
+    let prepared = each_head(family.heads(), waiting, ahead);
     let mut d_states = zeros.clone();
     carry(&mut d_states);
-    done.extend(each_head(family.heads(), waiting, |head, segment| run(&d_states, head, segment)));
+    let finished = prepared.into_par_iter().map(|(segment, head, states)| (segment, head, run(&d_states, states, head, segment)));
+    done.extend(finished.collect::<Vec<_>>());
     for (segment, head, (row, d_inputs, d_state)) in done {
         for (input, (rows, tensor)) in d_inputs.iter().zip(family.inputs()).enumerate() {
             let (stride, first) = (family.heads() * tensor.width, head * tensor.width);
@@ -197,26 +207,36 @@ pub(super) fn backward<T: Real>(
     if segments.first().is_some_and(|first| first.fresh) { zeros } else { d_states }
 }
 
-/// Blocks between the states that [`blocks_reversed`] keeps.
-const KEPT: usize = 16;
+/// Blocks between the states that [`blocks_reversed`] keeps. Tests want many stretches in few tokens.
+const KEPT: usize = if cfg!(test) { 2 } else { 16 };
 
-/// Calls `back` with blocks of rows from the last to the first, and with the states before and after each. `advance` takes a state
-/// over a block; it is called twice on most, so that not all states are held at once.
-pub(super) fn blocks_reversed<T: Real>(
+/// The states before each stretch of [`KEPT`] blocks. `advance` takes a state over a block.
+pub(super) fn stretch_states<T: Real>(
     rows: Range<usize>,
     block: usize,
     state: &[T],
     advance: impl Fn(Range<usize>, &mut [T]),
-    mut back: impl FnMut(Range<usize>, &[T], &[T]),
-) {
-    let stretches: Vec<_> = cut(rows, KEPT * block).collect();
+) -> Vec<Vec<T>> {
+    let stretches = cut(rows, KEPT * block);
     let mut kept = vec![state.to_vec()];
-    for stretch in stretches.iter().take(stretches.len().saturating_sub(1)) {
+    for stretch in stretches.clone().take(stretches.len().saturating_sub(1)) {
         let mut state = kept[kept.len() - 1].clone();
-        cut(stretch.clone(), block).for_each(|rows| advance(rows, &mut state));
+        cut(stretch, block).for_each(|rows| advance(rows, &mut state));
         kept.push(state);
     }
-    for (stretch, state) in stretches.into_iter().zip(kept).rev() {
+    kept
+}
+
+/// Calls `back` with blocks of rows from the last to the first, and with the states before and after each. `kept` are those of
+/// [`stretch_states`]: `advance` is called twice on most blocks, so that not all states are held at once.
+pub(super) fn blocks_reversed<T: Real>(
+    rows: Range<usize>,
+    block: usize,
+    kept: Vec<Vec<T>>,
+    advance: impl Fn(Range<usize>, &mut [T]),
+    mut back: impl FnMut(Range<usize>, &[T], &[T]),
+) {
+    for (stretch, state) in cut(rows, KEPT * block).zip(kept).rev() {
         let mut states = vec![state];
         for rows in cut(stretch.clone(), block) {
             let mut state = states[states.len() - 1].clone();

@@ -8,8 +8,9 @@
 //! ```
 //!
 //! exactly: linear attention with one-hot keys, a state of codes × (dv + 1) that holds the sum of values and the count of each code.
-//! Each query's exponents are taken below their maximum over the codebook, which the quotient does not see. (In f32 a query whose
-//! best code met so far scores 87 below its best code of all finds no weight that is not zero.)
+//! Each query's exponents are taken below their maximum over the codebook, which the quotient does not see. A query whose best code
+//! met so far scores far below its best code of all (in f32 by 69) would find next to no weight: its row is computed again, below
+//! the maximum over the codes met. Such a query, next to which no code that it looks for has been, has gradients of about zero.
 //!
 //! Gradients of q, v and the codebook are exact. That of k goes straight through the rounding, as if the one-hot key were
 //! `softmax_s(−|k − C_s|²)`; the codebook learns from queries alone, and from whatever commitment loss the caller adds. The paper's
@@ -19,14 +20,12 @@
 //! Over ranks: codes × (dv + 1) + 1 a head in each direction. Cost of a token and head: that of linear attention with as many key
 //! channels as codes, and 4 dk · codes for the scores.
 
-use std::sync::Arc;
-
 use super::{
     Gradients, Real, Span, Tensor,
-    chunkwise::{Family, Part, Route, Sheet, Stripe, Tokens, Widths, chunkwise, merge_stripes, softmax, softmax_pull_back},
+    chunkwise::{Family, Part, Sheet, Stretch, Stripe, Tokens, Widths, chunkwise, merge_stripes, softmax, softmax_pull_back},
     features::{Projection, merge_projections, rows_of},
     gated::Gated,
-    heads::dot,
+    heads::{axpy, dot},
 };
 
 /// Attention over keys rounded to a codebook. Inputs q and k (heads × key), v (heads × value); parameter c (heads × codes × key);
@@ -60,6 +59,9 @@ impl VqAttention {
         out.chunks_mut(self.codes).for_each(|row| row.iter_mut().zip(&lengths).for_each(|(x, &length)| *x -= length));
     }
 }
+
+/// A sum of weights below this is made again: far above what f32 rounds to nothing.
+const LEAST: f64 = 1e-30;
 
 /// Sets the largest of a row to 1, the first of equals, and the others to 0.
 fn one_hot<T: Real>(row: &mut [T]) {
@@ -112,6 +114,29 @@ impl<T: Real> Family<T> for VqAttention {
         chunk.v.chunks_mut(self.value + 1).for_each(|row| row[self.value] = T::ONE);
     }
 
+    fn mend(&self, tokens: &Tokens<'_, T>, chunk: &Sheet<T>, state: &[T], rows: &mut [T]) {
+        let width = self.value + 1;
+        if rows.chunks(width).all(|row| row[self.value] >= T::of(LEAST)) {
+            return;
+        }
+        let mut scores = vec![T::ZERO; chunk.q.len()];
+        let out = (&mut scores[..], self.codes);
+        self.projection(0).apply(tokens.span, tokens.head, rows_of(tokens), self.scale, out);
+        let mut met = state.to_vec();
+        let tokens = chunk.k.chunks(self.codes).zip(chunk.v.chunks(width));
+        for ((row, scores), (key, value)) in rows.chunks_mut(width).zip(scores.chunks(self.codes)).zip(tokens) {
+            for (met, &one) in met.chunks_mut(width).zip(key) {
+                axpy(met, one, value);
+            }
+            if row[self.value] < T::of(LEAST) {
+                let here = || met.chunks(width).zip(scores).filter(|(met, _)| met[self.value] > T::ZERO);
+                let top = here().fold(T::NEG_INFINITY, |top, (_, &score)| top.max(score));
+                row.fill(T::ZERO);
+                here().for_each(|(met, &score)| axpy(row, (score - top).exp(), met));
+            }
+        }
+    }
+
     fn pull_back(&self, tokens: &Tokens<'_, T>, chunk: &Sheet<T>, d: &mut Sheet<T>) {
         d.q.iter_mut().zip(&chunk.q).for_each(|(d, &weight)| *d *= T::of(self.scale) * weight);
         let mut near = vec![T::ZERO; chunk.k.len()];
@@ -121,13 +146,13 @@ impl<T: Real> Family<T> for VqAttention {
         d.k.iter_mut().for_each(|d| *d *= T::of(2.0));
     }
 
-    fn merge(&self, span: &Span<'_, T>, routes: &[Arc<Route<T>>], heads: &[Sheet<T>], gradients: &mut Gradients<T>) {
+    fn merge(&self, span: &Span<'_, T>, stretch: &Stretch<'_, T>, gradients: &mut Gradients<T>) {
         let stripes: Vec<_> = (0..self.heads).map(|head| Family::<T>::stripes(self, head)).collect();
-        merge_stripes(&stripes, span, &Family::<T>::inputs(self), routes, heads, gradients);
-        let rows = span.row(span.own.start)..span.row(span.own.end);
-        let queries = |head: usize| heads[head].part(Part::Queries);
+        merge_stripes(&stripes, span, &Family::<T>::inputs(self), stretch, gradients);
+        let rows = stretch.rows();
+        let queries = |head: usize| stretch.part(head, Part::Queries);
         merge_projections(&self.projection(0), span, rows.clone(), queries, true, gradients);
-        merge_projections(&self.projection(1), span, rows, |head| heads[head].part(Part::Keys), false, gradients);
+        merge_projections(&self.projection(1), span, rows, |head| stretch.part(head, Part::Keys), false, gradients);
     }
 }
 
@@ -283,5 +308,35 @@ mod tests {
             let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
             assert!((actual[i] - slope).abs() < 1e-6, "key element {i}: {} instead of {slope}", actual[i]);
         }
+    }
+
+    #[test]
+    fn a_query_finds_its_way_among_codes_far_from_what_it_looks_for() {
+        // One channel; a query likes the last code by 40 a step better than the one before it, and has met the first three alone.
+        let of = VqAttention { heads: 1, key: 1, value: 1, codes: 9, scale: 1.0 };
+        let tokens = 150;
+        let codes: Vec<f32> = (0..9).map(|code| code as f32).collect();
+        let keys: Vec<f32> = (0..tokens).map(|token| (token % 3) as f32).collect();
+        let (queries, values) = (vec![40.0f32; tokens], (0..tokens).map(|token| (token % 7) as f32).collect::<Vec<_>>());
+        let documents = Documents::one(tokens);
+        let span = Span {
+            documents: &documents,
+            rows: 0..tokens,
+            own: 0..tokens,
+            inputs: vec![&queries, &keys, &values],
+            params: vec![&codes],
+        };
+        let (mut out, mut gradients) = (vec![0.0f32; tokens], Gradients::zeros(&span));
+        of.forward(&span, &mut |_| {}, &mut out);
+        let states = vec![0.0f32; 18];
+        of.backward(&span, &states, &vec![1.0; tokens], &mut |_| {}, &mut gradients);
+        for (t, out) in out.iter().enumerate() {
+            // The best code met takes all.
+            let best = (0..=t).map(|j| j % 3).max().unwrap();
+            let its: Vec<f32> = (0..=t).filter(|j| j % 3 == best).map(|j| values[j]).collect();
+            let mean = its.iter().sum::<f32>() / its.len() as f32;
+            assert!((out - mean).abs() < 1e-5 * (1.0 + mean), "token {t}: {out} instead of {mean}");
+        }
+        assert!(gradients.inputs.iter().chain(&gradients.params).flatten().all(|d| d.is_finite()));
     }
 }

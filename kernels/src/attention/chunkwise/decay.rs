@@ -2,6 +2,9 @@
 
 use super::{
     super::{Real, heads::dot},
+    elementwise::{
+        add_each, add_product, add_scaled_rows, invert, multiply, multiply_rows, running_sum, scale_rows, suffix_sums,
+    },
     sheet::Sheet,
 };
 
@@ -24,26 +27,35 @@ pub(crate) struct Decay<T> {
 }
 
 impl<T: Real> Decay<T> {
-    /// Of a chunk of tokens.
+    /// Of a chunk of tokens. Where each channel has a gate that may be inverted, `to_end` waits for [`Decay::read_to_end`].
     pub(crate) fn read(&mut self, chunk: &Sheet<T>) {
         self.width = chunk.widths.gate;
         if self.width == 0 {
             return;
         }
-        running_sum(&mut self.from_start, &chunk.g, self.width);
+        copy(&chunk.g, &mut self.from_start);
+        running_sum(&mut self.from_start, self.width);
         let gentle = self.total().iter().all(|sum| sum.abs() <= T::of(SAFE));
         T::exp_all(&mut self.from_start);
-        self.inverse.clear();
         if gentle {
-            self.inverse.extend(self.from_start.iter().map(|&factor| T::ONE / factor));
-            let total = &self.from_start[self.from_start.len().saturating_sub(self.width)..];
-            self.to_end.clear();
-            for row in self.inverse.chunks(self.width) {
-                self.to_end.extend(total.iter().zip(row).map(|(&total, &inverse)| total * inverse));
+            self.inverse.resize(self.from_start.len(), T::ZERO);
+            invert(&mut self.inverse, &self.from_start);
+            if self.width == 1 {
+                self.read_to_end();
             }
         } else {
+            self.inverse.clear();
             running_sum_to_end(&mut self.to_end, &chunk.g, self.width);
             T::exp_all(&mut self.to_end);
+        }
+    }
+
+    /// Makes `to_end` good in any case.
+    pub(crate) fn read_to_end(&mut self) {
+        if !self.inverse.is_empty() {
+            let total = &self.from_start[self.from_start.len().saturating_sub(self.width)..];
+            self.to_end.resize(self.from_start.len(), T::ZERO);
+            multiply_rows(&mut self.to_end, &self.inverse, total);
         }
     }
 
@@ -57,14 +69,33 @@ impl<T: Real> Decay<T> {
         &self.from_start[self.from_start.len().saturating_sub(self.width)..]
     }
 
-    /// `out = e^B_i ⊙ x`, row by row.
-    pub(crate) fn enter(&self, x: &[T], key: usize, out: &mut Vec<T>) {
-        scaled(x, &self.from_start, (self.width, key), out);
+    /// `e^B_i ⊙ x`, row by row, in `room` unless it is `x`.
+    pub(crate) fn enter<'a>(&self, x: &'a [T], key: usize, room: &'a mut Vec<T>) -> &'a [T] {
+        scaled(x, &self.from_start, (self.width, key), room)
     }
 
-    /// `out = e^(B_L − B_i) ⊙ x`, row by row.
-    pub(crate) fn leave(&self, x: &[T], key: usize, out: &mut Vec<T>) {
-        scaled(x, &self.to_end, (self.width, key), out);
+    /// `e^(B_L − B_i) ⊙ x`, row by row, in `room` unless it is `x`.
+    pub(crate) fn leave<'a>(&self, x: &'a [T], key: usize, room: &'a mut Vec<T>) -> &'a [T] {
+        scaled(x, &self.to_end, (self.width, key), room)
+    }
+
+    /// Decays a state of `cols` columns to the chunk's end and adds what becomes of `x` until then. Where each channel has a gate that
+    /// may be inverted, `e^(−B_i) ⊙ x` is added before the decay, which saves a pass over tokens; otherwise that of [`Decay::leave`]
+    /// after it.
+    pub(crate) fn add<'a>(
+        &self,
+        x: &'a [T],
+        (key, cols): (usize, usize),
+        room: &'a mut Vec<T>,
+        state: &mut [T],
+        add: impl FnOnce(&[T], &mut [T]),
+    ) {
+        if self.width <= 1 || self.inverse.is_empty() {
+            self.pass(state, cols);
+            return add(self.leave(x, key, room), state);
+        }
+        add(scaled(x, &self.inverse, (self.width, key), room), state);
+        self.pass(state, cols);
     }
 
     /// Multiplies the rows of a state (`cols` elements each) by the gate of the whole chunk.
@@ -72,12 +103,11 @@ impl<T: Real> Decay<T> {
         let total = self.total();
         match *total {
             [] => {}
-            [one] => state.iter_mut().for_each(|s| *s *= one),
-            _ => {
-                for (row, &a) in state.chunks_mut(cols).zip(total) {
-                    row.iter_mut().for_each(|s| *s *= a);
-                }
+            [one] => {
+                let whole = state.len();
+                scale_rows(state, &[one], whole);
             }
+            _ => scale_rows(state, total, cols),
         }
     }
 }
@@ -85,34 +115,30 @@ impl<T: Real> Decay<T> {
 /// `out += e^… ⊙ x` with factors of a [`Decay`], row by row.
 pub(crate) fn add_scaled<T: Real>(x: &[T], factors: &[T], (width, key): (usize, usize), out: &mut [T]) {
     match width {
-        0 => out.iter_mut().zip(x).for_each(|(out, &x)| *out += x),
-        1 => {
-            for ((out, x), &f) in out.chunks_mut(key).zip(x.chunks(key)).zip(factors) {
-                out.iter_mut().zip(x).for_each(|(out, &x)| *out += f * x);
-            }
-        }
-        _ => out.iter_mut().zip(x.iter().zip(factors)).for_each(|(out, (&x, &f))| *out += f * x),
+        0 => add_each(out, x),
+        1 => add_scaled_rows(out, x, factors, key),
+        _ => add_product(out, x, factors),
     }
 }
 
-fn scaled<T: Real>(x: &[T], factors: &[T], (width, key): (usize, usize), out: &mut Vec<T>) {
-    out.clear();
+fn scaled<'a, T: Real>(x: &'a [T], factors: &[T], (width, key): (usize, usize), room: &'a mut Vec<T>) -> &'a [T] {
     match width {
-        0 => out.extend_from_slice(x),
-        1 => x.chunks(key).zip(factors).for_each(|(x, &f)| out.extend(x.iter().map(|&x| f * x))),
-        _ => out.extend(x.iter().zip(factors).map(|(&x, &f)| f * x)),
+        0 => return x,
+        1 => {
+            copy(x, room);
+            scale_rows(room, factors, key);
+        }
+        _ => {
+            room.resize(x.len(), T::ZERO);
+            multiply(room, x, factors);
+        }
     }
+    room
 }
 
-/// Each row the sum of all rows up to it.
-fn running_sum<T: Real>(out: &mut Vec<T>, g: &[T], width: usize) {
-    out.clear();
-    out.extend_from_slice(&g[..width.min(g.len())]);
-    for (before, g) in g.chunks(width).skip(1).enumerate() {
-        out.resize(out.len() + width, T::ZERO);
-        let (before, row) = out[before * width..].split_at_mut(width);
-        row.iter_mut().zip(before.iter().zip(g)).for_each(|(sum, (&before, &g))| *sum = before + g);
-    }
+fn copy<T: Real>(from: &[T], to: &mut Vec<T>) {
+    to.clear();
+    to.extend_from_slice(from);
 }
 
 /// Each row the sum of all rows after it.
@@ -123,17 +149,6 @@ fn running_sum_to_end<T: Real>(out: &mut Vec<T>, g: &[T], width: usize) {
         let (row, after) = out[at..at + 2 * width].split_at_mut(width);
         let g = &g[at + width..at + 2 * width];
         row.iter_mut().zip(after.iter().zip(g)).for_each(|(sum, (&after, &g))| *sum = after + g);
-    }
-}
-
-/// Turns rows into the sums of themselves and all rows after them, each plus `end`.
-fn suffix_sums<T: Real>(rows: &mut [T], end: &[T]) {
-    let mut sum = end.to_vec();
-    for row in rows.chunks_mut(end.len().max(1)).rev() {
-        for (sum, x) in sum.iter_mut().zip(row) {
-            *sum += *x;
-            *x = *sum;
-        }
     }
 }
 

@@ -4,10 +4,15 @@ use rayon::prelude::*;
 
 use super::{
     super::{Carry, Direction, Gradients, Real, Span, StateShape},
-    Chunkwise, Family, Head, Output, Pass, Rule, Sheet,
+    Chunkwise, Family, Head, Output, Pass, Rule, Stretch,
     output::OutputShape,
     recurrent::token_by_token,
+    stretch::{Desk, d_rows, output_value},
 };
+
+/// Chunks of which, before the carry, what needs no state is computed: far more than an exchange of states takes, and so few that
+/// what is kept of them does not grow with the sequence. Tests want more to be left.
+const AHEAD: usize = if cfg!(test) { 1 } else { 64 };
 
 /// As [`Mixer::summarize`](super::super::Mixer::summarize).
 pub(crate) fn summarize<T: Real, F: Chunkwise<T>>(family: &F, span: &Span<'_, T>, map: &mut [T]) {
@@ -17,7 +22,7 @@ pub(crate) fn summarize<T: Real, F: Chunkwise<T>>(family: &F, span: &Span<'_, T>
 }
 
 /// As [`Mixer::forward`](super::super::Mixer::forward). What no state comes into is done at once and as a whole; of the rest, before
-/// the carry, what needs no state.
+/// the carry, what needs no state of its first chunks.
 pub(crate) fn forward<T: Real, F: Chunkwise<T>>(family: &F, span: &Span<'_, T>, carry: Carry<'_, T>, out: &mut [T]) -> Vec<T> {
     let heads = Head::all(family, span);
     let mut groups = groups(family, span, &heads, out);
@@ -26,7 +31,8 @@ pub(crate) fn forward<T: Real, F: Chunkwise<T>>(family: &F, span: &Span<'_, T>, 
         .map(|(heads, out)| {
             let ahead = |head: &&Head<'_, T>| {
                 let ((open, closed), mut kept) = (head.open_and_closed(), Default::default());
-                F::Rule::forward(head, open, Pass::Intra, &mut kept, &mut [], out);
+                let ahead = &open[..open.len().min(AHEAD)];
+                F::Rule::forward(head, ahead, Pass::Intra, &mut kept, &mut [], out);
                 let mut state = vec![T::ZERO; head.state_len()];
                 F::Rule::forward(head, closed, Pass::Both, &mut Default::default(), &mut state, out);
                 (kept, (!closed.is_empty()).then_some(state))
@@ -39,7 +45,10 @@ pub(crate) fn forward<T: Real, F: Chunkwise<T>>(family: &F, span: &Span<'_, T>, 
     let dealt = deal(&mut states, heads.len(), groups.len());
     (groups.par_iter_mut(), kept.par_iter_mut(), dealt).into_par_iter().for_each(|((heads, out), kept, states)| {
         for ((head, (kept, after)), state) in heads.iter().zip(kept).zip(states) {
-            F::Rule::forward(head, head.open_and_closed().0, Pass::Sweep, kept, state, out);
+            let open = head.open_and_closed().0;
+            let (ahead, rest) = open.split_at(open.len().min(AHEAD));
+            F::Rule::forward(head, ahead, Pass::Sweep, kept, state, out);
+            F::Rule::forward(head, rest, Pass::Both, &mut Default::default(), state, out);
             if let Some(after) = after {
                 state.copy_from_slice(after);
             }
@@ -87,13 +96,15 @@ pub(crate) fn adjoint<T: Real, F: Chunkwise<T>>(family: &F, span: &Span<'_, T>, 
     let (state_len, len) = (states.len() / heads.len(), map.len() / heads.len());
     (heads.par_iter(), states.par_chunks(state_len), map.par_chunks_mut(len)).into_par_iter().enumerate().for_each(
         |(index, (head, state, map))| {
-            let d_rows = d_rows::<T, F>(family, span, head, index, state, d_out);
-            F::Rule::adjoint(head, &d_rows, map);
+            let mut rows = vec![];
+            d_rows::<T, F>(family, span, head, (index, head.cuts(), 0..head.route.len()), (state, d_out), &mut rows);
+            F::Rule::adjoint(head, &rows, map);
         },
     );
 }
 
-/// As [`Mixer::backward`](super::super::Mixer::backward).
+/// As [`Mixer::backward`](super::super::Mixer::backward). Before the carry: the states between stretches, and of the last stretch what
+/// needs no gradient of a state.
 pub(crate) fn backward<T: Real, F: Chunkwise<T>>(
     family: &F,
     span: &Span<'_, T>,
@@ -104,27 +115,23 @@ pub(crate) fn backward<T: Real, F: Chunkwise<T>>(
 ) -> Vec<T> {
     let heads = Head::all(family, span);
     let len = states.len() / heads.len();
-    let kept: Vec<_> = (heads.par_iter(), states.par_chunks(len))
-        .into_par_iter()
-        .enumerate()
-        .map(|(index, (head, state))| {
-            let d_rows = d_rows::<T, F>(family, span, head, index, state, d_out);
-            let mut sheet = Sheet::new(head.widths, head.route.len());
-            let kept = F::Rule::backward_intra(head, &d_rows, &mut sheet);
-            (kept, d_rows, sheet)
-        })
-        .collect();
+    let desk = |(index, (head, state))| Desk::new::<F::Rule>(head, index, state);
+    let mut desks: Vec<_> = (heads.par_iter(), states.par_chunks(len)).into_par_iter().enumerate().map(desk).collect();
+    let last = desks.iter().map(Desk::stretches).max().unwrap_or(1) - 1;
+    desks.par_iter_mut().for_each(|desk| desk.prepare(family, span, d_out, last));
     let mut d_states = vec![T::ZERO; states.len()];
     carry(&mut d_states);
-    let sheets: Vec<Sheet<T>> = (heads.par_iter(), kept.into_par_iter(), states.par_chunks(len), d_states.par_chunks_mut(len))
-        .into_par_iter()
-        .map(|(head, (kept, d_rows, mut sheet), state, d_state)| {
-            F::Rule::backward_sweep(head, &kept, state, &d_rows, d_state, &mut sheet);
-            sheet
-        })
-        .collect();
     let routes: Vec<_> = heads.iter().map(|head| head.route.clone()).collect();
-    family.merge(span, &routes, &sheets, gradients);
+    for stretch in (0..=last).rev() {
+        (desks.par_iter_mut(), d_states.par_chunks_mut(len)).into_par_iter().for_each(|(desk, d_state)| {
+            if stretch < last {
+                desk.prepare(family, span, d_out, stretch);
+            }
+            desk.finish::<F::Rule>(stretch, d_state);
+        });
+        let (places, sheets) = desks.iter().map(|desk| (desk.places(stretch), &desk.sheet)).unzip();
+        family.merge(span, &Stretch { routes: &routes, places, sheets }, gradients);
+    }
     d_states
 }
 
@@ -137,49 +144,4 @@ pub(crate) fn shape<T: Real, F: Chunkwise<T>>(family: &F, direction: Direction) 
 /// As [`Mixer::output_width`](super::super::Mixer::output_width).
 pub(crate) fn output_width<T: Real>(family: &impl Family<T>) -> usize {
     family.output_heads() * output_value(family)
-}
-
-/// Values of a head's output: a sum of weights is none of them.
-fn output_value<T: Real>(family: &impl Family<T>) -> usize {
-    family.widths().value - usize::from(family.normalised())
-}
-
-impl<T: Real> Head<'_, T> {
-    /// A row of values for each token.
-    fn rows(&self) -> Vec<T> {
-        vec![T::ZERO; self.route.len() * self.widths.value]
-    }
-}
-
-/// The gradient of a head's rows from that of the outputs. A division needs the rows themselves, which are computed again.
-fn d_rows<T: Real, F: Chunkwise<T>>(
-    family: &F,
-    span: &Span<'_, T>,
-    head: &Head<'_, T>,
-    index: usize,
-    state: &[T],
-    d_out: &[T],
-) -> Vec<T> {
-    let (value, width) = (head.widths.value, output_value(family));
-    let stride = family.output_heads() * width;
-    let first = index % family.output_heads() * width;
-    let mut d_rows = head.rows();
-    for (place, row) in d_rows.chunks_mut(value).enumerate() {
-        let token = head.route.row(place) - span.row(span.own.start);
-        row[..width].copy_from_slice(&d_out[token * stride + first..][..width]);
-    }
-    if family.normalised() && head.route.len() > 0 {
-        let (mut rows, mut state) = (head.rows(), state.to_vec());
-        let raw = OutputShape { heads: 1, width: value, normalised: false, shared: false };
-        for mut out in Output::deal(&mut rows, head.route.row(0), raw) {
-            F::Rule::forward(head, head.cuts(), Pass::Both, &mut Default::default(), &mut state, &mut out);
-        }
-        for (d, row) in d_rows.chunks_mut(value).zip(rows.chunks(value)) {
-            let sum = row[width];
-            let along: T = d.iter().zip(&row[..width]).map(|(&d, &x)| d * x).sum();
-            d[..width].iter_mut().for_each(|d| *d /= sum);
-            d[width] = -along / (sum * sum);
-        }
-    }
-    d_rows
 }

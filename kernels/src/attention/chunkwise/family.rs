@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     super::{Gradients, Real, Span, Tensor, Transition},
-    Cut, Head, Output, Part, Route, Sheet, Widths, merge_stripes,
+    Cut, Head, Output, Part, Route, Sheet, Stretch, Widths, merge_stripes,
 };
 
 /// Columns of an input that are a part of what a head reads.
@@ -75,13 +75,17 @@ pub(crate) trait Family<T: Real>: Send + Sync {
     /// Turns what was copied into what the rule reads.
     fn features(&self, _tokens: &Tokens<'_, T>, _chunk: &mut Sheet<T>) {}
 
+    /// Mends the finished rows of a chunk of a gated sum that its features could not tell (nothing, in most families). `state` is that
+    /// before the chunk.
+    fn mend(&self, _tokens: &Tokens<'_, T>, _chunk: &Sheet<T>, _state: &[T], _rows: &mut [T]) {}
+
     /// Turns the gradients of what the rule read (`chunk`) into those of what was copied.
     fn pull_back(&self, _tokens: &Tokens<'_, T>, _chunk: &Sheet<T>, _d: &mut Sheet<T>) {}
 
-    /// Adds the gradients of all heads to those of the inputs and parameters.
-    fn merge(&self, span: &Span<'_, T>, routes: &[Arc<Route<T>>], heads: &[Sheet<T>], gradients: &mut Gradients<T>) {
+    /// Adds the gradients of all heads over a stretch to those of the inputs and parameters.
+    fn merge(&self, span: &Span<'_, T>, stretch: &Stretch<'_, T>, gradients: &mut Gradients<T>) {
         let stripes: Vec<_> = (0..self.heads()).map(|head| self.stripes(head)).collect();
-        merge_stripes(&stripes, span, &self.inputs(), routes, heads, gradients);
+        merge_stripes(&stripes, span, &self.inputs(), stretch, gradients);
     }
 }
 
@@ -123,9 +127,22 @@ pub(crate) trait Rule<T: Real> {
     /// The map of the gradient of the state.
     fn adjoint(head: &Head<'_, T>, d_out: &[T], map: &mut [T]);
 
-    /// What needs neither the state nor its gradient. Writes to `d`, which comes as zeros.
-    fn backward_intra(head: &Head<'_, T>, d_out: &[T], d: &mut Sheet<T>) -> Self::Kept;
+    /// The state after some chunks.
+    fn advance(head: &Head<'_, T>, cuts: &[Cut], state: &mut [T]);
 
-    /// The rest of `d`, pulled back to what was copied; `d_state` is that after all tokens and becomes that before them.
-    fn backward_sweep(head: &Head<'_, T>, kept: &Self::Kept, state: &[T], d_out: &[T], d_state: &mut [T], d: &mut Sheet<T>);
+    /// Of some chunks, what needs neither the state nor its gradient. `d_out` and `d` have the rows of these chunks alone; `d` comes as
+    /// zeros.
+    fn backward_intra(head: &Head<'_, T>, cuts: &[Cut], d_out: &[T], d: &mut Sheet<T>) -> Self::Kept;
+
+    /// The rest of `d`, pulled back to what was copied; `state` is that before these chunks, `d_state` the gradient of that after them
+    /// and becomes that before them.
+    fn backward_sweep(
+        head: &Head<'_, T>,
+        cuts: &[Cut],
+        kept: &Self::Kept,
+        state: &[T],
+        d_out: &[T],
+        d_state: &mut [T],
+        d: &mut Sheet<T>,
+    );
 }

@@ -1,6 +1,9 @@
 //! Feature maps of queries and keys, row by row, and their pull-backs.
 
-use super::super::{Real, heads::dot};
+use super::super::{
+    Real,
+    heads::{self, dot},
+};
 
 /// Added under the root of a norm, as flash-linear-attention does.
 const EPSILON: f64 = 1e-6;
@@ -28,15 +31,7 @@ pub(crate) fn l2_pull_back<'a, T: Real>(raw: impl Iterator<Item = &'a [T]>, d: &
 
 /// Turns each row into weights that sum to one.
 pub(crate) fn softmax<T: Real>(rows: &mut [T], width: usize) {
-    for row in rows.chunks_mut(width) {
-        let top = row.iter().fold(T::NEG_INFINITY, |top, &x| top.max(x));
-        row.iter_mut().for_each(|x| *x -= top);
-    }
-    T::exp_all(rows);
-    for row in rows.chunks_mut(width) {
-        let scale = T::ONE / row.iter().copied().sum::<T>();
-        row.iter_mut().for_each(|x| *x *= scale);
-    }
+    rows.chunks_mut(width).for_each(heads::softmax);
 }
 
 /// Turns the gradients of weights into those of the numbers that they are the [`softmax`] of.

@@ -5,6 +5,7 @@ use std::{ops::Range, sync::Arc};
 use super::{
     super::{Real, Span},
     Cut, Family, Route, Sheet, Stripe, Tokens, Widths,
+    prefetch::prefetch,
 };
 
 /// One head: the tokens of its route, chunk by chunk.
@@ -54,8 +55,17 @@ impl<'a, T: Real> Head<'a, T> {
             for (row, place) in part.chunks_mut(width).zip(range.clone()) {
                 row[..stripe.width].copy_from_slice(raw(self.span, stripe, self.route.row(place)));
             }
+            // The next chunk arrives while this one is computed.
+            for place in range.end..(range.end + range.len()).min(self.route.len()) {
+                prefetch(raw(self.span, stripe, self.route.row(place)));
+            }
         }
         self.family.features(&self.tokens(range.clone()), chunk);
+    }
+
+    /// Mends the finished rows of a loaded chunk, from the state before it.
+    pub(crate) fn mend(&self, range: &Range<usize>, chunk: &Sheet<T>, state: &[T], rows: &mut [T]) {
+        self.family.mend(&self.tokens(range.clone()), chunk, state, rows);
     }
 
     /// Turns gradients of a loaded chunk into those of the inputs.

@@ -11,19 +11,23 @@
 
 mod decay;
 pub(super) mod driver;
+mod elementwise;
 mod family;
 mod features;
 mod head;
 mod merge;
 mod mixer;
 mod output;
+mod prefetch;
 mod recurrent;
 mod route;
 mod scores;
 mod sheet;
+mod stretch;
 mod tiles;
 
 pub(super) use decay::{Decay, add_scaled, gate_gradient};
+pub(super) use elementwise::difference_of_products;
 pub(super) use family::{Chunkwise, Family, Pass, Rule, Stripe, Tokens};
 pub(super) use features::{l2_normalise, l2_pull_back, softmax, softmax_pull_back};
 pub(super) use head::Head;
@@ -33,3 +37,4 @@ pub(super) use output::Output;
 pub(super) use route::{Cut, Route};
 pub(super) use scores::{Mask, Scores};
 pub(super) use sheet::{Part, Sheet, Widths};
+pub(super) use stretch::Stretch;

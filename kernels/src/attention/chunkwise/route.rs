@@ -16,6 +16,14 @@ pub(crate) struct Cut {
     pub(crate) fresh: bool,
 }
 
+impl Cut {
+    /// Its places counted from the first of some cuts.
+    pub(crate) fn within(&self, cuts: &[Self]) -> Range<usize> {
+        let start = cuts.first().map_or(0, |first| first.range.start);
+        self.range.start - start..self.range.end - start
+    }
+}
+
 /// The tokens of a span that a head reads, in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Route<T> {

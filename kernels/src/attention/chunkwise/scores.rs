@@ -7,8 +7,9 @@ use super::{
         matrix::{Matrix, MatrixMut, Update, product},
     },
     decay::Decay,
+    elementwise::{add_product, multiply, multiply_by},
     sheet::Sheet,
-    tiles::{Tile, one_tile, tiles},
+    tiles::{Tile, tiles},
 };
 
 /// Which pairs of tokens have a score.
@@ -28,7 +29,7 @@ pub(crate) struct Scores<T> {
     gate: usize,
     /// `e^(B_i − B_j)` for all pairs, where all channels have the same gate.
     pairs: Vec<T>,
-    /// Factors of tiles, where each channel has its own; one tile for all where gates may be inverted.
+    /// Factors of tiles, where each channel has its own and they may not be inverted.
     tiles: Vec<Tile>,
     factors: Vec<T>,
     left: Vec<T>,
@@ -43,10 +44,8 @@ impl<T: Real> Scores<T> {
         match self.gate {
             0 => {}
             1 => self.read_pairs(&chunk.g),
-            _ => match decay.invertible() {
-                Some(factors) => one_tile(factors, self.key, &mut self.tiles, &mut self.factors),
-                None => tiles(&chunk.g, self.key, 0..self.len, &mut self.tiles, &mut self.factors),
-            },
+            _ if decay.invertible().is_some() => self.tiles.clear(),
+            _ => tiles(&chunk.g, self.key, 0..self.len, &mut self.tiles, &mut self.factors),
         }
     }
 
@@ -61,15 +60,20 @@ impl<T: Real> Scores<T> {
         T::exp_all(&mut self.pairs);
     }
 
-    /// Writes the scores of all pairs, 0 where the mask has none.
-    pub(crate) fn forward(&mut self, x: &[T], y: &[T], mask: Mask, out: &mut [T]) {
+    /// Writes the scores of all pairs, 0 where the mask has none. `decay` is that which was read.
+    pub(crate) fn forward(&mut self, decay: &Decay<T>, x: &[T], y: &[T], mask: Mask, out: &mut [T]) {
         let (len, key) = (self.len, self.key);
         if self.gate <= 1 {
             let (x, y) = (Matrix::dense(x, len, key), Matrix::dense(y, len, key));
             product(Update::Set, MatrixMut::dense(out, len, len), T::ONE, x, y.t());
             if self.gate == 1 {
-                out.iter_mut().zip(&self.pairs).for_each(|(out, &pair)| *out *= pair);
+                multiply_by(out, &self.pairs);
             }
+        } else if let Some((from_start, inverse)) = decay.invertible() {
+            times(x, from_start, &mut self.left);
+            times(y, inverse, &mut self.right);
+            let (x, y) = (Matrix::dense(&self.left, len, key), Matrix::dense(&self.right, len, key));
+            product(Update::Set, MatrixMut::dense(out, len, len), T::ONE, x, y.t());
         } else {
             for tile in &self.tiles {
                 let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
@@ -88,6 +92,11 @@ impl<T: Real> Scores<T> {
         self.mask(mask, out);
     }
 
+    /// `e^B ⊙ x` and `e^(−B) ⊙ y` of the last scores, where they were made for them.
+    pub(crate) fn factored(&self, decay: &Decay<T>) -> Option<(&[T], &[T])> {
+        (self.gate > 1 && decay.invertible().is_some()).then_some((&self.left[..], &self.right[..]))
+    }
+
     /// Sets to 0 what the mask has no score for.
     pub(crate) fn mask(&self, mask: Mask, scores: &mut [T]) {
         let own = usize::from(mask == Mask::Causal);
@@ -97,7 +106,7 @@ impl<T: Real> Scores<T> {
     }
 
     /// Adds the gradients of `x` and `y` from those of the scores, which are 0 where there are none.
-    pub(crate) fn backward(&mut self, d: &[T], (x, y): (&[T], &[T]), (dx, dy): (&mut [T], &mut [T])) {
+    pub(crate) fn backward(&mut self, decay: &Decay<T>, d: &[T], (x, y): (&[T], &[T]), (dx, dy): (&mut [T], &mut [T])) {
         let (len, key) = (self.len, self.key);
         if self.gate <= 1 {
             let d = if self.gate == 1 {
@@ -111,27 +120,34 @@ impl<T: Real> Scores<T> {
             product(Update::Add, MatrixMut::dense(dy, len, key), T::ONE, d.t(), Matrix::dense(x, len, key));
             return;
         }
+        let (left, right, room) = (&mut self.left, &mut self.right, &mut self.product);
+        let mut through = |d: Matrix<'_, T>, (x, y): (&[T], &[T]), (of_x, of_y): (&[T], &[T]), dx: &mut [T], dy: &mut [T]| {
+            times(x, of_x, left);
+            times(y, of_y, right);
+            let mut add = |d, other: &[T], factors: &[T], out: &mut [T]| {
+                room.resize(out.len(), T::ZERO);
+                let into = MatrixMut::dense(room, out.len() / key, key);
+                product(Update::Set, into, T::ONE, d, Matrix::dense(other, other.len() / key, key));
+                add_product(out, room, factors);
+            };
+            add(d, right, of_x, dx);
+            add(d.t(), left, of_y, dy);
+        };
+        if let Some(factors) = decay.invertible() {
+            return through(Matrix::dense(d, len, len), (x, y), factors, dx, dy);
+        }
         for tile in &self.tiles {
             let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
             let (row_range, col_range) = (rows.start * key..rows.end * key, cols.start * key..cols.end * key);
-            let (row_factors, col_factors) = (tile.row_factors(&self.factors, key), tile.col_factors(&self.factors, key));
-            times(&x[row_range.clone()], row_factors, &mut self.left);
-            times(&y[col_range.clone()], col_factors, &mut self.right);
+            let factors = (tile.row_factors(&self.factors, key), tile.col_factors(&self.factors, key));
             let d = Matrix::new(&d[rows.start * len + cols.start..], rows.len(), cols.len(), len);
-            let mut add = |d, other: &[T], others, factors: &[T], out: &mut [T]| {
-                self.product.resize(out.len(), T::ZERO);
-                let into = MatrixMut::dense(&mut self.product, out.len() / key, key);
-                product(Update::Set, into, T::ONE, d, Matrix::dense(other, others, key));
-                out.iter_mut().zip(self.product.iter().zip(factors)).for_each(|(out, (&x, &f))| *out += f * x);
-            };
-            add(d, &self.right, cols.len(), row_factors, &mut dx[row_range]);
-            add(d.t(), &self.left, rows.len(), col_factors, &mut dy[col_range]);
+            through(d, (&x[row_range.clone()], &y[col_range.clone()]), factors, &mut dx[row_range], &mut dy[col_range]);
         }
     }
 }
 
 /// `out = a ⊙ b`.
 fn times<T: Real>(a: &[T], b: &[T], out: &mut Vec<T>) {
-    out.clear();
-    out.extend(a.iter().zip(b).map(|(&a, &b)| a * b));
+    out.resize(a.len(), T::ZERO);
+    multiply(out, a, b);
 }

@@ -92,6 +92,14 @@ impl<T: Real> Sheet<T> {
         }
     }
 
+    /// `len` tokens of zeros.
+    pub(crate) fn clear(&mut self, len: usize) {
+        self.resize(len);
+        for (part, _) in self.parts_mut() {
+            part.fill(T::ZERO);
+        }
+    }
+
     /// Copies rows of a longer sheet into this one.
     pub(crate) fn take(&mut self, from: &mut Self, range: &Range<usize>) {
         self.resize(range.len());

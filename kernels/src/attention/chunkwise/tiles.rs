@@ -35,16 +35,6 @@ impl Tile {
     }
 }
 
-/// A whole chunk as one tile, from factors `e^B_i` and their inverses.
-pub(super) fn one_tile<T: Real>((from_start, inverse): (&[T], &[T]), key: usize, tiles: &mut Vec<Tile>, factors: &mut Vec<T>) {
-    let range = 0..from_start.len() / key;
-    tiles.clear();
-    tiles.push(Tile { rows: range.clone(), cols: range, at: 0 });
-    factors.clear();
-    factors.extend_from_slice(from_start);
-    factors.extend_from_slice(inverse);
-}
-
 /// The tiles of a chunk with these log gates (not positive), and the factors of all.
 pub(crate) fn tiles<T: Real>(g: &[T], key: usize, range: Range<usize>, tiles: &mut Vec<Tile>, factors: &mut Vec<T>) {
     tiles.clear();

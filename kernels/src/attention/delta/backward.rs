@@ -6,6 +6,8 @@
 //! dS = e^(B_L) ⊙ dS' + (e^B ⊙ Q)ᵀ dO − (e^B ⊙ β K)ᵀ Y
 //! ```
 
+use std::ops::Range;
+
 use super::{
     super::{
         Real,
@@ -29,18 +31,19 @@ impl<T: Real> Work<T> {
             let into = MatrixMut::new(&mut self.right[last..], len, value, cols);
             product(Update::Set, into, T::ONE, Matrix::dense(pairs, len, len).t(), d_out);
         }
-        self.decay.leave(&self.chunk.k, key, &mut self.rows);
-        let (k, ds) = (Matrix::dense(&self.rows, len, key), Matrix::dense(d_state, key, cols));
+        self.decay.read_to_end();
+        let k = self.decay.leave(&self.chunk.k, key, &mut self.rows);
+        let (k, ds) = (Matrix::dense(k, len, key), Matrix::dense(d_state, key, cols));
         product(Update::Add, MatrixMut::dense(&mut self.right, len, cols), T::ONE, k, ds);
         self.written.resize(len * cols, T::ZERO);
         let (inverse, dx) = (Matrix::dense(inverse, len, len).t(), Matrix::dense(&self.right, len, cols));
         product(Update::Set, MatrixMut::dense(&mut self.written, len, cols), T::ONE, inverse, dx);
 
         self.decay.pass(d_state, cols);
-        self.decay.enter(&self.chunk.q, key, &mut self.rows);
-        let q = Matrix::dense(&self.rows, len, key);
+        let q = self.decay.enter(&self.chunk.q, key, &mut self.rows);
+        let q = Matrix::dense(q, len, key);
         product(Update::Add, MatrixMut::new(&mut d_state[last..], key, value, cols), T::ONE, q.t(), d_out);
-        let (erase, y) = (Matrix::dense(&self.erase, len, key), Matrix::dense(&self.written, len, cols));
+        let (erase, y) = (Matrix::dense(self.erase(), len, key), Matrix::dense(&self.written, len, cols));
         product(Update::Add, MatrixMut::dense(d_state, key, cols), -T::ONE, erase.t(), y);
     }
 }
@@ -69,10 +72,10 @@ struct Ahead<T> {
     after: Vec<T>,
 }
 
-fn ahead<T: Real>(head: &Head<'_, T>, kept: &Kept<T>, state: &[T]) -> Ahead<T> {
+fn ahead<T: Real>(head: &Head<'_, T>, cuts: &[Cut], kept: &Kept<T>, state: &[T]) -> Ahead<T> {
     let (mut work, mut state) = (Work::new(head), state.to_vec());
     let mut ahead = Ahead { written: vec![], after: vec![] };
-    for (index, cut) in head.cuts().iter().enumerate() {
+    for (index, cut) in cuts.iter().enumerate() {
         if cut.fresh {
             state.fill(T::ZERO);
         }
@@ -86,13 +89,22 @@ fn ahead<T: Real>(head: &Head<'_, T>, kept: &Kept<T>, state: &[T]) -> Ahead<T> {
 }
 
 /// All gradients: forward once more for the states, then back.
-pub(super) fn sweep<T: Real>(head: &Head<'_, T>, kept: &Kept<T>, state: &[T], d_out: &[T], d_state: &mut [T], d: &mut Sheet<T>) {
+pub(super) fn sweep<T: Real>(
+    head: &Head<'_, T>,
+    cuts: &[Cut],
+    kept: &Kept<T>,
+    state: &[T],
+    d_out: &[T],
+    d_state: &mut [T],
+    d: &mut Sheet<T>,
+) {
     let value = head.widths.value;
-    let Ahead { written, after } = ahead(head, kept, state);
+    let Ahead { written, after } = ahead(head, cuts, kept, state);
     let (mut work, mut chunk) = (Work::new(head), Gradient::new(head));
     let (none, len) = (vec![T::ZERO; head.state_len()], head.state_len());
-    for (index, cut) in head.cuts().iter().enumerate().rev() {
-        let values = cut.range.start * value..cut.range.end * value;
+    for (index, cut) in cuts.iter().enumerate().rev() {
+        let rows = cut.within(cuts);
+        let values = rows.start * value..rows.end * value;
         let before = match index {
             _ if cut.fresh => &none,
             0 => state,
@@ -110,7 +122,7 @@ pub(super) fn sweep<T: Real>(head: &Head<'_, T>, kept: &Kept<T>, state: &[T], d_
         if cut.fresh {
             d_state.fill(T::ZERO);
         }
-        chunk.hand_over(head, cut, &work.chunk, d);
+        chunk.hand_over(head, (cut, &rows), &work.chunk, d);
     }
 }
 
@@ -168,7 +180,7 @@ impl<T: Real> Gradient<T> {
                 written.t(),
             );
             self.scores.mask(mask, &mut self.pairs);
-            self.scores.backward(&self.pairs, (x, y), (dx, dy));
+            self.scores.backward(decay, &self.pairs, (x, y), (dx, dy));
         };
         through_pairs(d_out, T::ONE, Mask::Causal, (&chunk.q, &chunk.k), (&mut self.d.q, &mut self.d.k));
         through_pairs(y, -T::ONE, Mask::Strict, (beta_k, &chunk.k), (&mut self.d_beta_k, &mut self.d.k));
@@ -195,8 +207,8 @@ impl<T: Real> Gradient<T> {
         }
     }
 
-    fn hand_over(&mut self, head: &Head<'_, T>, cut: &Cut, chunk: &Sheet<T>, d: &mut Sheet<T>) {
+    fn hand_over(&mut self, head: &Head<'_, T>, (cut, rows): (&Cut, &Range<usize>), chunk: &Sheet<T>, d: &mut Sheet<T>) {
         head.pull_back(&cut.range, chunk, &mut self.d);
-        self.d.give(d, &cut.range);
+        self.d.give(d, rows);
     }
 }

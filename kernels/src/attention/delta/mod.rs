@@ -71,12 +71,12 @@ impl<T: Real> Matrices<T> {
         let square = chunk.len * chunk.len;
         self.scores.read(chunk, decay);
         self.lower.resize(square, T::ZERO);
-        self.scores.forward(beta_k, &chunk.k, Mask::Strict, &mut self.lower);
+        self.scores.forward(decay, beta_k, &chunk.k, Mask::Strict, &mut self.lower);
         self.inverse.resize(square, T::ZERO);
         inverse::invert(&self.lower, chunk.len, &mut self.inverse);
         if pairs_too {
             self.pairs.resize(square, T::ZERO);
-            self.scores.forward(&chunk.q, &chunk.k, Mask::Causal, &mut self.pairs);
+            self.scores.forward(decay, &chunk.q, &chunk.k, Mask::Causal, &mut self.pairs);
         }
     }
 }
@@ -85,7 +85,7 @@ impl<T: Real> Matrices<T> {
 struct Work<T> {
     chunk: Sheet<T>,
     decay: Decay<T>,
-    /// `β K`, and the same decayed from the chunk's start.
+    /// `β K`, and with gates the same decayed from the chunk's start.
     beta_k: Vec<T>,
     erase: Vec<T>,
     /// What is written: rows of state columns.
@@ -114,7 +114,14 @@ impl<T: Real> Work<T> {
         head.load(&cut.range, &mut self.chunk);
         self.decay.read(&self.chunk);
         by_row(&self.chunk.k, &self.chunk.beta, head.widths.key, &mut self.beta_k);
-        self.decay.enter(&self.beta_k, head.widths.key, &mut self.erase);
+        if head.widths.gate > 0 {
+            self.decay.enter(&self.beta_k, head.widths.key, &mut self.erase);
+        }
+    }
+
+    /// `e^B ⊙ β K`.
+    fn erase(&self) -> &[T] {
+        if self.chunk.widths.gate > 0 { &self.erase } else { &self.beta_k }
     }
 
     /// `X = A (β V − (e^B ⊙ β K) S)` for a state with so many columns, of which the last are those of values.
@@ -125,8 +132,10 @@ impl<T: Real> Work<T> {
         for ((right, v), &beta) in self.right.chunks_mut(cols).zip(self.chunk.v.chunks(value)).zip(&self.chunk.beta) {
             right[cols - value..].iter_mut().zip(v).for_each(|(right, &v)| *right = beta * v);
         }
-        let (erase, state) = (Matrix::dense(&self.erase, len, key), Matrix::dense(state, key, cols));
-        product(Update::Add, MatrixMut::dense(&mut self.right, len, cols), -T::ONE, erase, state);
+        let mut right = std::mem::take(&mut self.right);
+        let (erase, state) = (Matrix::dense(self.erase(), len, key), Matrix::dense(state, key, cols));
+        product(Update::Add, MatrixMut::dense(&mut right, len, cols), -T::ONE, erase, state);
+        self.right = right;
         self.written.resize(len * cols, T::ZERO);
         let (inverse, right) = (Matrix::dense(inverse, len, len), Matrix::dense(&self.right, len, cols));
         product(Update::Set, MatrixMut::dense(&mut self.written, len, cols), T::ONE, inverse, right);
@@ -135,10 +144,10 @@ impl<T: Real> Work<T> {
     /// The state after the chunk.
     fn write(&mut self, state: &mut [T], cols: usize) {
         let (len, key) = (self.chunk.len, self.chunk.widths.key);
-        self.decay.leave(&self.chunk.k, key, &mut self.rows);
-        self.decay.pass(state, cols);
-        let (k, x) = (Matrix::dense(&self.rows, len, key), Matrix::dense(&self.written, len, cols));
-        product(Update::Add, MatrixMut::dense(state, key, cols), T::ONE, k.t(), x);
+        let x = Matrix::dense(&self.written, len, cols);
+        self.decay.add(&self.chunk.k, (key, cols), &mut self.rows, state, |k, state| {
+            product(Update::Add, MatrixMut::dense(state, key, cols), T::ONE, Matrix::dense(k, len, key).t(), x);
+        });
     }
 }
 
@@ -217,9 +226,9 @@ impl<T: Real> Rule<T> for Delta {
                 kept.of(index, len)
             };
             work.written(inverse, state, value);
-            work.decay.enter(&work.chunk.q, key, &mut work.rows);
+            let q = work.decay.enter(&work.chunk.q, key, &mut work.rows);
             rows.resize(len * value, T::ZERO);
-            let (q, s) = (Matrix::dense(&work.rows, len, key), Matrix::dense(state, key, value));
+            let (q, s) = (Matrix::dense(q, len, key), Matrix::dense(state, key, value));
             product(Update::Set, MatrixMut::dense(&mut rows, len, value), T::ONE, q, s);
             let (pairs, x) = (Matrix::dense(pairs, len, len), Matrix::dense(&work.written, len, value));
             product(Update::Add, MatrixMut::dense(&mut rows, len, value), T::ONE, pairs, x);
@@ -232,12 +241,33 @@ impl<T: Real> Rule<T> for Delta {
         backward::adjoint(head, d_out, map);
     }
 
-    fn backward_intra(head: &Head<'_, T>, _: &[T], _: &mut Sheet<T>) -> Kept<T> {
-        keep(head, head.cuts(), true)
+    fn advance(head: &Head<'_, T>, cuts: &[Cut], state: &mut [T]) {
+        let (mut work, mut matrices, cols) = (Work::new(head), Matrices::new(), head.widths.value);
+        for cut in cuts {
+            if cut.fresh {
+                state.fill(T::ZERO);
+            }
+            work.load(head, cut);
+            matrices.compute(&work.chunk, &work.decay, &work.beta_k, false);
+            work.written(&matrices.inverse, state, cols);
+            work.write(state, cols);
+        }
     }
 
-    fn backward_sweep(head: &Head<'_, T>, kept: &Kept<T>, state: &[T], d_out: &[T], d_state: &mut [T], d: &mut Sheet<T>) {
-        backward::sweep(head, kept, state, d_out, d_state, d);
+    fn backward_intra(head: &Head<'_, T>, cuts: &[Cut], _: &[T], _: &mut Sheet<T>) -> Kept<T> {
+        keep(head, cuts, true)
+    }
+
+    fn backward_sweep(
+        head: &Head<'_, T>,
+        cuts: &[Cut],
+        kept: &Kept<T>,
+        state: &[T],
+        d_out: &[T],
+        d_state: &mut [T],
+        d: &mut Sheet<T>,
+    ) {
+        backward::sweep(head, cuts, kept, state, d_out, d_state, d);
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::{
     super::{
         Gradients, Real, Span, Tensor,
-        chunkwise::{Family, Part, Route, Sheet, Stripe, Tokens, Widths, chunkwise, l2_normalise, l2_pull_back, merge_stripes},
+        chunkwise::{
+            Family, Part, Route, Sheet, Stretch, Stripe, Tokens, Widths, chunkwise, l2_normalise, l2_pull_back, merge_stripes,
+        },
         heads::dot,
     },
     Delta,
@@ -150,22 +152,23 @@ impl<T: Real> Family<T> for MixtureOfMemories {
         l2_pull_back(tokens.raw(key), &mut d.k, self.key);
     }
 
-    fn merge(&self, span: &Span<'_, T>, routes: &[Arc<Route<T>>], heads: &[Sheet<T>], gradients: &mut Gradients<T>) {
-        let stripes: Vec<_> = (0..heads.len()).map(|head| Family::<T>::stripes(self, head)).collect();
-        merge_stripes(&stripes, span, &Family::<T>::inputs(self), routes, heads, gradients);
+    fn merge(&self, span: &Span<'_, T>, stretch: &Stretch<'_, T>, gradients: &mut Gradients<T>) {
+        let stripes: Vec<_> = (0..stretch.sheets.len()).map(|head| Family::<T>::stripes(self, head)).collect();
+        merge_stripes(&stripes, span, &Family::<T>::inputs(self), stretch, gradients);
         let Memories { routed, chosen, .. } = self.memories;
         if routed == 0 {
             return;
         }
-        let mut d_weights = vec![T::ZERO; gradients.inputs[LOGITS].len()];
-        for (head, (route, sheet)) in routes.iter().zip(heads).enumerate().take(routed * self.heads) {
-            for (place, &d) in sheet.weight.iter().enumerate() {
-                d_weights[route.row(place) * routed + head / self.heads] += d;
+        let reach = stretch.reach();
+        let mut d_weights = vec![T::ZERO; reach.len() * routed];
+        for head in 0..routed * self.heads {
+            for (place, &d) in stretch.places[head].clone().zip(&stretch.sheets[head].weight) {
+                d_weights[(stretch.routes[head].row(place) - reach.start) * routed + head / self.heads] += d;
             }
         }
-        for row in span.row(span.own.start)..span.row(span.own.end) {
-            let range = row * routed..(row + 1) * routed;
-            let (d_weights, d_logits) = (&d_weights[range.clone()], &mut gradients.inputs[LOGITS][range]);
+        // What a row gets is linear in the gradients of its weights: those that come with another stretch are added then.
+        for (row, d_weights) in reach.zip(d_weights.chunks(routed)) {
+            let d_logits = &mut gradients.inputs[LOGITS][row * routed..(row + 1) * routed];
             route_backward(self.logits(span, row), chosen, d_weights, d_logits);
         }
     }

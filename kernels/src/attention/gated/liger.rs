@@ -57,8 +57,10 @@ impl<T: Real> Family<T> for Liger {
         // log σ(x) = min(x, 0) − ln(1 + e^−|x|)
         chunk.g.iter_mut().zip(&chunk.k).for_each(|(g, k)| *g = -k.abs());
         T::exp_all(&mut chunk.g);
+        T::ln_1p_all(&mut chunk.g);
         for (g, &k) in chunk.g.iter_mut().zip(&chunk.k) {
-            *g = (-(-k).max(T::ZERO) - g.ln_1p()) * T::of(1.0 / TEMPERATURE);
+            let below = if k < T::ZERO { k } else { T::ZERO };
+            *g = (below - *g) * T::of(1.0 / TEMPERATURE);
         }
         softmax(&mut chunk.q, self.key);
         softmax(&mut chunk.k, self.key);
@@ -68,8 +70,10 @@ impl<T: Real> Family<T> for Liger {
         softmax_pull_back(&chunk.q, &mut d.q, self.key);
         softmax_pull_back(&chunk.k, &mut d.k, self.key);
         // The slope of log σ is 1 − σ, and σ = e^(16 g).
-        for (dk, (&dg, &g)) in d.k.iter_mut().zip(d.g.iter().zip(&chunk.g)) {
-            *dk += dg * (T::ONE - (g * T::of(TEMPERATURE)).exp()) * T::of(1.0 / TEMPERATURE);
+        let mut sigma: Vec<T> = chunk.g.iter().map(|&g| g * T::of(TEMPERATURE)).collect();
+        T::exp_all(&mut sigma);
+        for (dk, (&dg, &sigma)) in d.k.iter_mut().zip(d.g.iter().zip(&sigma)) {
+            *dk += dg * (T::ONE - sigma) * T::of(1.0 / TEMPERATURE);
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Constant decay: Lightning Attention-2 (arXiv 2401.04658) and RetNet (arXiv 2307.08621).
 
-use std::sync::Arc;
-
 use super::{
     super::{
         Gradients, Real, Span, Tensor,
-        chunkwise::{Family, Route, Sheet, Stripe, Tokens, Widths, chunkwise, merge_stripes},
+        chunkwise::{Family, Sheet, Stretch, Stripe, Tokens, Widths, chunkwise, merge_stripes},
     },
     Gated,
     linear::query_key_value,
@@ -77,10 +75,10 @@ impl<T: Real> Family<T> for Lightning {
         chunk.g.fill(-tokens.span.params[0][tokens.head]);
     }
 
-    fn merge(&self, span: &Span<'_, T>, routes: &[Arc<Route<T>>], heads: &[Sheet<T>], gradients: &mut Gradients<T>) {
+    fn merge(&self, span: &Span<'_, T>, stretch: &Stretch<'_, T>, gradients: &mut Gradients<T>) {
         let stripes: Vec<_> = (0..self.heads).map(|head| query_key_value(head, self.key, self.value)).collect();
-        merge_stripes(&stripes, span, &Family::<T>::inputs(self), routes, heads, gradients);
-        for (slope, head) in gradients.params[0].iter_mut().zip(heads) {
+        merge_stripes(&stripes, span, &Family::<T>::inputs(self), stretch, gradients);
+        for (slope, head) in gradients.params[0].iter_mut().zip(&stretch.sheets) {
             // In f64: one number gathers all tokens.
             *slope -= T::of(head.g.iter().map(|g| g.to_f64()).sum());
         }

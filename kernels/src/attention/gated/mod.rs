@@ -76,18 +76,37 @@ impl<T: Real> Work<T> {
         let (len, value) = (self.chunk.len, self.chunk.widths.value);
         self.scores.read(&self.chunk, &self.decay);
         self.pairs.resize(len * len, T::ZERO);
-        self.scores.forward(&self.chunk.q, &self.chunk.k, Mask::Causal, &mut self.pairs);
+        self.scores.forward(&self.decay, &self.chunk.q, &self.chunk.k, Mask::Causal, &mut self.pairs);
         let (pairs, v) = (Matrix::dense(&self.pairs, len, len), Matrix::dense(&self.chunk.v, len, value));
         product(Update::Set, MatrixMut::dense(out, len, value), T::ONE, pairs, v);
     }
 
-    /// The state after the loaded chunk.
-    fn write(&mut self, state: &mut [T]) {
+    /// Adds to the outputs of the loaded chunk what they get from the state before it.
+    fn answer_before(&mut self, scored: bool, state: &[T], out: &mut [T]) {
         let (len, Widths { key, value, .. }) = (self.chunk.len, self.chunk.widths);
-        self.decay.leave(&self.chunk.k, key, &mut self.rows);
-        self.decay.pass(state, value);
-        let (k, v) = (Matrix::dense(&self.rows, len, key), Matrix::dense(&self.chunk.v, len, value));
-        product(Update::Add, MatrixMut::dense(state, key, value), T::ONE, k.t(), v);
+        let q = match self.scores.factored(&self.decay) {
+            Some((q, _)) if scored => q,
+            _ => self.decay.enter(&self.chunk.q, key, &mut self.rows),
+        };
+        let (q, s) = (Matrix::dense(q, len, key), Matrix::dense(state, key, value));
+        product(Update::Add, MatrixMut::dense(out, len, value), T::ONE, q, s);
+    }
+
+    /// The state after the loaded chunk; `scored` says whether its scores were made just now.
+    fn write(&mut self, scored: bool, state: &mut [T]) {
+        let (len, Widths { key, value, .. }) = (self.chunk.len, self.chunk.widths);
+        let v = Matrix::dense(&self.chunk.v, len, value);
+        let add = |k: &[T], state: &mut [T]| {
+            let k = Matrix::dense(k, len, key);
+            product(Update::Add, MatrixMut::dense(state, key, value), T::ONE, k.t(), v);
+        };
+        match self.scores.factored(&self.decay) {
+            Some((_, k)) if scored => {
+                add(k, state);
+                self.decay.pass(state, value);
+            }
+            _ => self.decay.add(&self.chunk.k, (key, value), &mut self.rows, state, add),
+        }
     }
 }
 
@@ -116,23 +135,22 @@ impl<T: Real> Rule<T> for Gated {
                 m.fill(T::ZERO);
             }
             work.load(head, cut);
-            work.write(m);
+            work.write(false, m);
             a.iter_mut().zip(work.decay.total()).for_each(|(a, &total)| *a *= total);
         }
     }
 
     fn forward(head: &Head<'_, T>, cuts: &[Cut], pass: Pass, kept: &mut Vec<T>, state: &mut [T], out: &mut Output<'_, T>) {
-        let Widths { key, value, .. } = head.widths;
+        let value = head.widths.value;
         let (mut work, mut rows) = (Work::new(head), vec![]);
         for cut in cuts {
-            let (len, values) = (cut.range.len(), cut.range.start * value..cut.range.end * value);
+            let (values, scored) = (cut.range.start * value..cut.range.end * value, pass != Pass::Sweep);
             work.load(head, cut);
-            rows.clear();
-            if pass == Pass::Sweep {
-                rows.extend_from_slice(&kept[values]);
-            } else {
-                rows.resize(len * value, T::ZERO);
+            rows.resize(cut.range.len() * value, T::ZERO);
+            if scored {
                 work.answer_within(&mut rows);
+            } else {
+                rows.copy_from_slice(&kept[values]);
             }
             if pass == Pass::Intra {
                 kept.extend_from_slice(&rows);
@@ -141,12 +159,11 @@ impl<T: Real> Rule<T> for Gated {
             if cut.fresh {
                 state.fill(T::ZERO);
             } else {
-                work.decay.enter(&work.chunk.q, key, &mut work.rows);
-                let (q, s) = (Matrix::dense(&work.rows, len, key), Matrix::dense(state, key, value));
-                product(Update::Add, MatrixMut::dense(&mut rows, len, value), T::ONE, q, s);
+                work.answer_before(scored, state, &mut rows);
             }
+            head.mend(&cut.range, &work.chunk, state, &mut rows);
             out.write(&head.route, &cut.range, &mut rows);
-            work.write(state);
+            work.write(scored, state);
         }
     }
 
@@ -154,12 +171,31 @@ impl<T: Real> Rule<T> for Gated {
         backward::adjoint(head, d_out, map);
     }
 
-    fn backward_intra(head: &Head<'_, T>, d_out: &[T], d: &mut Sheet<T>) -> Vec<T> {
-        backward::intra(head, d_out, d);
+    fn advance(head: &Head<'_, T>, cuts: &[Cut], state: &mut [T]) {
+        let mut work = Work::new(head);
+        for cut in cuts {
+            if cut.fresh {
+                state.fill(T::ZERO);
+            }
+            work.load(head, cut);
+            work.write(false, state);
+        }
+    }
+
+    fn backward_intra(head: &Head<'_, T>, cuts: &[Cut], d_out: &[T], d: &mut Sheet<T>) -> Vec<T> {
+        backward::intra(head, cuts, d_out, d);
         vec![]
     }
 
-    fn backward_sweep(head: &Head<'_, T>, _: &Vec<T>, state: &[T], d_out: &[T], d_state: &mut [T], d: &mut Sheet<T>) {
-        backward::sweep(head, state, d_out, d_state, d);
+    fn backward_sweep(
+        head: &Head<'_, T>,
+        cuts: &[Cut],
+        _: &Vec<T>,
+        state: &[T],
+        d_out: &[T],
+        d_state: &mut [T],
+        d: &mut Sheet<T>,
+    ) {
+        backward::sweep(head, cuts, state, d_out, d_state, d);
     }
 }

@@ -22,7 +22,7 @@ use std::ops::Range;
 use super::{
     Direction, Real, StateShape, Tensor, Transition,
     heads::{axpy, cut, dot, softmax},
-    sweep::{Piece, Sweep, blocks_reversed, mixer_by_sweep},
+    sweep::{Piece, Sweep, blocks_reversed, mixer_by_sweep, stretch_states},
 };
 use block::{BLOCK, Block};
 
@@ -143,11 +143,15 @@ impl Sweep for GatedSlots {
         }
     }
 
-    fn backward<T: Real>(&self, piece: &Piece<'_, T>, state: &[T], d_out: &[T], d_state: &mut [T]) -> Vec<Vec<T>> {
+    fn stretches<T: Real>(&self, piece: &Piece<'_, T>, state: &[T]) -> Vec<Vec<T>> {
+        stretch_states(piece.rows.clone(), BLOCK, state, |rows, state| self.block(piece, rows).advance(state))
+    }
+
+    fn backward<T: Real>(&self, piece: &Piece<'_, T>, states: Vec<Vec<T>>, d_out: &[T], d_state: &mut [T]) -> Vec<Vec<T>> {
         let widths: Vec<_> = Sweep::inputs(self).into_iter().map(|tensor| tensor.width).collect();
         let mut d: Vec<_> = widths.iter().map(|width| vec![T::ZERO; piece.rows.len() * width]).collect();
         let advance = |rows: Range<usize>, state: &mut [T]| self.block(piece, rows).advance(state);
-        blocks_reversed(piece.rows.clone(), BLOCK, state, advance, |rows, before, after| {
+        blocks_reversed(piece.rows.clone(), BLOCK, states, advance, |rows, before, after| {
             let from = rows.start - piece.rows.start;
             let d_out = &d_out[from * self.value_width..][..rows.len() * self.value_width];
             let block = self.block(piece, rows);

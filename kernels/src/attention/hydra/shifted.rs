@@ -1,10 +1,8 @@
 //! One direction of Hydra: gated sums in which each token reads what its left neighbour brings.
 
-use std::sync::Arc;
-
 use super::super::{
     Gradients, Real, Span, Tensor,
-    chunkwise::{Family, Part, Route, Sheet, Stripe, Tokens, Widths, chunkwise},
+    chunkwise::{Family, Part, Sheet, Stretch, Stripe, Tokens, Widths, chunkwise},
     features::rows_of,
     gated::Gated,
     heads::{Columns, add_columns},
@@ -79,11 +77,11 @@ impl<T: Real> Family<T> for Shifted {
         }
     }
 
-    fn merge(&self, span: &Span<'_, T>, _: &[Arc<Route<T>>], heads: &[Sheet<T>], gradients: &mut Gradients<T>) {
-        let first = span.row(span.own.start);
+    fn merge(&self, _: &Span<'_, T>, stretch: &Stretch<'_, T>, gradients: &mut Gradients<T>) {
+        let first = stretch.rows().start;
         // The row before the first of all is nobody's; nothing was read from it.
         let skipped = usize::from(first == 0);
-        for (head, sheet) in heads.iter().enumerate() {
+        for (head, sheet) in stretch.sheets.iter().enumerate() {
             for (input, (part, width)) in PARTS.into_iter().zip(self.tensor_widths()).enumerate() {
                 let (data, _) = sheet.part(part);
                 let place = (first + skipped - 1, head * width);

@@ -31,7 +31,7 @@ use super::{
     Direction, Matrix, MatrixMut, Real, StateShape, Tensor, Transition, Update,
     heads::{axpy, cut},
     product,
-    sweep::{Piece, Sweep, blocks_reversed, mixer_by_sweep},
+    sweep::{Piece, Sweep, blocks_reversed, mixer_by_sweep, stretch_states},
 };
 use block::{BLOCK, Block, Queries, log_add};
 
@@ -163,11 +163,15 @@ impl Sweep for LightNet {
         }
     }
 
-    fn backward<T: Real>(&self, piece: &Piece<'_, T>, state: &[T], d_out: &[T], d_state: &mut [T]) -> Vec<Vec<T>> {
+    fn stretches<T: Real>(&self, piece: &Piece<'_, T>, state: &[T]) -> Vec<Vec<T>> {
+        stretch_states(piece.rows.clone(), BLOCK, state, |rows, state| self.advance(piece, rows, state, None))
+    }
+
+    fn backward<T: Real>(&self, piece: &Piece<'_, T>, states: Vec<Vec<T>>, d_out: &[T], d_state: &mut [T]) -> Vec<Vec<T>> {
         let (dk, dv, n) = (self.key_width, self.value_width, piece.rows.len());
         let mut d = [dk, dk, dv].map(|width| vec![T::ZERO; n * width]);
         let advance = |rows: Range<usize>, state: &mut [T]| self.advance(piece, rows, state, None);
-        blocks_reversed(piece.rows.clone(), BLOCK, state, advance, |rows, before, _| {
+        blocks_reversed(piece.rows.clone(), BLOCK, states, advance, |rows, before, _| {
             self.back_block(piece, rows, before, d_out, d_state, &mut d);
         });
         d.into()

@@ -1,10 +1,10 @@
 //! The linear part of LoLCATs: each token's turn to be remembered comes w tokens after its own.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 use super::super::{
     Gradients, HedgehogForm, Real, Span, Tensor,
-    chunkwise::{Family, Part, Route, Sheet, Stripe, Tokens, Widths, chunkwise},
+    chunkwise::{Family, Part, Sheet, Stretch, Stripe, Tokens, Widths, chunkwise},
     features::{HedgehogMap, Projection, merge_projections, rows_of},
     gated::Gated,
     heads::{Columns, add},
@@ -99,19 +99,19 @@ impl<T: Real> Family<T> for Far {
         d.v[..idle * (self.value + 1)].fill(T::ZERO);
     }
 
-    fn merge(&self, span: &Span<'_, T>, _: &[Arc<Route<T>>], heads: &[Sheet<T>], gradients: &mut Gradients<T>) {
-        let rows = span.row(span.own.start)..span.row(span.own.end);
-        let queries = |head: usize| heads[head].part(Part::Queries);
+    fn merge(&self, span: &Span<'_, T>, stretch: &Stretch<'_, T>, gradients: &mut Gradients<T>) {
+        let rows = stretch.rows();
+        let queries = |head: usize| stretch.part(head, Part::Queries);
         merge_projections(&self.projection(0), span, rows.clone(), queries, true, gradients);
         // Rows before the first of all are nobody's; nothing was read from them.
         let skipped = self.window.saturating_sub(rows.start).min(rows.len());
         let leaving = self.leaving(&rows, skipped);
         let keys = |head: usize| {
-            let (data, width) = heads[head].part(Part::Keys);
+            let (data, width) = stretch.part(head, Part::Keys);
             (&data[skipped * width..], width)
         };
         merge_projections(&self.projection(1), span, leaving.clone(), keys, true, gradients);
-        for (head, sheet) in heads.iter().enumerate() {
+        for (head, sheet) in stretch.sheets.iter().enumerate() {
             let (data, width) = sheet.part(Part::Values);
             let stride = self.heads * self.value;
             let rows = data[skipped * width..].chunks(width);
