@@ -216,7 +216,10 @@ fn totals(question: &Question, answer: &Answer, baselines: &Baselines) -> Vec<(&
         ("solved in", Some(solved(answer.solve))),
         ("static", Some(rival(baselines.fixed))),
         ("BatchAda", Some(rival(baselines.batch_ada))),
-        ("sequences", Some(format!("{} of {} tokens, each rounded up to {unit}", batch.sequences.len(), batch.tokens()))),
+        (
+            "sequences",
+            Some(format!("{}, {} tokens, each length rounded up to a multiple of {unit}", batch.sequences.len(), batch.tokens())),
+        ),
         ("dropped", dropped),
     ]
 }

@@ -61,7 +61,7 @@ fn the_table_says_what_is_planned_dropped_and_gained() {
     solved in  [TIME]
     static     [TIME] with groups of 64: 1.00 times as long
     BatchAda   [TIME] with groups of 64: 1.00 times as long
-    sequences  6 of 88704 tokens, each rounded up to 128
+    sequences  6, 88704 tokens, each length rounded up to a multiple of 128
     dropped    1: longer than 95872 tokens, the context of 96000 less 128
     --- stderr
     ");
@@ -274,7 +274,7 @@ fn a_profile_with_a_key_that_is_not_known_or_a_figure_that_cannot_be() {
     solved in  [TIME]
     static     [TIME] with groups of 8: 1.00 times as long
     BatchAda   [TIME] with groups of 8: 1.00 times as long
-    sequences  1 of 4000 tokens, each rounded up to 16
+    sequences  1, 4000 tokens, each length rounded up to a multiple of 16
     --- stderr
     ");
 }
