@@ -9,8 +9,10 @@ use super::{GroupKind, Load};
 /// Room for float error when a sequence just fits; plans take their true times, so this only ever loosens a bound.
 const ROUNDING: f64 = 1e-12;
 
-/// Steps of the search for the tightest share.
-const TIGHTENING: usize = 14;
+/// Steps of the search for the tightest share, each of which leaves 0.62 of the interval.
+const TIGHTENING: usize = 10;
+/// The golden section.
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 /// A class of equal sequences, as a group of one kind sees it.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,8 @@ pub(crate) struct Knapsack {
     share: f64,
     /// Classes of which one fits, by efficiency, highest first.
     entries: Vec<Entry>,
+    /// The least time and the fewest tokens from each entry on.
+    least: Vec<Room>,
 }
 
 /// How full a group is.
@@ -57,7 +61,8 @@ impl Knapsack {
                 Entry { class, time, tokens: load.tokens, value, takes, efficiency: 0.0 }
             })
         });
-        let mut knapsack = Self { kind: index, slack, capacity: kind.capacity, share, entries: entries.collect() };
+        let entries = entries.collect();
+        let mut knapsack = Self { kind: index, slack, capacity: kind.capacity, share, entries, least: Vec::new() };
         knapsack.weigh(share);
         knapsack
     }
@@ -68,22 +73,34 @@ impl Knapsack {
         for e in &mut self.entries {
             e.efficiency = e.value / e.weight(share);
         }
-        self.entries.sort_by(|a, b| b.efficiency.total_cmp(&a.efficiency).then(a.class.cmp(&b.class)));
+        self.entries.sort_unstable_by(|a, b| b.efficiency.total_cmp(&a.efficiency).then(a.class.cmp(&b.class)));
+        let mut least = Room { time: f64::INFINITY, tokens: u64::MAX };
+        let from_here = self.entries.iter().rev().map(|e| {
+            least = Room { time: least.time.min(e.time), tokens: least.tokens.min(e.tokens) };
+            least
+        });
+        self.least = from_here.collect();
+        self.least.reverse();
     }
 
     /// Chooses the share under which the relaxation is tightest. No set is worth more than what this returns.
     pub(crate) fn tighten(&mut self, available: &[u32]) -> f64 {
         // the relaxed worth is convex in the share: each set is linear in the multipliers of the two limits
         let (mut low, mut high) = (0.0, 1.0);
+        let (mut left, mut right) = (1.0 - GOLDEN, GOLDEN);
+        let (mut at_left, mut at_right) = (self.relaxed_worth(left, available), self.relaxed_worth(right, available));
         for _ in 0..TIGHTENING {
-            let third = (high - low) / 3.0;
-            if self.relaxed_worth(low + third, available) < self.relaxed_worth(high - third, available) {
-                high -= third;
+            if at_left < at_right {
+                (high, right, at_right) = (right, left, at_left);
+                left = high - GOLDEN * (high - low);
+                at_left = self.relaxed_worth(left, available);
             } else {
-                low += third;
+                (low, left, at_left) = (left, right, at_right);
+                right = low + GOLDEN * (high - low);
+                at_right = self.relaxed_worth(right, available);
             }
         }
-        self.relaxed_worth(0.5 * (low + high), available)
+        self.relaxed_worth(if at_left < at_right { left } else { right }, available)
     }
 
     /// The worth of the relaxed problem, where sequences can be cut: filled by efficiency (Dantzig's bound).
@@ -189,7 +206,8 @@ impl Walk<'_> {
         }
         let relaxed = self.knapsack.relaxed(room);
         for (i, entry) in self.knapsack.entries.iter().enumerate().skip(start) {
-            if value + relaxed * entry.efficiency <= self.threshold {
+            let least = self.knapsack.least[i];
+            if value + relaxed * entry.efficiency <= self.threshold || least.time > room.time || least.tokens > room.tokens {
                 break;
             }
             if self.taken[entry.class] < self.available[entry.class] && room.admits(entry) {
@@ -207,6 +225,8 @@ impl Walk<'_> {
     }
 
     fn can_grow(&self, room: Room) -> bool {
-        self.knapsack.entries.iter().any(|e| self.taken[e.class] < self.available[e.class] && room.admits(e))
+        let least = self.knapsack.least.first();
+        least.is_some_and(|l| l.time <= room.time && l.tokens <= room.tokens)
+            && self.knapsack.entries.iter().any(|e| self.taken[e.class] < self.available[e.class] && room.admits(e))
     }
 }

@@ -9,7 +9,7 @@
 use super::{
     Batch, CostModel, Effort, Millis, Plan, PlanOptions, Sequence, chunk,
     instance::{self, Instance},
-    pack::refine::{Draft, draft, refine},
+    pack::refine::{Draft, Refine, Work, draft},
     uniform, write,
 };
 use crate::SequenceError;
@@ -102,26 +102,48 @@ fn trial<'a>(sequences: Vec<Sequence>, chunks: Vec<Range<usize>>, cost: &'a Cost
     Trial { sequences, chunks, instances, drafts }
 }
 
-/// Refines the trials, most promising first, and skips those that can no longer win.
+/// Refines the trials, most promising first, and gives up those that cannot win.
 fn best<'a>(mut trials: Vec<Trial<'a>>, options: &PlanOptions, stop: Stop<'_>) -> Option<Trial<'a>> {
     trials.retain(|t| t.drafts.is_some());
     trials.sort_by(|a, b| a.predicted().total_cmp(&b.predicted()));
-    let mut limit = trials.first().map_or(f64::INFINITY, Trial::predicted);
-    let mut best: Option<Trial<'a>> = None;
     let work = options.effort.work();
+    let mut best: Option<Trial<'a>> = None;
     for mut trial in trials {
-        if best.is_some() && trial.bound() >= limit {
-            continue;
-        }
-        let drafts = trial.drafts.take()?;
-        let refined = trial.instances.par_iter().zip(drafts).map(|(instance, draft)| refine(instance, draft, &work, stop));
-        trial.drafts = Some(refined.collect());
-        if best.as_ref().is_none_or(|b| trial.predicted() < b.predicted()) {
-            limit = limit.min(trial.predicted());
+        let limit = best.as_ref().map_or(f64::INFINITY, Trial::predicted);
+        if trial.refine(limit, &work, stop) && trial.predicted() < limit {
             best = Some(trial);
         }
     }
     best
+}
+
+impl Trial<'_> {
+    /// Refines every micro-batch, and says false as soon as it is clear that the step will not take less than `limit`: first all
+    /// bounds are raised, then plans looked for that are fast enough in view of the bounds of the others, and last improved.
+    fn refine(&mut self, limit: f64, work: &Work, stop: Stop<'_>) -> bool {
+        let Some(drafts) = &mut self.drafts else { return false };
+        let each = |drafts: &mut Vec<Draft>, step: &(dyn Fn(&mut Draft, Refine<'_>) -> bool + Sync)| -> bool {
+            let sum: f64 = drafts.iter().map(|d| d.bound).sum();
+            if sum >= limit {
+                return false;
+            }
+            let all = drafts.par_iter_mut().zip(&self.instances).map(|(draft, instance)| {
+                let ceiling = limit - (sum - draft.bound);
+                step(draft, Refine { instance, work, ceiling, stop })
+            });
+            // No short circuit: which of them would be left out is a matter of chance.
+            all.collect::<Vec<bool>>().into_iter().all(|reached| reached)
+        };
+        let raised = each(drafts, &|draft, by| {
+            draft.raise_bound(by);
+            true
+        });
+        let closed = |draft: &mut Draft, by: Refine<'_>| {
+            draft.close_gap(by);
+            true
+        };
+        raised && each(drafts, &Draft::reach_ceiling) && each(drafts, &closed)
+    }
 }
 
 /// What all GPUs together take at least, whatever the micro-batches: each token's cheapest GPU-time, with its share of the

@@ -6,7 +6,10 @@
 
 use super::{Bin, Packing};
 use crate::planner::{Load, instance::Instance, knapsack::Knapsack, layout, target::Target};
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    hash::{BuildHasherDefault, Hasher},
+};
 
 /// What a search found out.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +32,11 @@ pub(crate) struct Question {
 /// Sets kept for one sequence; with more than these the search is no longer exact.
 const MOST_SETS: usize = 400;
 
-/// Answers the question for the target's makespan, with `values` that no group exceeds, after at most `nodes` sets.
-pub(crate) fn search(target: &Target<'_>, values: &[f64], question: &Question, nodes: usize) -> Answer {
+/// States remembered.
+const MOST_FAILED: usize = 1 << 16;
+
+/// Answers the question for the target's makespan, with `values` that no group exceeds; takes the sets that it looks at from `nodes`.
+pub(crate) fn search(target: &Target<'_>, values: &[f64], question: &Question, nodes: &mut usize) -> Answer {
     let classes: Vec<Load> = target.classes.iter().map(|c| c.0).collect();
     let kinds = target.cost.kinds();
     let mut knapsacks: Vec<Knapsack> = target
@@ -45,10 +51,12 @@ pub(crate) fn search(target: &Target<'_>, values: &[f64], question: &Question, n
         knapsacks,
         counts: question.counts.clone(),
         gpus: question.gpus.clone(),
+        left: 0,
+        marks: (0..question.counts.len()).map(|class| mark(class, false)).collect(),
         nodes,
         exact: true,
         chosen: Vec::new(),
-        failed: HashSet::new(),
+        failed: HashSet::default(),
     };
     let found = search.complete(0);
     match (found, search.exact) {
@@ -64,18 +72,53 @@ struct Search<'a> {
     knapsacks: Vec<Knapsack>,
     counts: Vec<u32>,
     gpus: Vec<u32>,
-    nodes: usize,
+    /// The mark of what has been taken of `counts` and `gpus`: the sum of the marks of each.
+    left: u128,
+    marks: Vec<u128>,
+    nodes: &'a mut usize,
     exact: bool,
     chosen: Vec<(usize, Vec<usize>)>,
-    /// What is left, where it is known that it cannot be done.
-    failed: HashSet<(Vec<u32>, Vec<u32>)>,
+    /// Marks of what is left where it is known that it cannot be done.
+    failed: HashSet<u128, BuildHasherDefault<Mark>>,
+}
+
+/// The mark of one of a class taken, or of one GPU of a pool: sums of them are as good as random, so that two states share one of
+/// 2^128 by chance alone.
+fn mark(index: usize, pool: bool) -> u128 {
+    let mix = |mut x: u64| {
+        // SplitMix64 (Steele, Lea and Flood 2014)
+        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ x >> 31
+    };
+    let seed = 2 * index as u64 + u64::from(pool) + 1;
+    let half = |salt: u64| u128::from(mix(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(salt)));
+    half(0) << 64 | half(0x5851_f42d_4c95_7f2d)
+}
+
+/// A mark is its own hash.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mark(u64);
+
+impl Hasher for Mark {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&b| self.0 = self.0.rotate_left(8) ^ u64::from(b));
+    }
+
+    fn write_u128(&mut self, mark: u128) {
+        self.0 = mark as u64 ^ (mark >> 64) as u64;
+    }
 }
 
 impl Search<'_> {
     /// Places all that is left; every class before `from` is done.
     fn complete(&mut self, from: usize) -> bool {
         let Some(longest) = (from..self.counts.len()).find(|&c| self.counts[c] > 0) else { return self.laid_out() };
-        let state = (self.counts.clone(), self.gpus.clone());
+        let state = self.left;
         if self.failed.contains(&state) {
             return false;
         }
@@ -84,22 +127,25 @@ impl Search<'_> {
             return false;
         }
         for (kind, set) in self.sets(longest, waste) {
-            if self.nodes == 0 {
+            if *self.nodes == 0 {
                 self.exact = false;
                 return false;
             }
             let k = &self.target.cost.kinds()[kind];
+            let gpus = mark(k.pool, true).wrapping_mul(u128::from(k.degree.0));
+            self.left = set.iter().fold(state.wrapping_add(gpus), |sum, &c| sum.wrapping_add(self.marks[c]));
             set.iter().for_each(|&c| self.counts[c] -= 1);
             self.gpus[k.pool] -= k.degree.0;
             self.chosen.push((kind, set));
             if self.complete(longest) {
                 return true;
             }
+            self.left = state;
             let Some((_, set)) = self.chosen.pop() else { return false };
             self.gpus[k.pool] += k.degree.0;
             set.iter().for_each(|&c| self.counts[c] += 1);
         }
-        if self.exact && self.failed.len() < 1 << 16 {
+        if self.failed.len() < MOST_FAILED {
             self.failed.insert(state);
         }
         false
@@ -122,7 +168,7 @@ impl Search<'_> {
             let price = self.target.price(knapsack.kind);
             let least = price - waste - 1e-9 * self.target.gpus();
             let mut of_kind = 0;
-            let all = knapsack.visit(&self.counts, Some(longest), least, true, &mut self.nodes, &mut |set, value| {
+            let all = knapsack.visit(&self.counts, Some(longest), least, true, self.nodes, &mut |set, value| {
                 of_kind += 1;
                 sets.push((price - value, knapsack.kind, set.to_vec()));
                 if of_kind >= MOST_SETS { f64::INFINITY } else { least }
@@ -133,8 +179,11 @@ impl Search<'_> {
         sets.into_iter().map(|(_, kind, set)| (kind, set)).collect()
     }
 
-    fn laid_out(&self) -> bool {
-        layout::fits_all(self.target.cost, self.chosen.iter().map(|c| c.0))
+    fn laid_out(&mut self) -> bool {
+        let fits = layout::fits_all(self.target.cost, self.chosen.iter().map(|c| c.0));
+        // Other groups of as many GPUs may fit, and that they were tried is not remembered.
+        self.exact &= fits;
+        fits
     }
 }
 

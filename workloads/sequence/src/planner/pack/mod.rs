@@ -6,6 +6,7 @@ mod exact;
 mod multifit;
 pub(crate) mod refine;
 mod repair;
+mod reshape;
 
 use super::{Load, instance::Instance};
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! draft:   bound by degree ─ build ─ descend                                  under a millisecond
-//! refine:  bound by groups (bisection) ─ repair towards it ─ exact search      until the gap is small enough
+//! refine:  bound by groups (bisection) ─ rebuild, repair towards it ─ exact search   until the gap is small enough
 //! ```
 
 pub(crate) use super::repair::Tries;
@@ -11,6 +11,7 @@ use super::{
     descend::descend,
     exact::{self, Answer, Question},
     multifit, repair,
+    reshape::reshape,
 };
 use crate::planner::{
     bound::{
@@ -36,16 +37,21 @@ pub(crate) struct Work {
     pub(crate) repairs: u64,
     /// For each of these.
     pub(crate) tries: Tries,
-    /// Sets looked at in an exact search of the whole micro-batch.
+    /// Sets looked at in exact searches of the whole micro-batch.
     pub(crate) nodes: usize,
 }
 
 /// Sequences up to which a micro-batch is solved to proven optimality.
 pub(crate) const FEW: usize = 10;
-/// Sets looked at for that.
+/// Sets looked at for that, at most.
 const NODES_FOR_FEW: usize = 2_000_000;
 /// "Less than this plan takes": by more than arithmetic can tell apart.
 const LESS: f64 = 1.0 - 1e-10;
+
+/// Comparisons of a sequence with a group that a draft may spend on the shapes of its groups.
+const RESHAPING: usize = 400_000;
+/// The gap of a draft from which on that is worth it.
+const RESHAPE_FROM: f64 = 0.015;
 
 /// A plan for a micro-batch and what is known of the best one.
 #[derive(Debug, Clone)]
@@ -54,12 +60,10 @@ pub(crate) struct Draft {
     /// No plan takes less.
     pub(crate) bound: f64,
     relaxed: Relaxed,
-}
-
-impl Draft {
-    pub(crate) fn gap(&self) -> f64 {
-        (self.packing.time / self.bound - 1.0).max(0.0)
-    }
+    /// Groups that the bound by groups has come upon.
+    columns: Vec<Column>,
+    /// What it thinks each class worth, at the least makespan that it could not refute.
+    values: Vec<f64>,
 }
 
 /// A first plan; none if no plan is found at all.
@@ -73,119 +77,167 @@ pub(crate) fn draft(instance: &Instance<'_>, cuts: usize) -> Option<Draft> {
         None
     };
     let start = [built, alike].into_iter().flatten().min_by(|a, b| a.time.total_cmp(&b.time))?;
-    let packing = descend(instance, start, 4 * instance.items.len() + 20);
-    Some(Draft { bound: relaxed.bound.min(packing.time), packing, relaxed })
+    let mut packing = descend(instance, start, 4 * instance.items.len() + 20);
+    if packing.time > (1.0 + RESHAPE_FROM) * relaxed.bound {
+        packing = descend(instance, reshape(instance, packing, relaxed.bound, &mut RESHAPING.clone()), 20);
+    }
+    Some(Draft { bound: relaxed.bound.min(packing.time), packing, relaxed, columns: Vec::new(), values: Vec::new() })
 }
 
-/// Closes the gap as far as `work` goes; `stop` says when to leave it as it is.
-pub(crate) fn refine(instance: &Instance<'_>, mut draft: Draft, work: &Work, stop: &(dyn Fn() -> bool + Sync)) -> Draft {
-    let few = instance.items.len() <= FEW;
-    if (draft.gap() <= work.goal && !few) || stop() {
-        return draft;
+/// What refining goes by.
+#[derive(Clone, Copy)]
+pub(crate) struct Refine<'a> {
+    pub(crate) instance: &'a Instance<'a>,
+    pub(crate) work: &'a Work,
+    /// A plan that takes as long as this or longer is of no use.
+    pub(crate) ceiling: f64,
+    /// Says when to leave everything as it is.
+    pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Draft {
+    pub(crate) fn gap(&self) -> f64 {
+        (self.packing.time / self.bound - 1.0).max(0.0)
     }
-    let mut columns = Vec::new();
-    let values = raise_bound(instance, &mut draft, &mut columns, work, stop);
-    rebuild(instance, &mut draft, &values, work);
-    lower_plan(instance, &mut draft, work, stop);
-    if draft.gap() > work.goal || few {
-        prove(instance, &mut draft, &mut columns, work, if few { NODES_FOR_FEW } else { work.nodes }, stop);
+
+    /// Bisects for the largest makespan, up to the ceiling, that the bound by groups refutes.
+    pub(crate) fn raise_bound(&mut self, by: Refine<'_>) {
+        let Refine { instance, work, ceiling, stop } = by;
+        if self.is_done(by) || stop() {
+            return;
+        }
+        let mut high = self.packing.time;
+        if ceiling < high {
+            // The one question that may end it.
+            if self.refutes(instance, work, ceiling) {
+                self.bound = ceiling;
+                return;
+            }
+            high = ceiling;
+        }
+        while high - self.bound > work.precision * self.bound && !stop() {
+            let middle = 0.5 * (self.bound + high);
+            if self.refutes(instance, work, middle) { self.bound = middle } else { high = middle }
+        }
     }
-    draft
+
+    /// Looks for a plan below the ceiling if there is none yet, and says whether there is one.
+    pub(crate) fn reach_ceiling(&mut self, by: Refine<'_>) -> bool {
+        if self.packing.time >= by.ceiling {
+            self.rebuild(by);
+            self.search(by, by.work.nodes);
+        }
+        self.packing.time < by.ceiling
+    }
+
+    /// Closes the gap as far as the work goes.
+    pub(crate) fn close_gap(&mut self, by: Refine<'_>) {
+        if self.is_done(by) || (by.stop)() {
+            return;
+        }
+        let few = is_few(by.instance);
+        self.rebuild(by);
+        self.lower_plan(by);
+        if self.gap() > by.work.goal || few {
+            self.search(by, if few { NODES_FOR_FEW } else { by.work.nodes });
+        }
+    }
+
+    /// Few sequences are always planned to proven optimality.
+    fn is_done(&self, by: Refine<'_>) -> bool {
+        self.gap() <= by.work.goal && !is_few(by.instance) && self.packing.time < by.ceiling
+    }
+
+    /// Whether no plan takes this makespan or less, by the bound by groups.
+    fn refutes(&mut self, instance: &Instance<'_>, work: &Work, makespan: f64) -> bool {
+        let Some(target) = target(instance, &self.relaxed, makespan) else { return true };
+        let verdict = by_group::refute(&target, &mut self.columns, work.limits);
+        if !verdict.refuted {
+            self.values = verdict.values;
+        }
+        verdict.refuted
+    }
+
+    /// Builds anew with the values of the bound by groups, which know what goes well together.
+    fn rebuild(&mut self, by: Refine<'_>) {
+        if self.values.is_empty() {
+            return;
+        }
+        for share in [0.7, 0.4, 0.2, 0.1, 0.05] {
+            let makespan = self.between(share);
+            let Some(t) = target(by.instance, &self.relaxed, makespan) else { break };
+            if let Some(better) = build::within(by.instance, &t, &self.values, by.work.build) {
+                self.packing = descend(by.instance, better, 20);
+            }
+        }
+    }
+
+    /// Repairs towards makespans between bound and plan: half-way at first, closer to the plan after each failure.
+    fn lower_plan(&mut self, by: Refine<'_>) {
+        let mut share = 0.5;
+        for seed in 0..by.work.repairs {
+            if self.gap() <= by.work.goal || (by.stop)() {
+                break;
+            }
+            let Some(t) = target(by.instance, &self.relaxed, self.between(share)) else { break };
+            match repair::repair(by.instance, &self.packing, &t, by.work.tries, seed) {
+                Some(better) => self.packing = descend(by.instance, better, 20),
+                None => share = 0.5 * (1.0 + share),
+            }
+        }
+    }
+
+    /// So much of the way from the bound to the plan.
+    fn between(&self, share: f64) -> f64 {
+        self.bound + (self.packing.time - self.bound) * share
+    }
+
+    /// Searches the whole micro-batch for makespans between bound and plan, close to the bound first, where little waste is
+    /// allowed and the search is short; and last for anything faster at all, which proves the plan when there is nothing.
+    /// Looks at no more than `nodes` sets, half of those left for each makespan.
+    fn search(&mut self, by: Refine<'_>, mut nodes: usize) {
+        let mut share = 0.25;
+        while self.gap() > 0.0 && !(by.stop)() {
+            let least = self.packing.time * LESS;
+            let last = self.gap() < 1e-4 || share > 0.9;
+            let makespan = if last { least } else { self.between(share).min(least) };
+            let mut left = if last { nodes } else { nodes / 2 };
+            nodes -= left;
+            let answer = self.ask(by, makespan, &mut left);
+            nodes += left;
+            match answer {
+                Answer::Yes(groups) => {
+                    let better = exact::packing(by.instance, groups);
+                    if better.time >= self.packing.time {
+                        return;
+                    }
+                    self.packing = better;
+                    self.bound = self.bound.min(self.packing.time);
+                }
+                // what takes less than `least` does not exist: the plan is the best there is
+                Answer::No => self.bound = if last { self.packing.time } else { makespan },
+                Answer::Unknown if last => return,
+                Answer::Unknown => share = 0.5 * (share + 1.0),
+            }
+        }
+    }
+
+    fn ask(&mut self, by: Refine<'_>, makespan: f64, nodes: &mut usize) -> Answer {
+        let Some(t) = target(by.instance, &self.relaxed, makespan) else { return Answer::No };
+        let verdict = by_group::refute(&t, &mut self.columns, by.work.limits);
+        if verdict.refuted {
+            return Answer::No;
+        }
+        let gpus = by.instance.cost.pools().iter().map(|p| p.gpus).collect();
+        let counts = by.instance.classes.iter().map(|c| c.1 as u32).collect();
+        exact::search(&t, &verdict.values, &Question { counts, gpus }, nodes)
+    }
+}
+
+fn is_few(instance: &Instance<'_>) -> bool {
+    instance.items.len() <= FEW
 }
 
 fn target<'a>(instance: &Instance<'a>, relaxed: &'a Relaxed, makespan: f64) -> Option<Target<'a>> {
     Target::new(instance.cost, &instance.classes, &relaxed.prices, makespan)
-}
-
-/// Bisects for the largest makespan that the bound by groups refutes, and returns the values at the least that it does not.
-fn raise_bound(
-    instance: &Instance<'_>,
-    draft: &mut Draft,
-    columns: &mut Vec<Column>,
-    work: &Work,
-    stop: &(dyn Fn() -> bool + Sync),
-) -> Vec<f64> {
-    let mut values = Vec::new();
-    let mut high = draft.packing.time;
-    while high - draft.bound > work.precision * draft.bound && !stop() {
-        let middle = 0.5 * (draft.bound + high);
-        match target(instance, &draft.relaxed, middle).map(|t| by_group::refute(&t, columns, work.limits)) {
-            Some(verdict) if !verdict.refuted => (high, values) = (middle, verdict.values),
-            _ => draft.bound = middle,
-        }
-    }
-    values
-}
-
-/// Builds anew with the values of the bound by groups, which know what goes well together.
-fn rebuild(instance: &Instance<'_>, draft: &mut Draft, values: &[f64], work: &Work) {
-    if values.is_empty() {
-        return;
-    }
-    for share in [0.7, 0.4, 0.2, 0.1, 0.05] {
-        let makespan = draft.bound + (draft.packing.time - draft.bound) * share;
-        let Some(t) = target(instance, &draft.relaxed, makespan) else { break };
-        if let Some(better) = build::within(instance, &t, values, work.build) {
-            draft.packing = descend(instance, better, 20);
-        }
-    }
-}
-
-/// Repairs towards makespans between bound and plan: half-way at first, closer to the plan after each failure.
-fn lower_plan(instance: &Instance<'_>, draft: &mut Draft, work: &Work, stop: &(dyn Fn() -> bool + Sync)) {
-    let mut share = 0.5;
-    for seed in 0..work.repairs {
-        if draft.gap() <= work.goal || stop() {
-            break;
-        }
-        let makespan = draft.bound + (draft.packing.time - draft.bound) * share;
-        let Some(t) = target(instance, &draft.relaxed, makespan) else { break };
-        match repair::repair(instance, &draft.packing, &t, work.tries, seed) {
-            Some(better) => draft.packing = descend(instance, better, 20),
-            None => share = 0.5 * (1.0 + share),
-        }
-    }
-}
-
-/// Searches the whole micro-batch for makespans between bound and plan, close to the bound first, where little waste is
-/// allowed and the search is short; and last for anything faster at all, which proves the plan when there is nothing.
-fn prove(
-    instance: &Instance<'_>,
-    draft: &mut Draft,
-    columns: &mut Vec<Column>,
-    work: &Work,
-    nodes: usize,
-    stop: &(dyn Fn() -> bool + Sync),
-) {
-    let mut share = 0.25;
-    while draft.gap() > 0.0 && !stop() {
-        let least = draft.packing.time * LESS;
-        let between = draft.bound + (draft.packing.time - draft.bound) * share;
-        let makespan = if draft.gap() < 1e-4 || share > 0.9 { least } else { between.min(least) };
-        match ask(instance, draft, columns, work, makespan, nodes) {
-            Answer::Yes(groups) => {
-                let better = exact::packing(instance, groups);
-                if better.time >= draft.packing.time {
-                    return;
-                }
-                draft.packing = better;
-                draft.bound = draft.bound.min(draft.packing.time);
-            }
-            // what takes less than `least` does not exist: the plan is the best there is
-            Answer::No => draft.bound = if makespan >= least { draft.packing.time } else { makespan },
-            Answer::Unknown if makespan >= least => return,
-            Answer::Unknown => share = 0.5 * (share + 1.0),
-        }
-    }
-}
-
-fn ask(instance: &Instance<'_>, draft: &Draft, columns: &mut Vec<Column>, work: &Work, makespan: f64, nodes: usize) -> Answer {
-    let Some(t) = target(instance, &draft.relaxed, makespan) else { return Answer::No };
-    let verdict = by_group::refute(&t, columns, work.limits);
-    if verdict.refuted {
-        return Answer::No;
-    }
-    let gpus = instance.cost.pools().iter().map(|p| p.gpus).collect();
-    let counts = instance.classes.iter().map(|c| c.1 as u32).collect();
-    exact::search(&t, &verdict.values, &Question { counts, gpus }, nodes)
 }

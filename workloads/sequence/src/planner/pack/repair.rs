@@ -71,7 +71,7 @@ fn resolve(context: &Context<'_>, bins: &mut Vec<Bin>, mut chosen: Vec<usize>, i
         }
     }
     let question = Question { counts, gpus: gpus.clone() };
-    let Answer::Yes(groups) = exact::search(context.target, &context.target.values, &question, context.nodes) else {
+    let Answer::Yes(groups) = exact::search(context.target, &context.target.values, &question, &mut context.nodes.clone()) else {
         return false;
     };
     let kept = bins.iter().enumerate().filter(|(b, _)| !chosen.contains(b)).map(|(_, bin)| bin.kind);
