@@ -45,6 +45,7 @@ impl Effort {
         match self {
             Self::Fast => Work {
                 goal: 0.01,
+                worth: 0.004,
                 limits: Limits { rounds: 20, nodes: 1_000 },
                 precision: 0.004,
                 build: 100,
@@ -54,6 +55,7 @@ impl Effort {
             },
             Self::Thorough => Work {
                 goal: 0.001,
+                worth: 0.000_5,
                 limits: Limits { rounds: 40, nodes: 3_000 },
                 precision: 0.000_5,
                 build: 1_000,

@@ -19,6 +19,12 @@ use std::ops::Range;
 /// Numbers of micro-batches tried beyond those asked for, while their bounds still promise a faster step.
 const MORE_TRIALS: usize = 16;
 
+/// The bound of a micro-batch of so many sequences is raised within a millisecond.
+const QUICK: usize = 24;
+
+/// A step of refinement; whether the trial can still win.
+type Step<'s> = &'s (dyn Fn(&mut Draft, Refine<'_>) -> bool + Sync);
+
 /// Says when to stop looking for better and take what there is.
 pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 
@@ -118,31 +124,36 @@ fn best<'a>(mut trials: Vec<Trial<'a>>, options: &PlanOptions, stop: Stop<'_>) -
 }
 
 impl Trial<'_> {
-    /// Refines every micro-batch, and says false as soon as it is clear that the step will not take less than `limit`: first all
-    /// bounds are raised, then plans looked for that are fast enough in view of the bounds of the others, and last improved.
+    /// Refines every micro-batch, and says false as soon as it is clear that the step will not take less than `limit`, or less by
+    /// too little to be worth it: first the bounds are raised, of few sequences before those of many; then plans looked for that
+    /// are fast enough in view of the bounds of the others, and last improved.
     fn refine(&mut self, limit: f64, work: &Work, stop: Stop<'_>) -> bool {
-        let Some(drafts) = &mut self.drafts else { return false };
-        let each = |drafts: &mut Vec<Draft>, step: &(dyn Fn(&mut Draft, Refine<'_>) -> bool + Sync)| -> bool {
-            let sum: f64 = drafts.iter().map(|d| d.bound).sum();
-            if sum >= limit {
-                return false;
-            }
-            let all = drafts.par_iter_mut().zip(&self.instances).map(|(draft, instance)| {
-                let ceiling = limit - (sum - draft.bound);
-                step(draft, Refine { instance, work, ceiling, stop })
-            });
-            // No short circuit: which of them would be left out is a matter of chance.
-            all.collect::<Vec<bool>>().into_iter().all(|reached| reached)
-        };
-        let raised = each(drafts, &|draft, by| {
+        let raise = |draft: &mut Draft, by: Refine<'_>| {
             draft.raise_bound(by);
             true
-        });
-        let closed = |draft: &mut Draft, by: Refine<'_>| {
+        };
+        let quick = |draft: &mut Draft, by: Refine<'_>| by.instance.items.len() > QUICK || raise(draft, by);
+        let close = |draft: &mut Draft, by: Refine<'_>| {
             draft.close_gap(by);
             true
         };
-        raised && each(drafts, &Draft::reach_ceiling) && each(drafts, &closed)
+        let steps: [Step<'_>; 4] = [&quick, &raise, &Draft::reach_ceiling, &close];
+        steps.into_iter().all(|step| self.each(limit, work, stop, step))
+    }
+
+    /// Takes a step of refinement with each micro-batch.
+    fn each(&mut self, limit: f64, work: &Work, stop: Stop<'_>, step: Step<'_>) -> bool {
+        let Some(drafts) = &mut self.drafts else { return false };
+        let sum: f64 = drafts.iter().map(|d| d.bound).sum();
+        if sum >= limit * (1.0 - work.worth) {
+            return false;
+        }
+        let all = drafts.par_iter_mut().zip(&self.instances).map(|(draft, instance)| {
+            let ceiling = limit - (sum - draft.bound);
+            step(draft, Refine { instance, work, ceiling, stop })
+        });
+        // No short circuit: which of them would be left out is a matter of chance.
+        all.collect::<Vec<bool>>().into_iter().all(|reached| reached)
     }
 }
 

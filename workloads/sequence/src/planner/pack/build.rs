@@ -8,6 +8,8 @@ use crate::planner::{Load, bound::by_degree::Relaxed, instance::Instance, knapsa
 
 /// Sets looked at for one group.
 const NODES: usize = 60;
+/// Where not even so many times the bound suffices, time is not what is short.
+const HOPELESS: f64 = 4.0;
 
 /// Within the target, with `values` of each class and `nodes` sets looked at for a group; none if the GPUs run out first.
 pub(crate) fn within(instance: &Instance<'_>, target: &Target<'_>, values: &[f64], nodes: usize) -> Option<Packing> {
@@ -57,7 +59,7 @@ pub(crate) fn build(instance: &Instance<'_>, relaxed: &Relaxed, precision: f64) 
     let mut low = relaxed.bound;
     let mut high = low;
     let mut best = None;
-    while best.is_none() && high < 1e4 * low {
+    while best.is_none() && high < HOPELESS * relaxed.bound {
         low = high;
         high = relaxed.bound + (high - relaxed.bound).max(0.01 * relaxed.bound) * 2.0;
         best = attempt(high);

@@ -27,6 +27,8 @@ use crate::planner::{
 pub(crate) struct Work {
     /// The gap that is small enough.
     pub(crate) goal: f64,
+    /// A step that is faster by less than this share is not worth looking for among other numbers of micro-batches.
+    pub(crate) worth: f64,
     /// For each attempt to refute a makespan.
     pub(crate) limits: Limits,
     /// The bound is found to this share.
@@ -100,24 +102,29 @@ impl Draft {
         (self.packing.time / self.bound - 1.0).max(0.0)
     }
 
-    /// Bisects for the largest makespan, up to the ceiling, that the bound by groups refutes.
+    /// Looks for the largest makespan, up to the ceiling, that the bound by groups refutes: in growing steps from the bound, for
+    /// it rises little where there are many sequences, and then by bisection.
     pub(crate) fn raise_bound(&mut self, by: Refine<'_>) {
         let Refine { instance, work, ceiling, stop } = by;
         if self.is_done(by) || stop() {
             return;
         }
-        let mut high = self.packing.time;
-        if ceiling < high {
-            // The one question that may end it.
-            if self.refutes(instance, work, ceiling) {
-                self.bound = ceiling;
-                return;
+        let mut high = self.packing.time.min(ceiling);
+        let mut step = work.precision * self.bound;
+        let mut rising = true;
+        while self.bound < high && high - self.bound > work.precision * self.bound && !stop() {
+            let halfway = 0.5 * (self.bound + high);
+            let makespan = if rising { (self.bound + step).min(halfway) } else { halfway };
+            if self.refutes(instance, work, makespan) {
+                self.bound = makespan;
+                step *= 3.0;
+            } else {
+                (high, rising) = (makespan, false);
             }
-            high = ceiling;
         }
-        while high - self.bound > work.precision * self.bound && !stop() {
-            let middle = 0.5 * (self.bound + high);
-            if self.refutes(instance, work, middle) { self.bound = middle } else { high = middle }
+        // The one question that may end it all.
+        if rising && ceiling <= self.packing.time && self.bound < ceiling && self.refutes(instance, work, ceiling) {
+            self.bound = ceiling;
         }
     }
 
