@@ -214,6 +214,15 @@ impl CostModel {
         self.kinds.iter().max_by_key(|k| k.capacity)
     }
 
+    /// The same where every length is a multiple of `unit`: no group holds more than a multiple of it. Kinds that hold none are left out.
+    pub(crate) fn in_units(&self, unit: u64) -> Self {
+        let unit = unit.max(1);
+        let mut rounded = self.clone();
+        rounded.kinds.iter_mut().for_each(|k| k.capacity -= k.capacity % unit);
+        rounded.kinds.retain(|k| k.capacity > 0);
+        rounded
+    }
+
     pub(crate) fn activation_bytes(&self, tokens: u64) -> Bytes {
         Bytes::from_mib(self.mib_per_token * tokens as f64)
     }

@@ -45,6 +45,17 @@ pub(crate) fn descending(batch: &Batch) -> Vec<Sequence> {
     all
 }
 
+/// The greatest length that all lengths are multiples of.
+pub(crate) fn unit(batch: &Batch) -> u64 {
+    let gcd = |mut a: u64, mut b: u64| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    batch.sequences.iter().map(|s| s.tokens.0).fold(0, gcd)
+}
+
 /// Whether every sequence fits on some group, and sums stay within 64 bits.
 ///
 /// # Errors

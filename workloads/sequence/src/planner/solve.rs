@@ -44,6 +44,7 @@ pub fn plan(batch: &Batch, cost: &CostModel, options: &PlanOptions) -> Result<Pl
 pub fn plan_until(batch: &Batch, cost: &CostModel, options: &PlanOptions, stop: Stop<'_>) -> Result<Plan, SequenceError> {
     instance::admit(batch, cost)?;
     let sequences = instance::descending(batch);
+    let cost = &cost.in_units(instance::unit(batch));
     let trials = trials(&sequences, cost, options, stop);
     let most = trials.iter().map(|t| t.chunks.len()).max().unwrap_or(0);
     let best = best(trials, options, stop).ok_or(SequenceError::NoPlan { micro_batches: most })?;
