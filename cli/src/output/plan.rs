@@ -144,8 +144,9 @@ fn rows(plan: &Plan, batch: &Batch, cost: &CostModel) -> Vec<[String; 7]> {
             format!("{:>5}", members().count()),
             format!("{:>10}", members().filter_map(|&index| tokens.get(index)).sum::<u64>()),
             format!("{:>11}", time(m.predicted_ms)),
-            format!("{:>10}", time(m.bound_ms)),
-            format!("{:>6}", percent(m.gap())),
+            // Without a barrier no micro-batch is planned for its own sake.
+            if plan.barrier { format!("{:>10}", time(m.bound_ms)) } else { String::new() },
+            if plan.barrier { format!("{:>6}", percent(m.gap())) } else { String::new() },
             lines.next().unwrap_or_default(),
         ];
         rows.push(micro_batch);
@@ -209,7 +210,12 @@ fn totals(question: &Question, answer: &Answer, baselines: &Baselines) -> Vec<(&
         let kept = planning::longest_kept(&question.cluster, answer.context);
         format!("{}: longer than {kept} tokens, the context of {} less {unit}", batch.dropped.len(), answer.context)
     });
+    let objective = match plan.barrier {
+        true => "all ranks wait for each other between micro-batches",
+        false => "the busiest rank; no waiting between micro-batches",
+    };
     vec![
+        ("objective", Some(objective.into())),
         ("predicted", Some(time(plan.predicted_ms))),
         ("bound", Some(bound)),
         ("gap", Some(percent(plan.gap()))),

@@ -55,6 +55,7 @@ fn the_table_says_what_is_planned_dropped_and_gained() {
     #   SEQS      TOKENS    PREDICTED       BOUND     GAP  GROUPS
     1      6       88704       [TIME]      [TIME]   0.0 %  64
 
+    objective  all ranks wait for each other between micro-batches
     predicted  [TIME]
     bound      [TIME] in these micro-batches, [TIME] in any
     gap        0.0 %
@@ -65,8 +66,10 @@ fn the_table_says_what_is_planned_dropped_and_gained() {
     dropped    1: longer than 95872 tokens, the context of 96000 less 128
     --- stderr
     ");
-    let table = plan(&scratch, &batch(), &[]).ok().stdout;
-    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    for (flags, objective) in [(&[][..], "all ranks wait for each other"), (&["--no-barrier"], "the busiest rank; no waiting")] {
+        let table = plan(&scratch, &batch(), flags).ok().stdout;
+        assert!(table.lines().all(|line| line.chars().count() <= 80) && table.contains(objective), "{table}");
+    }
 }
 
 #[test]
@@ -268,6 +271,7 @@ fn a_profile_with_a_key_that_is_not_known_or_a_figure_that_cannot_be() {
     #   SEQS      TOKENS    PREDICTED       BOUND     GAP  GROUPS
     1      1        4000     [TIME]    [TIME]   0.0 %  8
 
+    objective  all ranks wait for each other between micro-batches
     predicted  [TIME]
     bound      [TIME] in these micro-batches, [TIME] in any
     gap        0.0 %

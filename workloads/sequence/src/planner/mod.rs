@@ -18,6 +18,7 @@ mod knapsack;
 mod layout;
 mod lengths;
 mod model;
+mod no_barrier;
 mod options;
 mod pack;
 #[allow(clippy::module_inception)]
@@ -26,6 +27,8 @@ mod profile_file;
 pub mod simulate;
 mod solve;
 mod target;
+#[cfg(test)]
+mod tests;
 mod uniform;
 mod units;
 mod write;

@@ -7,8 +7,9 @@
 //! could gain at most, [`Plan::any_division_bound_ms`] says.
 
 use super::{
-    Batch, CostModel, Effort, Millis, Plan, PlanOptions, Sequence, chunk,
+    Batch, CostModel, Effort, Plan, PlanOptions, Sequence, chunk,
     instance::{self, Instance},
+    no_barrier,
     pack::refine::{Draft, Refine, Work, draft},
     uniform, write,
 };
@@ -48,7 +49,11 @@ pub fn plan_until(batch: &Batch, cost: &CostModel, options: &PlanOptions, stop: 
     let trials = trials(&sequences, cost, options, stop);
     let most = trials.iter().map(|t| t.chunks.len()).max().unwrap_or(0);
     let best = best(trials, options, stop).ok_or(SequenceError::NoPlan { micro_batches: most })?;
-    write::plan(cost, &best).ok_or(SequenceError::NoPlan { micro_batches: most })
+    let plan = write::plan(cost, &best).ok_or(SequenceError::NoPlan { micro_batches: most })?;
+    if options.barrier {
+        return Ok(plan);
+    }
+    Ok(no_barrier::plan(batch, &sequences, cost, options.effort, plan, stop))
 }
 
 /// A division into micro-batches, each planned.
@@ -156,20 +161,4 @@ impl Trial<'_> {
         // No short circuit: which of them would be left out is a matter of chance.
         all.collect::<Vec<bool>>().into_iter().all(|reached| reached)
     }
-}
-
-/// What all GPUs together take at least, whatever the micro-batches: each token's cheapest GPU-time, with its share of the
-/// fixed time of a group that is full.
-pub(super) fn any_division_bound(cost: &CostModel, lengths: impl Iterator<Item = u64> + Clone) -> Millis {
-    let kinds = cost.kinds();
-    let least = |tokens: u64, f: &dyn Fn(&super::GroupKind, super::Load) -> f64| {
-        let load = super::Load::of(tokens);
-        kinds.iter().filter(|k| k.holds(load)).map(|k| f(k, load)).fold(f64::INFINITY, f64::min)
-    };
-    let area = |k: &super::GroupKind, l: super::Load| {
-        f64::from(k.degree.0) * (k.variable(l) + k.fixed * l.tokens as f64 / k.capacity as f64)
-    };
-    let gpu_time: f64 = lengths.clone().map(|n| least(n, &area)).sum();
-    let alone = lengths.map(|n| least(n, &|k, l| k.time(l).0)).fold(0.0, f64::max);
-    Millis((gpu_time / f64::from(cost.world())).max(alone))
 }

@@ -1,11 +1,8 @@
 //! Writing packings down as a plan: ranks for groups, indices of the input for sequences.
 
 use super::{
-    CostModel, Degree, Group, MicroBatch, Millis, Plan, Sequence,
-    instance::Instance,
-    layout,
-    pack::refine::Draft,
-    solve::{Trial, any_division_bound},
+    CostModel, Degree, Group, MicroBatch, Millis, Plan, Sequence, bound::whole_step::whole_step, instance::Instance, layout,
+    pack::refine::Draft, solve::Trial,
 };
 
 /// The plan of a trial whose chunks are all planned.
@@ -16,12 +13,14 @@ pub(super) fn plan(cost: &CostModel, trial: &Trial<'_>) -> Option<Plan> {
     let micro_batches: Option<Vec<MicroBatch>> =
         chunks.map(|((chunk, instance), draft)| micro_batch(instance, draft, &sequences[chunk.clone()])).collect();
     let micro_batches = micro_batches?;
+    let mut lengths: Vec<u64> = sequences.iter().map(|s| s.tokens.0).collect();
+    lengths.sort_unstable_by(|a, b| b.cmp(a));
     Some(Plan {
         world: cost.world(),
         barrier: true,
         predicted_ms: micro_batches.iter().map(|m| m.predicted_ms).sum(),
         bound_ms: micro_batches.iter().map(|m| m.bound_ms).sum(),
-        any_division_bound_ms: any_division_bound(cost, sequences.iter().map(|s| s.tokens.0)),
+        any_division_bound_ms: Millis(whole_step(cost, &Instance::new(cost, lengths.into_iter()).classes)),
         micro_batches,
     })
 }

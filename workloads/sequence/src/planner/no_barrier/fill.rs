@@ -1,0 +1,72 @@
+//! Groups on ranks within a makespan, or the finding that this way of choosing them does not manage.
+
+use super::board::Board;
+use crate::planner::{Load, instance::Instance};
+
+/// A group and where it is.
+#[derive(Debug, Clone)]
+pub(super) struct Placed {
+    pub(super) kind: usize,
+    /// The slot of its kind.
+    pub(super) slot: usize,
+    pub(super) load: Load,
+    /// Its sequences, by their place in the instance.
+    pub(super) items: Vec<usize>,
+}
+
+/// Where a sequence goes.
+#[derive(Debug, Clone, Copy)]
+enum To {
+    Group(usize),
+    Slot { kind: usize, slot: usize },
+}
+
+/// Puts every sequence, longest first, where it takes the least GPU-time more: its own in a group with room, with `thrift` of its
+/// share of the fixed time; with its whole share in a new group, which is more where the ranks have little time left to fill it.
+pub(super) fn fill(instance: &Instance<'_>, makespan: f64, thrift: f64) -> Option<Vec<Placed>> {
+    let kinds = instance.kinds();
+    let mut board = Board::new(instance.cost);
+    let mut placed: Vec<Placed> = Vec::new();
+    for (item, &load) in instance.items.iter().enumerate() {
+        let mut best: Option<(f64, f64, To)> = None;
+        // Of equal costs the one that leaves less over.
+        let mut consider = |cost: f64, left: f64, to: To| {
+            if best.is_none_or(|b| cost < b.0 * (1.0 - 1e-9) || (cost <= b.0 * (1.0 + 1e-9) && left < b.1)) {
+                best = Some((cost, left, to));
+            }
+        };
+        for (index, p) in placed.iter().enumerate() {
+            let k = &kinds[p.kind];
+            let then = p.load.plus(load);
+            let more = k.variable(load);
+            if k.holds(then) && board.slots(p.kind)[p.slot].busy + more <= makespan {
+                let share = thrift * k.fixed * load.tokens as f64 / k.capacity as f64;
+                consider(f64::from(k.degree.0) * (more + share), (k.capacity - then.tokens) as f64, To::Group(index));
+            }
+        }
+        for (kind, k) in kinds.iter().enumerate().filter(|(_, k)| k.holds(load)) {
+            let more = k.variable(load);
+            let full = more * k.capacity as f64 / load.tokens as f64;
+            for (slot, s) in board.slots(kind).iter().enumerate() {
+                let left = makespan - s.busy - k.fixed;
+                if more <= left {
+                    let share = if more > 0.0 { k.fixed * more / left.min(full) } else { k.fixed };
+                    consider(f64::from(k.degree.0) * (more + share), k.capacity as f64 + left, To::Slot { kind, slot });
+                }
+            }
+        }
+        match best?.2 {
+            To::Group(index) => {
+                let p = &mut placed[index];
+                p.load = p.load.plus(load);
+                p.items.push(item);
+                board.add(p.kind, p.slot, kinds[p.kind].variable(load));
+            }
+            To::Slot { kind, slot } => {
+                board.add(kind, slot, kinds[kind].time(load).0);
+                placed.push(Placed { kind, slot, load, items: vec![item] });
+            }
+        }
+    }
+    Some(placed)
+}
