@@ -282,3 +282,29 @@ fn a_profile_with_a_key_that_is_not_known_or_a_figure_that_cannot_be() {
     --- stderr
     ");
 }
+
+#[test]
+fn a_measured_profile_stands_for_cluster_and_model() {
+    let scratch = Scratch::new();
+    scratch.write("lengths.txt", "300\n200\n100\n");
+    scratch.write(
+        "mine.yml",
+        "cluster:\n  name: ranks\n  pools: [{ class: worker, nodes: 1, gpus_per_node: 2, memory_gib: 2.0 }]\n  all_to_all: { gb_per_s: { 2: 1 } }\n\
+         model:\n  name: small\n  layers: 4\n  hidden: 48\n  activation_mib_per_token: 1.0\n  parameters: [{ context: 0, gi: 0.0 }]\n  \
+         classes: { worker: { alpha1_ms: 2.0e-5, alpha2_ms: 0.06, beta1_ms: 0.1 } }\n",
+    );
+    let json = scratch.braid(["plan", "lengths.txt", "--profile", "mine.yml", "-o", "json"]).ok().json();
+    assert_eq!(
+        (json["cluster"].as_str(), json["model"].as_str(), json["world"].as_u64()),
+        (Some("ranks"), Some("small"), Some(2))
+    );
+    for (flags, said) in [
+        (&["--profile", "nowhere.yml"][..], "error: cannot read the profile nowhere.yml: "),
+        (&["--profile", "lengths.txt"], "error: lengths.txt: "),
+        (&["--profile", "mine.yml", "--model", "gpt-7b"], "error: the argument '--profile <FILE>' cannot be used with '--model"),
+        (&["--model", "gpt-7b"], "error: the following required arguments were not provided:"),
+    ] {
+        let run = scratch.braid(["plan", "lengths.txt"].iter().chain(flags));
+        assert!(run.code == Some(2) && run.stderr.starts_with(said), "{run}");
+    }
+}

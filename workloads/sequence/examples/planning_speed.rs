@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!(
         "| GPUs | sequences | model, context | data | effort | wall, mean | wall, most | CPU, mean | gap, step | gap, mean of micro-batches | micro-batches |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for effort in [Effort::Fast, Effort::Thorough] {
         for dataset in Dataset::ALL {
             row(8, 512, dataset, effort, batches)?;

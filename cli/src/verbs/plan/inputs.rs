@@ -7,7 +7,8 @@ use crate::{
 };
 use braid_sequence::{
     SequenceError,
-    planner::{Tokens, parse_lengths},
+    planner::{Cluster, ModelProfile, Tokens, parse_lengths},
+    train::Profile,
 };
 use std::{
     fs::File,
@@ -56,6 +57,14 @@ pub(super) fn profile<T: Named>(word: &str) -> Result<T> {
         }
         Err(error) => Err(Error::usage(format!("cannot read the {} file {word}: {error}", T::WHAT))),
     }
+}
+
+/// The cluster and the model of a file that `braid profile` has written.
+pub(super) fn measured(path: &Path) -> Result<(Cluster, ModelProfile)> {
+    let file = path.display();
+    let text = open(path, LONGEST_PROFILE).map_err(|error| Error::usage(format!("cannot read the profile {file}: {error}")))?;
+    let Profile { cluster, model } = Profile::parse(&file.to_string(), &text).map_err(|error| Error::usage(error.to_string()))?;
+    Ok((cluster, model))
 }
 
 fn open(path: &Path, longest: u64) -> io::Result<String> {

@@ -23,11 +23,14 @@ pub(crate) struct PlanArgs {
     /// Lengths in tokens, one a line; `-` reads standard input
     lengths: PathBuf,
     /// Cluster: a100x64, or a YAML file
-    #[arg(long, value_name = "NAME|FILE")]
-    cluster: String,
+    #[arg(long, value_name = "NAME|FILE", required_unless_present = "profile")]
+    cluster: Option<String>,
     /// Model: gpt-7b, gpt-13b, gpt-30b, or a YAML file
-    #[arg(long, value_name = "NAME|FILE")]
-    model: String,
+    #[arg(long, value_name = "NAME|FILE", required_unless_present = "profile")]
+    model: Option<String>,
+    /// Both at once: what `braid profile` has measured
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "model"])]
+    profile: Option<PathBuf>,
     /// Drop sequences that are longer; also sets the number of parameters [default: the longest sequence]
     #[arg(long, value_name = "TOKENS", value_parser = context)]
     context: Option<u64>,
@@ -72,9 +75,16 @@ fn context(text: &str) -> std::result::Result<u64, String> {
 
 pub(super) async fn run(args: PlanArgs, console: &Console) -> Result {
     let file = inputs::shown(&args.lengths);
+    let (cluster, model) = match &args.profile {
+        Some(path) => inputs::measured(path)?,
+        None => (
+            inputs::profile::<Cluster>(args.cluster.as_deref().unwrap_or_default())?,
+            inputs::profile::<ModelProfile>(args.model.as_deref().unwrap_or_default())?,
+        ),
+    };
     let question = Question {
-        cluster: inputs::profile::<Cluster>(&args.cluster)?,
-        model: inputs::profile::<ModelProfile>(&args.model)?,
+        cluster,
+        model,
         lengths: inputs::lengths(&args.lengths)?,
         context: args.context.map(Tokens),
         degrees: match args.degrees {

@@ -118,7 +118,7 @@ impl Cluster {
         self.pools.iter().map(Pool::gpus).sum()
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         if self.pools.is_empty() {
             return Err("pools is empty; a cluster has at least one pool of nodes".into());
         }

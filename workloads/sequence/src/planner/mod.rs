@@ -23,7 +23,7 @@ mod options;
 mod pack;
 #[allow(clippy::module_inception)]
 mod plan;
-mod profile_file;
+pub(crate) mod profile_file;
 pub mod simulate;
 mod solve;
 mod target;

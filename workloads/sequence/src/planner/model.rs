@@ -107,7 +107,7 @@ impl ModelProfile {
         f64::from(4 * 2 * 2 * softmax) * f64::from(self.hidden) / f64::from(1 << 20)
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let from_zero = |x: f64| x.is_finite() && x >= 0.0;
         if self.layers == 0 || self.hidden == 0 || self.layers > 1 << 16 || self.hidden > 1 << 24 {
             return Err("layers and hidden must be above 0, and no more than 2^16 and 2^24".into());

@@ -4,7 +4,7 @@ use crate::SequenceError;
 use serde::de::DeserializeOwned;
 
 /// Reads `text` of the file `name` and checks what it says.
-pub(super) fn parse<T: DeserializeOwned>(
+pub(crate) fn parse<T: DeserializeOwned>(
     name: &str,
     text: &str,
     check: fn(&T) -> Result<(), String>,

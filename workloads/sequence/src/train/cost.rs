@@ -5,7 +5,9 @@ use super::{TrainError, TrainSpec};
 use crate::{
     SequenceError,
     model::{Mixing, ModelConfig, Table},
-    planner::{Cluster, CostModel, Degrees, Exchange, LinearLayers, ModelProfile, ParameterCount, Pool, Speed, Tokens},
+    planner::{
+        Cluster, CostModel, Degrees, Exchange, LinearLayers, ModelProfile, ParameterCount, Pool, Speed, Tokens, profile_file,
+    },
     profile::Fit,
 };
 use std::fs;
@@ -29,6 +31,16 @@ pub struct Profile {
     pub model: ModelProfile,
 }
 
+impl Profile {
+    /// Reads a profile from the `text` of the file `name`.
+    ///
+    /// # Errors
+    /// The text is no YAML, has keys that are not known, or figures that cannot be.
+    pub fn parse(name: &str, text: &str) -> Result<Self, SequenceError> {
+        profile_file::parse(name, text, |profile: &Self| profile.cluster.check().and_then(|()| profile.model.check()))
+    }
+}
+
 /// The cost model of a training's ranks.
 ///
 /// # Errors
@@ -40,8 +52,7 @@ pub(super) fn cost_model(spec: &TrainSpec, vocabulary: usize) -> Result<CostMode
             let name = path.display().to_string();
             let unusable = |problem| SequenceError::Profile { name: name.clone(), problem };
             let text = fs::read_to_string(path).map_err(|error| unusable(format!("it cannot be read: {error}")))?;
-            let profile: Profile =
-                serde_saphyr::from_str(&text).map_err(|error| unusable(error.without_snippet().to_string()))?;
+            let profile = Profile::parse(&name, &text)?;
             let measured = profile.cluster.gpus();
             if measured != spec.ranks {
                 let ranks = spec.ranks;
@@ -158,6 +169,17 @@ mod tests {
             let (time, load) = (kind.time(Load::of(60)).0, fit.millis(degree, 60.0, 3600.0));
             assert!((time - load).abs() < 1e-4 * load, "degree {degree}: {time} against {load}");
             assert_eq!(kind.capacity, 64 * u64::from(degree));
+        }
+    }
+
+    #[test]
+    fn a_profile_whose_figures_cannot_be_is_refused() {
+        let spec = TrainSpec::parse("a.yml", super::super::spec::tests::SMALL).unwrap();
+        let text = serde_saphyr::to_string(&estimated(&spec)).unwrap();
+        assert_eq!(Profile::parse("p.yml", &text).unwrap(), estimated(&spec));
+        for (from, to, said) in [("nodes: 1", "nodes: 0", "p.yml: pool worker"), ("cluster:", "clusters:", "unknown field")] {
+            let error = Profile::parse("p.yml", &text.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
         }
     }
 }
