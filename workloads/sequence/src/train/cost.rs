@@ -175,8 +175,8 @@ mod tests {
     #[test]
     fn a_profile_whose_figures_cannot_be_is_refused() {
         let spec = TrainSpec::parse("a.yml", super::super::spec::tests::SMALL).unwrap();
-        let text = serde_saphyr::to_string(&estimated(&spec)).unwrap();
-        assert_eq!(Profile::parse("p.yml", &text).unwrap(), estimated(&spec));
+        let text = serde_saphyr::to_string(&estimated(&spec, 256)).unwrap();
+        assert_eq!(Profile::parse("p.yml", &text).unwrap(), estimated(&spec, 256));
         for (from, to, said) in [("nodes: 1", "nodes: 0", "p.yml: pool worker"), ("cluster:", "clusters:", "unknown field")] {
             let error = Profile::parse("p.yml", &text.replacen(from, to, 1)).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
