@@ -174,6 +174,10 @@ impl Client {
         Ok(self.ask(async || self.jobs().list(v1::ListJobsRequest {}).await).await?.jobs)
     }
 
+    pub(crate) async fn explain(&self, job: u64, with_nodes: String) -> Result<v1::Explanation> {
+        self.ask(async || self.jobs().explain(v1::ExplainRequest { id: job, with_nodes: with_nodes.clone() }).await).await
+    }
+
     pub(crate) async fn tasks(&self, job: u64) -> Result<Vec<v1::Task>> {
         Ok(self.ask(async || self.jobs().tasks(v1::ListTasksRequest { job }).await).await?.tasks)
     }

@@ -1,6 +1,7 @@
 //! What reads print: deliberate views of the wire's messages, in four forms. The JSON and YAML forms are a stable
 //! schema: a field may be added, none may change its name or meaning while `schema` says `braid/v1`.
 
+mod explain;
 mod job;
 mod node;
 mod plan;
@@ -8,6 +9,7 @@ mod table;
 mod task;
 mod watch;
 
+pub(crate) use explain::ExplanationView;
 pub(crate) use job::{JobList, JobShow, state_word};
 pub(crate) use node::NodeList;
 pub(crate) use plan::{PlanFormat, PlanView};

@@ -1,6 +1,7 @@
 //! `braid.v1.Jobs`.
 
 use super::{
+    explain,
     log_lines::{self, Wanted},
     status::malformed,
     view,
@@ -9,13 +10,14 @@ use crate::{
     engine::{Refusal, State},
     logs::Logs,
     model::Job,
+    placement::MoreNodes,
     runtime::{Handle, Stopped},
 };
 use braid_proto::{
     DecodeError,
     v1::{
-        self, CancelJobRequest, GetJobRequest, JobState, ListJobsRequest, ListJobsResponse, ListTasksRequest, ListTasksResponse,
-        LogsRequest, SubmitRequest, WatchJobRequest, jobs_server::Jobs,
+        self, CancelJobRequest, ExplainRequest, GetJobRequest, JobState, ListJobsRequest, ListJobsResponse, ListTasksRequest,
+        ListTasksResponse, LogsRequest, SubmitRequest, WatchJobRequest, jobs_server::Jobs,
     },
 };
 use braid_workload::JobId;
@@ -81,6 +83,18 @@ impl Jobs for JobsApi {
     async fn cancel(&self, request: Request<CancelJobRequest>) -> Result<Response<v1::Job>, Status> {
         let id = self.handle.cancel(JobId(request.into_inner().id)).await??;
         self.view(id).await.map(Response::new)
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<v1::Explanation>, Status> {
+        let ExplainRequest { id, with_nodes } = request.into_inner();
+        let more = match with_nodes.as_str() {
+            "" => None,
+            text => Some(text.parse::<MoreNodes>().map_err(|error| Status::invalid_argument(format!("{text:?}: {error}")))?),
+        };
+        let look = move |state: &State| find(state, JobId(id)).map(|job| (explain::Asked::of(job), state.problem()));
+        let (asked, problem) = self.handle.read(look).await??;
+        let explained = tokio::task::spawn_blocking(move || explain::answer(asked, &problem, more.as_ref())).await;
+        explained.map(Response::new).map_err(|error| Status::internal(format!("explaining ended: {error}")))
     }
 
     type LogsStream = ReceiverStream<Result<v1::LogLine, Status>>;

@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here but who may speak and whether a message can be read.
 
+mod explain;
 mod jobs;
 mod log_lines;
 mod nodes;

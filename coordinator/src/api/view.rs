@@ -25,7 +25,7 @@ pub(super) fn job(job: &Job) -> v1::Job {
         bytes_total: tally.bytes,
         bytes_done: tally.bytes_done.saturating_add(running_done).min(tally.bytes),
         bytes_reused: job.reused.saturating_add(running_reused),
-        reason: job.reason.clone(),
+        reason: job.reason.as_ref().map(ToString::to_string),
         ..v1::Job::default()
     };
     match &job.phase {

@@ -1,9 +1,9 @@
 //! What to ask placement, and what its answer starts.
 
-use super::{Effect, Effects, Engine, Message, fact, gang};
+use super::{Effect, Effects, Engine, Message, State, fact, gang};
 use crate::{
-    model::{Assignment, Change, Class, Job, JobPhase, Millis, Node, TaskPhase},
-    placement::{Candidate, Decision, Load, Placement, Problem, Waiting},
+    model::{Assignment, Change, Class, Job, JobPhase, Millis, Node, Rate, TaskPhase},
+    placement::{Absent, Away, Candidate, Decision, Load, Placement, Problem, Waiting},
 };
 use std::collections::BTreeSet;
 
@@ -13,46 +13,13 @@ impl Engine {
         if !std::mem::take(&mut self.state.unplaced) {
             return None;
         }
-        let running = self.state.jobs.values().filter(|job| job.phase == JobPhase::Running);
-        let classes: Vec<Waiting> = running
-            .flat_map(|job| {
-                job.waiting().iter().map(|(class, queue)| Waiting {
-                    job: job.id,
-                    class: class.clone(),
-                    kind: job.kind.clone(),
-                    count: count(job, class, queue),
-                    bytes: mean_bytes(job, queue),
-                    seconds: job.pace.get(class).copied(),
-                    warm: job.warm.clone(),
-                })
-            })
-            .filter(|class| class.count > 0)
-            .collect();
-        if classes.is_empty() {
-            return None;
-        }
-        let nodes = self.state.nodes.values().filter_map(|node| self.candidate(node)).collect();
-        Some(Problem { classes, nodes })
+        let problem = self.state.problem();
+        (!problem.classes.is_empty()).then_some(problem)
     }
 
-    fn candidate(&self, node: &Node) -> Option<Candidate> {
-        node.session?;
-        if node.resting.is_some() {
-            return None;
-        }
-        let inventory = node.inventory.as_ref()?;
-        let mut candidate = Candidate {
-            node: node.id.clone(),
-            offer: inventory.clone(),
-            load: Load::default(),
-            reserved: false,
-            rate: node.rate.bytes_per_second(),
-        };
-        for id in &node.tasks {
-            let Some(task) = self.state.job(id.job).and_then(|job| job.tasks.get(id.index as usize)) else { continue };
-            candidate.load.add(&Class::from(&task.spec.demand), task.spec.demand.bytes.saturating_sub(task.done) as f64);
-        }
-        Some(candidate)
+    /// Placement may have changed its mind: ask it again.
+    pub fn reconsider(&mut self) {
+        self.state.unplaced = true;
     }
 
     pub(super) fn placed(&mut self, decision: Decision, now: Millis, effects: &mut Effects) {
@@ -96,6 +63,62 @@ impl Engine {
             effects.extend(run.map(|run| Effect::Send { session, message: Message::Run(Box::new(run)) }));
         }
     }
+}
+
+impl State {
+    /// What waits, and where it could go. Jobs are taken in the order of their numbers: whoever wants another order, by priority
+    /// or fair share, changes it here.
+    pub fn problem(&self) -> Problem {
+        let running = self.jobs.values().filter(|job| job.phase == JobPhase::Running);
+        let classes = running.flat_map(|job| {
+            job.waiting().iter().map(|(class, queue)| Waiting {
+                job: job.id,
+                class: class.clone(),
+                kind: job.kind.clone(),
+                count: count(job, class, queue),
+                bytes: mean_bytes(job, queue),
+                seconds: job.pace.get(class).copied(),
+                warm: job.warm.clone(),
+            })
+        });
+        Problem {
+            classes: classes.filter(|class| class.count > 0).collect(),
+            nodes: self.nodes.values().filter_map(|node| self.candidate(node)).collect(),
+            absent: self.nodes.values().filter_map(absent).collect(),
+        }
+    }
+
+    fn candidate(&self, node: &Node) -> Option<Candidate> {
+        node.session?;
+        if node.resting.is_some() {
+            return None;
+        }
+        let rate = |(kind, rate): (&String, &Rate)| Some((kind.clone(), rate.bytes_per_second()?));
+        let mut candidate = Candidate {
+            node: node.id.clone(),
+            offer: node.inventory.as_ref()?.clone(),
+            load: Load::default(),
+            reserved: false,
+            rate: node.rate.bytes_per_second(),
+            rates: node.rates.iter().filter_map(rate).collect(),
+            inputs: node.inputs.clone(),
+        };
+        for id in &node.tasks {
+            let Some(task) = self.job(id.job).and_then(|job| job.tasks.get(id.index as usize)) else { continue };
+            candidate.load.add(&Class::from(&task.spec.demand), task.spec.demand.bytes.saturating_sub(task.done) as f64);
+        }
+        Some(candidate)
+    }
+}
+
+/// A node that is known and may not be given tasks.
+fn absent(node: &Node) -> Option<Absent> {
+    let why = match (node.session, node.resting) {
+        (None, _) => Away::Silent,
+        (Some(_), Some(_)) => Away::Leaving,
+        (Some(_), None) => return None,
+    };
+    Some(Absent { node: node.id.clone(), offer: node.inventory.clone()?, why })
 }
 
 /// How many tasks of a class wait; of gangs, how many wait as a whole.

@@ -48,7 +48,9 @@ impl Engine {
         let holder = job.tasks.get(held.task.index as usize).and_then(Task::assignment).map(|to| &to.node);
         if let Some(node) = holder.and_then(|node| self.state.nodes.get_mut(node)) {
             node.tasks.remove(&held.task);
-            node.rate.observe(done, ran);
+            if let Some(task) = job.tasks.get(held.task.index as usize) {
+                node.learn(&job.kind, &task.spec.demand, done, ran);
+            }
             job.warm.insert(node.id.clone());
             if running && standing == Standing::Whole && gave_back(&outcome) {
                 node.resting = Some(now + REST);

@@ -135,6 +135,8 @@ fn adopt_nodes(state: &mut State, expires: Millis) {
             inventory: None,
             tasks,
             rate: Rate::default(),
+            rates: BTreeMap::new(),
+            inputs: Arc::default(),
             resting: None,
         };
         state.nodes.insert(id, node);

@@ -7,7 +7,10 @@
 use super::{Effect, Effects, Engine, Fact, Held, Message, TaskProgress, gang::Standing};
 use crate::model::{Inventory, Job, JobPhase, Millis, Node, Rate, SessionId};
 use braid_workload::{NodeId, TaskId};
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 impl Engine {
     pub(super) fn hello(
@@ -23,9 +26,9 @@ impl Engine {
         self.disconnected(session);
         let lease = self.state.next_lease();
         let old = self.state.nodes.remove(&id);
-        let (old_session, assigned, rate) = match old {
-            Some(node) => (node.session, node.tasks, node.rate),
-            None => (None, BTreeSet::new(), Rate::default()),
+        let (old_session, assigned, rate, rates, inputs) = match old {
+            Some(node) => (node.session, node.tasks, node.rate, node.rates, node.inputs),
+            None => (None, BTreeSet::new(), Rate::default(), BTreeMap::new(), Arc::default()),
         };
         if let Some(old) = old_session {
             self.state.sessions.remove(&old);
@@ -45,6 +48,8 @@ impl Engine {
                 inventory: Some(inventory),
                 tasks: kept_tasks,
                 rate,
+                rates,
+                inputs,
                 resting: None,
             },
         );

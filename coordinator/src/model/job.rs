@@ -9,6 +9,7 @@
 //! `Ending` lasts as long as a worker holds a task of the job, so that two jobs never write one output at a time.
 
 use super::{Class, Millis, Task, TaskPhase};
+use crate::placement::Wait;
 use braid_workload::{Failure, JobId, JobResult, Member, NodeId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -48,7 +49,7 @@ pub struct Job {
     /// Bytes that finished tasks kept from an earlier run.
     pub reused: u64,
     /// Why nothing of it runs, as placement said last; empty when something does.
-    pub reason: Option<String>,
+    pub reason: Option<Wait>,
     /// Whether a worker was ever given a task of it; not stored, as its tasks say so.
     pub begun: bool,
     /// Nodes that have run tasks of it.

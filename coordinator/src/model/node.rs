@@ -10,10 +10,11 @@
 //! say what each may go on with.
 
 use super::{Class, Millis};
-use braid_workload::{LeaseId, NodeId, TaskId};
+use braid_workload::{Demand, LeaseId, NodeId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -97,8 +98,32 @@ pub struct Node {
     pub tasks: BTreeSet<TaskId>,
     /// How fast it has been.
     pub rate: Rate,
+    /// The same, by the kind of job.
+    pub rates: BTreeMap<String, Rate>,
+    /// Names of the inputs that its tasks have read lately.
+    pub inputs: Arc<BTreeSet<String>>,
     /// It gave a task back that it was not told to stop, as a worker does that is going away: nothing new until then.
     pub resting: Option<Millis>,
+}
+
+impl Node {
+    /// Inputs that are remembered, at most.
+    const INPUTS: usize = 256;
+
+    /// Learns from a finished task.
+    pub(crate) fn learn(&mut self, kind: &str, demand: &Demand, bytes: u64, ran: Duration) {
+        self.rate.observe(bytes, ran);
+        self.rates.entry(kind.to_owned()).or_default().observe(bytes, ran);
+        if demand.inputs.iter().all(|input| self.inputs.contains(&input.name)) {
+            return;
+        }
+        let inputs = Arc::make_mut(&mut self.inputs);
+        // Which are the oldest is not known; to forget them all now and then costs some bytes read twice.
+        if inputs.len() >= Self::INPUTS {
+            inputs.clear();
+        }
+        inputs.extend(demand.inputs.iter().take(Self::INPUTS).map(|input| input.name.clone()));
+    }
 }
 
 /// Learnt from finished tasks: a moving average that forgets.

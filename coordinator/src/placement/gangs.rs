@@ -6,10 +6,9 @@
 
 use super::{Candidate, GangPlacement, Waiting};
 use braid_workload::NodeId;
-use bytesize::ByteSize;
 
-/// Places as many gangs of a class as there is room for. `Err`: none, and why.
-pub(super) fn place(class: &Waiting, nodes: &mut [Candidate], gangs: &mut Vec<GangPlacement>) -> Result<(), String> {
+/// Places as many gangs of a class as there is room for, and says how many.
+pub(super) fn place(class: &Waiting, nodes: &mut [Candidate], gangs: &mut Vec<GangPlacement>) -> u32 {
     let mut placed = 0;
     while placed < class.count {
         let Some(places) = choose(class, nodes, |class, node| node.free(&class.class)) else { break };
@@ -27,7 +26,7 @@ pub(super) fn place(class: &Waiting, nodes: &mut [Candidate], gangs: &mut Vec<Ga
             nodes[at].reserved = true;
         }
     }
-    if placed > 0 { Ok(()) } else { Err(reason(class, nodes)) }
+    placed
 }
 
 /// The node of each member, by rank, counting the room of a node by `room`.
@@ -44,26 +43,12 @@ fn choose(class: &Waiting, nodes: &[Candidate], room: impl Fn(&Waiting, &Candida
     (places.len() == size).then_some(places)
 }
 
-fn reason(class: &Waiting, nodes: &[Candidate]) -> String {
-    let size = class.class.gang;
-    let able: Vec<&Candidate> = nodes.iter().filter(|node| node.fits(class)).collect();
-    let (capacity, free) = able.iter().fold((0, 0), |(all, now), node| {
-        (u32::saturating_add(all, node.capacity(&class.class)), u32::saturating_add(now, node.free(&class.class)))
-    });
-    let each = if class.class.memory > 0 { format!(" with {} each", ByteSize(class.class.memory)) } else { String::new() };
-    let place = if class.class.wide { "workers" } else { "threads" };
-    if nodes.is_empty() {
-        "no worker is connected".into()
-    } else if capacity < size {
-        format!("a gang of {size} needs {size} {place}{each} at once, and the {} workers have {capacity}", nodes.len())
-    } else {
-        format!("a gang of {size} needs {size} {place}{each} at once, and {free} of {capacity} are free")
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{super::Load, *};
+    use super::{
+        super::{Load, Problem, why::why},
+        *,
+    };
     use crate::model::{Class, Inventory};
     use braid_workload::JobId;
 
@@ -78,8 +63,7 @@ mod tests {
                 ..Inventory::default()
             },
             load: Load { narrow, threads: narrow, ..Load::default() },
-            reserved: false,
-            rate: None,
+            ..Candidate::default()
         }
     }
 
@@ -97,7 +81,9 @@ mod tests {
 
     fn placed(class: &Waiting, mut nodes: Vec<Candidate>) -> (Result<(), String>, Vec<Vec<String>>, Vec<String>) {
         let mut gangs = vec![];
-        let result = place(class, &mut nodes, &mut gangs);
+        let placed = place(class, &mut nodes, &mut gangs);
+        let reason = || why(class, &Problem::default(), &nodes, None).to_string();
+        let result = if placed > 0 { Ok(()) } else { Err(reason()) };
         let names = |nodes: Vec<NodeId>| nodes.into_iter().map(|node| node.0).collect();
         let reserved = nodes.into_iter().filter(|node| node.reserved).map(|node| node.node.0).collect();
         (result, gangs.into_iter().map(|gang| names(gang.nodes)).collect(), reserved)

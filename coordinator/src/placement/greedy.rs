@@ -5,16 +5,16 @@
 //! once, so that the next task is there when one ends, but no more than about a quarter of a second's work: what was handed out
 //! cannot move to a node that comes later.
 
-use super::{Candidate, Decision, Placement, Placer, Problem, Waiting, gangs};
+use super::{
+    Candidate, Decision, Guide, Placement, Placer, Problem, Resource, Wait, Waiting, gangs,
+    timing::{RESOURCES, usual_rate},
+    why::why,
+};
 use braid_workload::NodeId;
-use bytesize::ByteSize;
 use std::{
     cmp::{Ordering, Reverse},
     collections::{BTreeMap, BinaryHeap},
 };
-
-/// Bytes per second of a node that has not finished anything yet, when no other has either.
-const UNKNOWN_RATE: f64 = 1e9;
 
 /// The greedy placer.
 #[derive(Debug, Default)]
@@ -22,34 +22,61 @@ pub struct Greedy;
 
 impl Placer for Greedy {
     fn place(&mut self, problem: &Problem) -> Decision {
-        let mut nodes = problem.nodes.clone();
-        let usual = usual_rate(&nodes);
-        let mut decision = Decision::default();
-        for class in &problem.classes {
-            if class.class.gang > 1 {
-                if let Err(reason) = gangs::place(class, &mut nodes, &mut decision.gangs) {
-                    decision.reasons.push((class.job, reason));
-                }
-            } else if place_class(class, &mut nodes, usual, &mut decision.placements) == 0 {
-                decision.reasons.push((class.job, reason(class, &problem.nodes)));
-            }
-        }
-        decision
+        hand_out(problem, &mut Guide::default())
     }
 }
 
-/// What a node of unknown rate is taken for: the mean of the others.
-fn usual_rate(nodes: &[Candidate]) -> f64 {
-    let known: Vec<f64> = nodes.iter().filter_map(|node| node.rate).collect();
-    if known.is_empty() { UNKNOWN_RATE } else { known.iter().sum::<f64>() / known.len() as f64 }
+/// Hands out what nodes have room for, along a plan where there is one.
+pub fn hand_out(problem: &Problem, guide: &mut Guide) -> Decision {
+    let mut nodes = problem.nodes.clone();
+    let usual = usual_rate(&nodes);
+    let mut decision = Decision::default();
+    let mut kept = None;
+    for class in &problem.classes {
+        let wait = if class.class.gang > 1 {
+            let placed = gangs::place(class, &mut nodes, &mut decision.gangs);
+            if placed == 0 {
+                kept = kept.or_else(|| nodes.iter().any(|node| node.reserved).then_some((class.job, class.class.gang)));
+            }
+            (placed == 0).then(|| why(class, problem, &nodes, kept))
+        } else {
+            let held_back = guide.holds_back(class, &nodes).map(|node| meant_for(class, node, usual));
+            let placed = place_class(class, &mut nodes, usual, guide, &mut decision.placements);
+            let room = |node: &Candidate| !node.reserved && node.fits(class) && node.room(&class.class, class.seconds) > 0;
+            let wait = |nodes: &[Candidate]| match held_back {
+                Some(wait) if nodes.iter().any(room) => wait,
+                _ => why(class, problem, nodes, kept),
+            };
+            (placed == 0).then(|| wait(&nodes))
+        };
+        decision.reasons.extend(wait.map(|wait| (class.job, wait)));
+    }
+    decision
 }
 
-fn place_class(class: &Waiting, nodes: &mut [Candidate], usual: f64, placements: &mut Vec<Placement>) -> u32 {
+/// Why tasks wait that are meant for a node: what they would keep busy longest there.
+fn meant_for(class: &Waiting, node: &Candidate, usual: f64) -> Wait {
+    let busy = node.busy_for(class, usual);
+    let longest = (0..busy.len()).max_by(|a, b| busy[*a].total_cmp(&busy[*b]).then(b.cmp(a)));
+    Wait::Planned { node: node.node.clone(), bottleneck: longest.map_or(Resource::Threads, |at| RESOURCES[at]) }
+}
+
+fn place_class(class: &Waiting, nodes: &mut [Candidate], usual: f64, guide: &mut Guide, placements: &mut Vec<Placement>) -> u32 {
+    let mut meant = match guide.holds_back(class, nodes) {
+        Some(_) => guide.targets(class).cloned(),
+        None => None,
+    };
+    // A node for which they are not meant takes them if the plan would not be done later for it.
+    let takes = |node: &Candidate, meant: &Option<BTreeMap<NodeId, u32>>| {
+        let finish = || (node.load.backlog + class.bytes.max(1.0)) / node.rate_of(&class.kind, usual);
+        meant.as_ref().is_none_or(|meant| meant.contains_key(&node.node) || finish() <= guide.makespan())
+    };
     let mut heap: BinaryHeap<Reverse<Bid>> = nodes
         .iter()
         .enumerate()
         .filter(|(_, node)| !node.reserved && node.fits(class) && node.room(&class.class, class.seconds) > 0)
-        .map(|(at, node)| Reverse(Bid::new(class, node, at, usual)))
+        .filter(|(_, node)| takes(node, &meant))
+        .map(|(at, node)| Reverse(Bid::new(class, node, at, usual, &meant)))
         .collect();
     let mut given: BTreeMap<NodeId, u32> = BTreeMap::new();
     let mut placed = 0;
@@ -59,10 +86,14 @@ fn place_class(class: &Waiting, nodes: &mut [Candidate], usual: f64, placements:
         node.load.add(&class.class, class.bytes);
         *given.entry(node.node.clone()).or_default() += 1;
         placed += 1;
-        if node.room(&class.class, class.seconds) > 0 {
-            heap.push(Reverse(Bid::new(class, node, bid.at, usual)));
+        if let Some(left) = meant.as_mut().and_then(|meant| meant.get_mut(&node.node)) {
+            *left = left.saturating_sub(1);
+        }
+        if node.room(&class.class, class.seconds) > 0 && takes(node, &meant) {
+            heap.push(Reverse(Bid::new(class, node, bid.at, usual, &meant)));
         }
     }
+    given.iter().for_each(|(node, count)| guide.given(class, node, *count));
     let placement = |(node, count)| Placement { job: class.job, class: class.class.clone(), node, count };
     placements.extend(given.into_iter().map(placement));
     placed
@@ -70,6 +101,7 @@ fn place_class(class: &Waiting, nodes: &mut [Candidate], usual: f64, placements:
 
 /// A node's offer for the next task of a class; the least wins.
 struct Bid {
+    stray: bool,
     finish: f64,
     cold: bool,
     held: u32,
@@ -77,11 +109,12 @@ struct Bid {
 }
 
 impl Bid {
-    fn new(class: &Waiting, node: &Candidate, at: usize, usual: f64) -> Self {
-        let rate = node.rate.unwrap_or(usual).max(1.0);
+    fn new(class: &Waiting, node: &Candidate, at: usize, usual: f64, meant: &Option<BTreeMap<NodeId, u32>>) -> Self {
+        let rate = node.rate_of(&class.kind, usual);
         Self {
+            stray: meant.as_ref().is_some_and(|meant| meant.get(&node.node).is_none_or(|left| *left == 0)),
             finish: (node.load.backlog + class.bytes.max(1.0)) / rate,
-            cold: !class.warm.contains(&node.node),
+            cold: !class.warm.contains(&node.node) && node.at_hand(class) == 0,
             held: node.load.wide.saturating_add(node.load.narrow),
             at,
         }
@@ -90,8 +123,9 @@ impl Bid {
 
 impl Ord for Bid {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.finish
-            .total_cmp(&other.finish)
+        self.stray
+            .cmp(&other.stray)
+            .then(self.finish.total_cmp(&other.finish))
             .then(self.cold.cmp(&other.cold))
             .then(self.held.cmp(&other.held))
             .then(self.at.cmp(&other.at))
@@ -111,26 +145,6 @@ impl PartialEq for Bid {
 }
 
 impl Eq for Bid {}
-
-/// Why nothing of a class was placed, by the first thing that stands in the way.
-fn reason(class: &Waiting, nodes: &[Candidate]) -> String {
-    if nodes.is_empty() {
-        return "no worker is connected".into();
-    }
-    let able: Vec<&Candidate> = nodes.iter().filter(|node| node.offer.kinds.contains(&class.kind)).collect();
-    if able.is_empty() {
-        return format!("none of the {} workers can run `{}` jobs", nodes.len(), class.kind);
-    }
-    if !able.iter().any(|node| node.fits(class)) {
-        let most = able.iter().map(|node| node.offer.memory).max().unwrap_or(0);
-        return format!("no worker may hold {} (the largest may hold {})", ByteSize(class.class.memory), ByteSize(most));
-    }
-    let busy = able.iter().filter(|node| node.fits(class)).count();
-    match busy {
-        1 => "the only worker that could run it is busy".into(),
-        _ => format!("all {busy} workers that could run it are busy"),
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -153,8 +167,8 @@ mod tests {
                 ..Inventory::default()
             },
             load: Load::default(),
-            reserved: false,
             rate,
+            ..Candidate::default()
         }
     }
 
@@ -175,7 +189,7 @@ mod tests {
     }
 
     fn place(classes: Vec<Waiting>, nodes: Vec<Candidate>) -> Decision {
-        Greedy.place(&Problem { classes, nodes })
+        Greedy.place(&Problem { classes, nodes, absent: vec![] })
     }
 
     #[test]
@@ -224,7 +238,7 @@ mod tests {
 
     #[test]
     fn each_wait_has_a_reason() {
-        let text = |classes, nodes| place(classes, nodes).reasons.remove(0).1;
+        let text = |classes, nodes| place(classes, nodes).reasons.remove(0).1.to_string();
         assert_eq!(text(vec![class(1, true)], vec![]), "no worker is connected");
         let mut other = node("a", None);
         other.offer.kinds = ["noop".to_owned()].into();

@@ -51,48 +51,61 @@ impl Candidate {
     /// How many such tasks run at once where nothing else does. One that asks for more memory or threads than there are runs
     /// alone.
     pub(super) fn capacity(&self, class: &Class) -> u32 {
-        let by_threads = if class.wide { 1 } else { (self.offer.threads / class.threads.max(1)).max(1) };
-        let by_memory = per(self.offer.memory, class.memory).max(1);
         let by_gpus = per(self.offer.gpus.count.into(), class.gpus.into());
-        by_threads.min(by_memory).min(by_gpus)
+        self.lanes(class).min(self.portions(class)).min(by_gpus)
     }
 
-    /// How many such tasks would start at this moment.
+    /// How many such tasks, members of a gang, would start at this moment.
     pub(super) fn free(&self, class: &Class) -> u32 {
-        let Load { wide, threads, memory, gpus, .. } = self.load;
-        let by_threads = match (wide, class.wide) {
-            (0, false) => (self.offer.threads.max(1).saturating_sub(threads)) / class.threads.max(1),
-            (0, true) if self.load.narrow == 0 => 1,
-            _ => 0,
-        };
-        let by_memory = per(self.offer.memory.saturating_sub(memory), class.memory);
-        let by_gpus = per(self.offer.gpus.count.saturating_sub(gpus).into(), class.gpus.into());
-        by_threads.min(by_memory).min(by_gpus)
+        let crossed = if class.wide { self.load.narrow > 0 } else { self.load.wide > 0 };
+        if crossed { 0 } else { self.unused(class) }
     }
 
     /// How many more such tasks the node may be given now: what it can run at once, and a little ahead, so that the next is
     /// there when one ends. On GPUs nothing is handed ahead: whoever has them is to use them.
     pub(super) fn room(&self, class: &Class, seconds: Option<f64>) -> u32 {
-        let at_once = self.capacity(class).min(MOST);
-        let used = self.used(class);
         if class.gpus > 0 {
-            let free = per(self.offer.gpus.count.saturating_sub(self.load.gpus).into(), class.gpus.into());
-            return at_once.saturating_sub(used).min(free);
+            return self.unused(class).min(MOST);
         }
+        let at_once = self.capacity(class).min(MOST);
         let ahead = match seconds {
             Some(seconds) if seconds > 0.0 => (AHEAD * f64::from(at_once) / seconds).ceil().min(f64::from(MOST)) as u32,
             Some(_) => MOST,
             None => at_once,
         };
-        (at_once + ahead.max(1)).min(MOST).saturating_sub(used)
+        let left = |whole: u32, used: u32| whole.saturating_add(ahead.max(1)).min(MOST).saturating_sub(used);
+        left(self.lanes(class), self.lanes_used(class)).min(left(self.portions(class), self.portions_used(class)))
     }
 
-    /// What it holds, counted in tasks of a class.
-    fn used(&self, class: &Class) -> u32 {
-        let Load { wide, narrow, threads, memory, .. } = self.load;
-        let narrow = if class.wide { narrow } else { threads.div_ceil(class.threads.max(1)).max(narrow / class.threads.max(1)) };
-        let by_memory = memory.checked_div(class.memory).map_or(0, |units| u32::try_from(units).unwrap_or(u32::MAX));
-        wide.saturating_add(narrow).max(by_memory)
+    /// How many such tasks would start if they had their lane for themselves.
+    fn unused(&self, class: &Class) -> u32 {
+        let used = if class.wide { self.load.wide } else { self.narrow_used(class) };
+        let by_memory = per(self.offer.memory.saturating_sub(self.load.memory), class.memory);
+        let by_gpus = per(self.offer.gpus.count.saturating_sub(self.load.gpus).into(), class.gpus.into());
+        self.lanes(class).saturating_sub(used).min(by_memory).min(by_gpus)
+    }
+
+    fn lanes(&self, class: &Class) -> u32 {
+        if class.wide { 1 } else { (self.offer.threads / class.threads.max(1)).max(1) }
+    }
+
+    /// Tasks that it holds, wide and narrow, counted in lanes of a class.
+    fn lanes_used(&self, class: &Class) -> u32 {
+        let narrow = if class.wide { self.load.narrow } else { self.narrow_used(class) };
+        self.load.wide.saturating_add(narrow)
+    }
+
+    fn narrow_used(&self, class: &Class) -> u32 {
+        self.load.threads.div_ceil(class.threads.max(1))
+    }
+
+    /// How often what a task holds is in the memory.
+    fn portions(&self, class: &Class) -> u32 {
+        per(self.offer.memory, class.memory).max(1)
+    }
+
+    fn portions_used(&self, class: &Class) -> u32 {
+        self.load.memory.checked_div(class.memory).map_or(0, |units| u32::try_from(units).unwrap_or(u32::MAX))
     }
 }
 
@@ -112,9 +125,7 @@ mod tests {
         Candidate {
             node: NodeId("a".into()),
             offer: Inventory { threads, memory, gpus, ..Inventory::default() },
-            load: Load::default(),
-            reserved: false,
-            rate: None,
+            ..Candidate::default()
         }
     }
 

@@ -4,16 +4,39 @@
 //! sees classes of tasks, not tasks: ten thousand equal tasks are one line of the problem. It does not start anything;
 //! the engine checks each placement against what is true when the answer arrives.
 
+mod explain;
 mod gangs;
 mod greedy;
+mod guide;
 mod load;
+mod lp;
+mod plan;
+pub mod program;
+mod remedy;
+#[cfg(test)]
+mod tests;
+mod timing;
+mod wait;
+mod what_if;
+mod why;
 
-pub use greedy::Greedy;
+pub use explain::{Explanation, Relief, Share, explain};
+pub use greedy::{Greedy, hand_out};
+pub use guide::Guide;
 pub use load::Load;
+pub use lp::Lp;
+pub use plan::{Plan, Price, plan};
+pub use remedy::{Change, Remedy};
+pub use wait::{Away, Resource, Unit, Wait};
+pub use what_if::{MoreNodes, MoreNodesError};
 
 use crate::model::{Class, Inventory};
 use braid_workload::{JobId, NodeId};
-use std::collections::BTreeSet;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Decides what runs where.
 pub trait Placer: Send {
@@ -28,6 +51,19 @@ pub struct Problem {
     pub classes: Vec<Waiting>,
     /// Nodes that may be given tasks.
     pub nodes: Vec<Candidate>,
+    /// Nodes that are known and may not be given any now.
+    pub absent: Vec<Absent>,
+}
+
+/// A node that may not be given tasks now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Absent {
+    /// Which.
+    pub node: NodeId,
+    /// What it offered.
+    pub offer: Inventory,
+    /// Why not.
+    pub why: Away,
 }
 
 /// Equal tasks of one job that wait.
@@ -62,21 +98,40 @@ pub struct Candidate {
     pub reserved: bool,
     /// Bytes per second that it has managed, once known.
     pub rate: Option<f64>,
+    /// The same, by the kind of job.
+    pub rates: BTreeMap<String, f64>,
+    /// Names of inputs that it has read lately.
+    pub inputs: Arc<BTreeSet<String>>,
+}
+
+impl Default for Candidate {
+    /// A node without a name that offers nothing.
+    fn default() -> Self {
+        Self {
+            node: NodeId(String::new()),
+            offer: Inventory::default(),
+            load: Load::default(),
+            reserved: false,
+            rate: None,
+            rates: BTreeMap::new(),
+            inputs: Arc::default(),
+        }
+    }
 }
 
 /// Who gets what, and why the rest waits.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// In the order in which tasks should be handed out.
     pub placements: Vec<Placement>,
     /// Gangs to start, each as a whole.
     pub gangs: Vec<GangPlacement>,
-    /// For each class of which nothing was placed, a sentence for a person.
-    pub reasons: Vec<(JobId, String)>,
+    /// For each class of which nothing was placed, what stands in the way.
+    pub reasons: Vec<(JobId, Wait)>,
 }
 
 /// Some tasks for a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     /// Of which job.
     pub job: JobId,
@@ -89,7 +144,7 @@ pub struct Placement {
 }
 
 /// A gang for some nodes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GangPlacement {
     /// Of which job.
     pub job: JobId,

@@ -5,12 +5,13 @@ use super::{
     counting,
     handle::{COMMANDS, Command, Handle, Release, Stopped},
     outbox::Outbox,
+    planning::Planning,
 };
 use crate::{
     engine::{Effect, Engine, Event, Message, Refusal, ReplyId},
     leadership::Tenure,
     model::{Change, SessionId},
-    placement::Placer,
+    placement::{Guide, hand_out},
     store::{Op, WriterHandle},
 };
 use braid_telemetry::metrics::FleetMetrics;
@@ -42,7 +43,9 @@ enum Held {
 
 pub(super) struct Driver {
     engine: Engine,
-    placer: Box<dyn Placer>,
+    planning: Planning,
+    /// What is left of the newest plan.
+    guide: Guide,
     clock: Clock,
     tenure: Tenure,
     writer: WriterHandle,
@@ -63,7 +66,6 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(
         engine: Engine,
-        placer: Box<dyn Placer>,
         writer: WriterHandle,
         clock: Clock,
         tenure: Tenure,
@@ -74,7 +76,8 @@ impl Driver {
         let (stopped, stopped_seen) = watch::channel(None);
         let driver = Self {
             engine,
-            placer,
+            planning: Planning::start(),
+            guide: Guide::default(),
             clock,
             tenure,
             writer,
@@ -125,6 +128,11 @@ impl Driver {
                     Some(command) => self.take_batch(command).await,
                     None => break None,
                 },
+                plan = self.planning.next(), if open => {
+                    self.guide = plan.into();
+                    self.engine.reconsider();
+                    self.place().await;
+                }
                 _ = tick.tick(), if open => self.tick().await,
             }
         };
@@ -153,20 +161,33 @@ impl Driver {
                 Err(_) => break,
             }
         }
-        self.place().await;
+        self.place_and_plan().await;
     }
 
     async fn tick(&mut self) {
+        self.planning.check();
         self.step(Event::Tick).await;
-        self.place().await;
+        self.place_and_plan().await;
     }
 
-    async fn place(&mut self) {
-        if let Some(problem) = self.engine.problem() {
-            let start = Instant::now();
-            let decision = self.placer.place(&problem);
-            self.metrics.placed(start.elapsed());
-            self.step(Event::Placed(decision)).await;
+    /// Hands out at once what nodes have room for, along the newest plan; says whether there was anything to decide.
+    async fn place(&mut self) -> bool {
+        let Some(problem) = self.engine.problem() else { return false };
+        let start = Instant::now();
+        let decision = hand_out(&problem, &mut self.guide);
+        self.metrics.placed(start.elapsed());
+        self.step(Event::Placed(decision)).await;
+        true
+    }
+
+    /// The same, and asks for a plan for what still waits. Not done when a plan has just come: one leads to no other.
+    async fn place_and_plan(&mut self) {
+        if !self.place().await {
+            return;
+        }
+        let left = self.engine.state().problem();
+        if left.nodes.len() > 1 && !left.classes.is_empty() {
+            self.planning.ask(left);
         }
     }
 

@@ -20,6 +20,7 @@ mod counting;
 mod driver;
 mod handle;
 mod outbox;
+mod planning;
 mod term;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,6 @@ use crate::{
     error::CoordinatorError,
     leadership::Tenure,
     model::keys,
-    placement::Greedy,
     store::{Fence, Guard, Measured, Store, Writer, WriterHandle},
 };
 use std::{sync::Arc, time::Duration};
@@ -47,7 +46,7 @@ impl Term {
         let measured = Measured::new(Arc::clone(store), Arc::clone(metrics));
         let writer = Writer::spawn(Arc::new(measured), fence, writing.clone());
         let engine = Engine::new(state, workloads.clone(), *lease, super::secret()?);
-        let (driver, handle) = Driver::new(engine, Box::new(Greedy), writer.clone(), clock, tenure, Arc::clone(metrics));
+        let (driver, handle) = Driver::new(engine, writer.clone(), clock, tenure, Arc::clone(metrics));
         tasks.spawn(driver.run(cancel.clone()));
         shared.engine.send_replace(Some(handle.clone()));
         let routes = api::routes(&handle, logs, token.clone(), *lease, tasks, &cancel);

@@ -11,7 +11,7 @@ use super::harness::{
 use crate::{
     engine::{Effect, Engine, Event, Held, Message, ReplyId, Report, State, TaskProgress},
     model::{Class, Gpus, Inventory, Millis, SessionId},
-    placement::{Decision, GangPlacement, Greedy, Placement, Placer},
+    placement::{Decision, GangPlacement, Greedy, Placement, Placer, Wait},
 };
 use braid_workload::{AttemptId, Failure, FailureKind, JobId, LeaseId, NodeId, TaskOutcome};
 use fastrand::Rng;
@@ -185,7 +185,7 @@ impl Hostile {
             nodes: (0..self.rng.usize(0..4)).map(|_| NodeId(self.one_of(&NODES).into())).collect(),
         });
         let gangs = gangs.collect();
-        Decision { placements, gangs, reasons: vec![(JobId(self.number()), self.text())] }
+        Decision { placements, gangs, reasons: vec![(JobId(self.number()), Wait::NoWorker)] }
     }
 
     fn act(&mut self, last: bool) {

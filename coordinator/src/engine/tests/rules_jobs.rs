@@ -10,8 +10,9 @@ use super::{
 use crate::{
     engine::{Effect, Event, MAX_FAILURES, MAX_LOSSES, MAX_TEXT, Message, Refusal, ReplyId},
     model::{JobEnd, JobPhase, SessionId, TaskPhase},
+    placement::{Away, Wait},
 };
-use braid_workload::{Failure, FailureKind, JobId, TaskOutcome};
+use braid_workload::{Failure, FailureKind, JobId, NodeId, TaskOutcome};
 use serde_json::{Value, json};
 
 fn spec(tag: &str) -> ToySpec {
@@ -182,13 +183,13 @@ fn a_job_that_waits_has_a_reason_and_one_that_runs_has_none() {
     let job = fixture.submit(spec("a")).unwrap();
     let reason = |fixture: &Fixture| fixture.job(job).reason.clone();
     fixture.place();
-    assert_eq!(reason(&fixture).as_deref(), Some("no worker is connected"));
+    assert_eq!(reason(&fixture), Some(Wait::NoWorker));
     fixture.hello(1, "a", Vec::new());
     assert_eq!(fixture.place().len(), 1);
     assert_eq!(reason(&fixture), None);
     fixture.wait(LEASE);
     fixture.place();
-    assert_eq!(reason(&fixture).as_deref(), Some("no worker is connected"));
+    assert_eq!(reason(&fixture), Some(Wait::NoWorker));
     fixture.cancel(job).unwrap();
     assert_eq!(reason(&fixture), None);
 }
@@ -198,7 +199,8 @@ fn a_lost_stream_is_a_reason_at_once() {
     let (mut fixture, job) = Fixture::planned(1);
     fixture.step(Event::Disconnected { session: SessionId(1) });
     fixture.place();
-    assert_eq!(fixture.job(job).reason.as_deref(), Some("no worker is connected"));
+    let silent = Wait::Away { node: NodeId("a".into()), workers: 1, why: Away::Silent };
+    assert_eq!(fixture.job(job).reason, Some(silent));
 }
 
 /// Control characters take six bytes each in a record.

@@ -7,7 +7,11 @@ use super::harness::{
     LEASE, Seen, World, checks,
     toy::{ToySpec, Trouble},
 };
-use crate::{engine::Event, model::Millis};
+use crate::{
+    engine::Event,
+    model::Millis,
+    placement::{Lp, program::Effort},
+};
 use braid_workload::{Failure, TaskId};
 use fastrand::Rng;
 use std::{collections::BTreeMap, time::Instant};
@@ -77,7 +81,12 @@ struct Run {
 
 impl Run {
     fn new(profile: Profile, seed: u64) -> Self {
-        Self { world: World::new(profile.workers), rng: Rng::with_seed(seed), profile, failed: BTreeMap::new() }
+        let mut world = World::new(profile.workers);
+        // Every other world is placed by LP.
+        if seed % 2 == 1 {
+            world.placer = Box::new(Lp { effort: Effort { work: 500_000, columns: 50 } });
+        }
+        Self { world, rng: Rng::with_seed(seed), profile, failed: BTreeMap::new() }
     }
 
     fn chance(&mut self, in_a_thousand: u32) -> bool {

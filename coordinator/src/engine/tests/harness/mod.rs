@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) workers: Vec<Worker>,
     pub(crate) links: BTreeMap<SessionId, Link>,
     pub(crate) decisions: VecDeque<Decision>,
+    pub(crate) placer: Box<dyn Placer>,
     pub(crate) now: Millis,
     pub(crate) seen: Seen,
     /// Print what happens.
@@ -68,6 +69,7 @@ impl World {
             workers: (0..workers).map(|number| Worker::new(NodeId(format!("node-{number}")))).collect(),
             links: BTreeMap::new(),
             decisions: VecDeque::new(),
+            placer: Box::new(Greedy),
             now,
             seen: Seen::default(),
             trace: false,
@@ -186,7 +188,7 @@ impl World {
 
     pub(crate) fn place(&mut self) {
         if let Some(problem) = self.engine.problem() {
-            self.decisions.push_back(Greedy.place(&problem));
+            self.decisions.push_back(self.placer.place(&problem));
         }
     }
 

@@ -1,0 +1,72 @@
+//! The whole way: list, prices, corner, rounding, search, within a budget.
+
+use super::{Budget, Cancelled, Program, Whole, corner, list, relax, round, search};
+
+/// How much a solve may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// Work of everything but the simplex method, in looks at a load.
+    pub work: u64,
+    /// Columns that the simplex method takes on, whose work is not counted; it is left out where there are more.
+    pub columns: usize,
+}
+
+/// An answer and how good it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Solved {
+    /// How many of what where.
+    pub whole: Whole,
+    /// Seconds until the last node is done.
+    pub makespan: f64,
+    /// No answer has a smaller value than this; the value is the makespan and the costs.
+    pub bound: f64,
+    /// What a second of each row is worth: `[node][row]`.
+    pub prices: Vec<f64>,
+}
+
+impl Effort {
+    /// Some milliseconds, as a fleet that runs can spend between two decisions.
+    pub const QUICK: Self = Self { work: 30_000_000, columns: 400 };
+    /// Some seconds, for one large question.
+    pub const THOROUGH: Self = Self { work: 6_000_000_000, columns: 6_000 };
+}
+
+/// Close enough to the bound: the lengths of tasks are not known better.
+const CLOSE: f64 = 1e-3;
+/// Shares below these are left out of the corner, in turn: each leads to another rounding, and the best counts.
+const NOISE: [f64; 4] = [0.02, 0.01, 0.05, 0.1];
+
+/// Solves a program.
+///
+/// # Errors
+/// [`Cancelled`] when the budget's flag was set.
+pub fn solve(program: &Program, effort: Effort, mut budget: Budget) -> Result<Solved, Cancelled> {
+    let mut part = budget.split(1, 5);
+    let first = search(program, list(program), &mut part)?;
+    budget.join(part);
+    let target = program.value(&first);
+    let mut part = budget.split(1, 2);
+    let mut pruned = program.clone();
+    pruned.prune(target);
+    let relaxed = relax(&pruned, target, CLOSE, &mut part)?;
+    budget.join(part);
+    let mut best = first;
+    let mut least = target;
+    for (turn, noise) in (1u64..).zip(NOISE) {
+        if least <= relaxed.bound * (1.0 + CLOSE) || budget.left() == 0 {
+            break;
+        }
+        let mut part = budget.split(1, NOISE.len() as u64 + 1 - turn);
+        let corner = corner(&pruned, &relaxed.shares, noise, effort.columns);
+        let rounded = search(program, round(&pruned, corner.as_ref().unwrap_or(&relaxed.shares)), &mut part)?;
+        budget.join(part);
+        let value = program.value(&rounded);
+        if value < least {
+            (best, least) = (rounded, value);
+        }
+        if corner.is_none() {
+            break;
+        }
+    }
+    Ok(Solved { makespan: program.makespan(&best), whole: best, bound: relaxed.bound.min(least), prices: relaxed.prices })
+}
