@@ -1,7 +1,11 @@
 //! Addresses as people type them.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 /// `HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +78,16 @@ impl TryFrom<String> for Address {
     }
 }
 
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        let host = match address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        Self { host, port: address.port() }
+    }
+}
+
 impl From<Address> for String {
     fn from(address: Address) -> Self {
         address.to_string()
@@ -87,6 +101,16 @@ impl fmt::Display for Address {
 }
 
 impl Address {
+    /// This host, in brackets if it is an IPv6 address.
+    pub(crate) fn new(host: &str, port: u16) -> Self {
+        Self { host: host.to_owned(), port }
+    }
+
+    /// The host as it is written before a port.
+    pub(crate) fn bracketed_host(&self) -> String {
+        self.host.clone()
+    }
+
     /// The host, without the brackets of an IPv6 address.
     pub(crate) fn host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')

@@ -11,7 +11,7 @@ use crate::{
 };
 use braid_proto::{
     LEADER_HEADER,
-    v1::{self, JobState, jobs_client::JobsClient, nodes_client::NodesClient},
+    v1::{self, JobState, access_client::AccessClient, jobs_client::JobsClient, nodes_client::NodesClient},
 };
 use std::{
     fmt,
@@ -134,6 +134,10 @@ impl Client {
         NodesClient::new(self.wire()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
+    fn access(&self) -> AccessClient<Wire> {
+        AccessClient::new(self.wire()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
     /// Whether there may be another coordinator to ask.
     fn has_choice(&self) -> bool {
         self.reach.as_ref().is_some_and(|(addresses, _)| addresses.iter().count() > 1)
@@ -200,6 +204,32 @@ impl Client {
             }
         }
         self.ask(async || self.jobs().submit(request.clone()).await).await
+    }
+
+    pub(crate) async fn create_token(&self, request: v1::CreateTokenRequest) -> Result<v1::CreatedToken> {
+        self.ask(async || self.access().create_token(request.clone()).await).await
+    }
+
+    pub(crate) async fn list_tokens(&self) -> Result<Vec<v1::Token>> {
+        Ok(self.ask(async || self.access().list_tokens(v1::ListTokensRequest {}).await).await?.tokens)
+    }
+
+    pub(crate) async fn revoke_token(&self, id: String) -> Result<v1::Token> {
+        self.ask(async || self.access().revoke_token(v1::RevokeTokenRequest { id: id.clone() }).await).await
+    }
+
+    pub(crate) async fn revoke_node(&self, node: String) -> Result<v1::RevokedNode> {
+        self.ask(async || self.access().revoke_node(v1::RevokeNodeRequest { node: node.clone() }).await).await
+    }
+
+    /// The newest entries of the coordinator's audit log.
+    pub(crate) async fn audit(&self, last: u32) -> Result<Vec<v1::AuditEntry>> {
+        let mut stream = self.ask(async || self.access().audit(v1::AuditRequest { last }).await).await?;
+        let mut entries = Vec::new();
+        while let Some(entry) = stream.message().await.map_err(|status| status::error(&self.at, &status))? {
+            entries.push(entry);
+        }
+        Ok(entries)
     }
 
     /// The lines of a job's log.

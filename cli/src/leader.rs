@@ -73,6 +73,8 @@ async fn ask(dialled: impl Future<Output = Result<Channel, Status>>) -> Answer {
     match FleetClient::new(channel.clone()).leader(LeaderRequest {}).await.map(tonic::Response::into_inner) {
         Ok(LeaderReply { leads: true, .. }) => Answer::Leads(channel),
         Ok(LeaderReply { leader, .. }) => Answer::Follows(leader.and_then(|leader| leader.parse().ok())),
+        // Whoever may not ask is told why by the call that follows, which every coordinator refuses alike.
+        Err(status) if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) => Answer::Leads(channel),
         // A coordinator of a version that has no others beside it.
         Err(status) if status.code() == Code::Unimplemented => Answer::Leads(channel),
         Err(status) => Answer::Away(status),

@@ -9,7 +9,7 @@ use crate::{
     verbs::{start_error, worker_error},
     wire,
 };
-use braid_coordinator::{Coordinator, DEFAULT_LEASE, StoreUrl};
+use braid_coordinator::{Coordinator, DEFAULT_LEASE, Protection, StoreUrl};
 use braid_proto::VERSION;
 use braid_telemetry::metrics::WorkerMetrics;
 use braid_worker::{ConnectError, ExchangeEnd, Gpus, Meeting, Worker, WorkerError};
@@ -47,11 +47,13 @@ impl Local {
             data_dir: Some(folder.to_owned()),
             advertise: String::new(),
             token: None,
+            protection: Protection::Inside,
+            policy: None,
             lease: DEFAULT_LEASE,
         };
         let coordinator = Box::pin(Coordinator::start(options, kinds::workloads())).await.map_err(start_error)?;
         let (incoming, endpoint) = wire::pipe();
-        let serve = wire::server().add_routes(coordinator.routes()).serve_with_incoming(incoming);
+        let serve = wire::server().layer(coordinator.gate()).add_routes(coordinator.routes()).serve_with_incoming(incoming);
         let server = tokio::spawn(async move {
             if let Err(error) = serve.await {
                 tracing::error!(%error, "the coordinator inside this process no longer answers");
@@ -62,6 +64,7 @@ impl Local {
             threads: limits.threads,
             memory: limits.memory,
             token: None,
+            roots: None,
             address: "in process".into(),
             exchange: Some(ExchangeEnd { address: "in process".into(), join: Arc::new(Meeting::default()) }),
             gpus: Gpus { count: limits.gpus, ..Gpus::default() },

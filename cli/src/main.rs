@@ -24,7 +24,6 @@ mod request_id;
 mod serving;
 mod signals;
 mod status;
-#[allow(dead_code)] // the halves of coordinator and worker are still to come
 mod trust;
 mod units;
 mod verbs;

@@ -50,7 +50,8 @@ fn hint(code: Code) -> Option<&'static str> {
         Code::DeadlineExceeded => Some("the coordinator may be waiting for its store; its log says more"),
         Code::Unimplemented => Some("the versions of the two differ: update the older one"),
         Code::AlreadyExists => Some("wait for that job or cancel it, or choose another folder for the result"),
-        Code::Unauthenticated => Some("give the token that the coordinator was started with: --token T"),
+        Code::Unauthenticated => Some("`braid token create` makes a token: for a machine, or with --role for a person"),
+        Code::PermissionDenied => Some("an admin can do it, or give you a token that allows it"),
         _ => None,
     }
 }

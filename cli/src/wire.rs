@@ -88,7 +88,20 @@ pub(crate) async fn find(addresses: &Addresses, trust: &Trust) -> std::result::R
 /// A connected channel to one coordinator.
 pub(crate) async fn dial(address: Address, trust: Trust) -> std::result::Result<Channel, Status> {
     let endpoint = endpoint(&address, &trust).map_err(|error| Status::invalid_argument(error.message))?;
-    endpoint.connect().await.map_err(|error| Status::unavailable(chain(&error).replace("transport error: ", "")))
+    endpoint.connect().await.map_err(|error| unreachable(&address, &chain(&error).replace("transport error: ", "")))
+}
+
+/// Why there is no connection. That the other end is not who it should be is not something that passes.
+fn unreachable(address: &Address, why: &str) -> Status {
+    if why.contains("invalid peer certificate") {
+        return Status::unauthenticated(format!(
+            "the coordinator at {address} is not of the fleet that the token is for ({why})"
+        ));
+    }
+    if why.contains("InvalidContentType") {
+        return Status::unavailable("it does not speak TLS (was it started with --insecure?)");
+    }
+    Status::unavailable(why)
 }
 
 /// What goes over `channel` from now on says who sends it.

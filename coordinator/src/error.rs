@@ -1,6 +1,7 @@
 //! What can go wrong with the coordinator itself.
 
-use crate::{model::RecordError, store::StoreError};
+use crate::{model::RecordError, security::SecurityError, store::StoreError};
+use std::path::PathBuf;
 
 /// Why a coordinator cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +12,17 @@ pub enum CoordinatorError {
     /// The store holds a record that this version cannot read.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The CA cannot be read or made.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
+    /// The audit log cannot be written.
+    #[error("cannot open the audit log in {}: {source}", folder.display())]
+    Audit {
+        /// Where it is kept.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The machine gives no random numbers.
     #[error("the machine gives no random numbers for a secret: {0}")]
     NoSecret(String),
@@ -24,7 +36,8 @@ impl CoordinatorError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint().map(str::to_owned),
-            Self::NoSecret(_) | Self::NoThread(_) => None,
+            Self::Security(SecurityError::Store(error)) => error.hint().map(str::to_owned),
+            Self::NoSecret(_) | Self::NoThread(_) | Self::Security(_) | Self::Audit { .. } => None,
             Self::Record(_) => Some("was the store written by another version of braid, or edited by hand?".into()),
         }
     }

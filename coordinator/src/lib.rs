@@ -10,6 +10,7 @@
 //! * [`placement`] — the pure question of what runs where;
 //! * [`store`] — where records live: memory, a file, etcd;
 //! * `leadership` — which of several coordinators leads, and until when;
+//! * [`security`] — who may do what: certificates, tokens, the table of calls, the audit log;
 //! * [`runtime`] — the loop that owns the engine and performs its effects;
 //! * `api` — the gRPC services; `http` — what is read with a browser or by a scraper; `logs` — the lines that tasks write for people.
 //!
@@ -24,8 +25,9 @@ mod logs;
 pub mod model;
 pub mod placement;
 pub mod runtime;
+pub mod security;
 pub mod store;
 
 pub use error::CoordinatorError;
-pub use runtime::{Coordinator, DEFAULT_LEASE, Options, Stopped};
+pub use runtime::{Coordinator, DEFAULT_LEASE, DEFAULT_NODE_LIFE, Options, Protection, Stopped};
 pub use store::StoreUrl;

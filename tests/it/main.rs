@@ -12,5 +12,6 @@ mod harness;
 mod leadership;
 mod run;
 mod same_bytes;
+mod security;
 mod timed;
 mod train;

@@ -35,6 +35,9 @@ pub enum WorkerError {
         /// What the system said.
         source: io::Error,
     },
+    /// The node's key or certificate cannot be used.
+    #[error("{0}")]
+    Identity(String),
     /// Another worker holds the data directory.
     #[error("data directory {} is in use by another worker", .0.display())]
     InUse(PathBuf),
@@ -56,6 +59,7 @@ impl WorkerError {
             Self::Threads { .. } => Some("start the worker with a lower --threads"),
             Self::InUse(_) => Some("give each worker a --data-dir of its own"),
             Self::BadName { .. } => Some("delete the file to register as a new node"),
+            Self::Identity(_) => Some("remove identity.json from the data directory and join anew with a token"),
             Self::Data { .. } => None,
         }
     }

@@ -9,17 +9,20 @@
 //!   machine; what was given to this worker and what it has not handed over outlives every stream.
 //! * `executor` — the compute threads and the order in which attempts get them.
 //! * [`http`] — its metrics and health, for whoever serves them;
+//! * [`identity`] — the node's certificate: got once with a token, renewed from then on.
 //! * [`Machine`] and [`NodeClaim`] — what this node offers and what it is called.
 //!
-//! It decides nothing about jobs, keeps nothing on disk but the node's name, and knows no kind of job: those come in as
+//! It decides nothing about jobs, keeps nothing on disk but the node's name and identity, and knows no kind of job: those come in as
 //! a [`Registry`].
 
+mod bounds;
 mod connector;
 mod error;
 pub mod exchange;
 mod executor;
 mod gpus;
 pub mod http;
+pub mod identity;
 mod inventory;
 mod key;
 mod meeting;

@@ -2,7 +2,7 @@
 
 use crate::Gpus;
 use braid_telemetry::metrics::WorkerMetrics;
-use braid_workload::{Join, NodeId};
+use braid_workload::{Join, NodeId, Roots};
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
 
 /// What a worker is told when it starts. [`Machine`](crate::Machine) knows good values for threads and memory.
@@ -16,6 +16,8 @@ pub struct Options {
     pub memory: u64,
     /// What the coordinator asks of those who join.
     pub token: Option<String>,
+    /// The folders that tasks may use; any, without it. A coordinator may bound them further.
+    pub roots: Option<Roots>,
     /// Where this worker is, in words for people: a host name, or `in process`.
     pub address: String,
     /// Its end of the exchange; without one it can be in no gang.
@@ -44,12 +46,13 @@ pub struct ExchangeEnd {
 impl fmt::Debug for Options {
     /// Leaves the token out: it would end in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, threads, memory, token, address, exchange, gpus, labels, link, disk, metrics: _ } = self;
+        let Self { node, threads, memory, token, roots, address, exchange, gpus, labels, link, disk, metrics: _ } = self;
         f.debug_struct("Options")
             .field("node", node)
             .field("threads", threads)
             .field("memory", memory)
             .field("token", &token.as_ref().map(|_| ".."))
+            .field("roots", roots)
             .field("address", address)
             .field("exchange", &exchange.as_ref().map(|end| &end.address))
             .field("gpus", gpus)

@@ -1,6 +1,6 @@
 //! The doing half of a kind of job.
 
-use crate::{Failure, TaskContext, TaskSpec};
+use crate::{Failure, Reach, TaskContext, TaskSpec};
 use serde_json::Value;
 
 /// Runs tasks of one kind on a worker.
@@ -11,6 +11,15 @@ use serde_json::Value;
 pub trait Execute: Send + Sync {
     /// The word that names this kind in a job.
     fn kind(&self) -> &'static str;
+
+    /// The paths that tasks of this spec use on this machine, for a worker that bounds them. Any path, unless the kind says
+    /// otherwise.
+    ///
+    /// # Errors
+    /// A [`Failure`] when that cannot be told.
+    fn reach(&self, _spec: &Value) -> Result<Reach, Failure> {
+        Ok(Reach::Anything)
+    }
 
     /// Does the work and returns the value that [`Workload::advance`](crate::Workload::advance) receives.
     ///

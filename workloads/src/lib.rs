@@ -16,7 +16,9 @@ pub mod exchange;
 mod execute;
 mod ids;
 mod membership;
+mod reach;
 mod registry;
+mod roots;
 mod task;
 mod workload;
 
@@ -25,7 +27,9 @@ pub use exchange::{Exchange, ExchangeError};
 pub use execute::Execute;
 pub use ids::{AttemptId, IdParseError, JobId, LeaseId, NodeId, TaskId};
 pub use membership::{Join, Membership};
+pub use reach::Reach;
 pub use registry::Registry;
+pub use roots::{OutOfBounds, Roots, Use};
 pub use task::{Demand, Failure, FailureKind, Gang, Input, JobResult, Member, TaskOutcome, TaskSpec};
 pub use workload::{Advance, Plan, SpecError, Workload};
 

@@ -1,6 +1,6 @@
 //! The deciding half of a kind of job.
 
-use crate::{Failure, JobResult, TaskSpec};
+use crate::{Failure, JobResult, Reach, TaskSpec};
 use serde_json::Value;
 
 /// Decides what the tasks of one kind of job are. Called by the coordinator inside its engine.
@@ -16,6 +16,15 @@ pub trait Workload: Send + Sync {
     /// # Errors
     /// [`SpecError`] when the spec is not one of this kind; the job is refused.
     fn plan(&self, spec: &Value) -> Result<Plan, SpecError>;
+
+    /// The paths that a job of this spec uses, for a coordinator whose policy bounds them: every place where something may
+    /// be looked for. Any path, unless the kind says otherwise.
+    ///
+    /// # Errors
+    /// [`SpecError`] when the spec is not one of this kind.
+    fn reach(&self, _spec: &Value) -> Result<Reach, SpecError> {
+        Ok(Reach::Anything)
+    }
 
     /// Takes in the value with which the task `finished` ended; `open` other tasks of the job are not done yet.
     ///

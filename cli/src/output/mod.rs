@@ -1,6 +1,7 @@
 //! What reads print: deliberate views of the wire's messages, in four forms. The JSON and YAML forms are a stable
 //! schema: a field may be added, none may change its name or meaning while `schema` says `braid/v1`.
 
+mod access;
 mod explain;
 mod job;
 mod node;
@@ -9,6 +10,7 @@ mod table;
 mod task;
 mod watch;
 
+pub(crate) use access::{AuditList, TokenList};
 pub(crate) use explain::ExplanationView;
 pub(crate) use job::{JobList, JobShow, state_word};
 pub(crate) use node::NodeList;

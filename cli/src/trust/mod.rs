@@ -7,7 +7,7 @@
 mod credentials;
 mod pin;
 
-pub(crate) use credentials::Credentials;
+pub(crate) use credentials::{Credentials, home};
 
 use crate::{
     address::Addresses,

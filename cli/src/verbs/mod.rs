@@ -1,5 +1,6 @@
 //! What the command does, one file a verb: fetch, check, act, print.
 
+mod audit;
 mod bench;
 mod completions;
 mod coordinator;
@@ -9,6 +10,7 @@ mod node;
 mod plan;
 mod profile;
 mod run;
+mod token;
 #[cfg(feature = "tui")]
 mod top;
 mod train;
@@ -19,10 +21,11 @@ pub(crate) use worker::{LimitArgs, worker_error};
 
 use crate::{
     console::Console,
-    error::Result,
+    error::{Error, Result},
     logging::Role,
     signals::{Signals, interrupted},
 };
+use std::path::{Path, PathBuf};
 
 /// The first word after `braid`.
 #[derive(Debug, clap::Subcommand)]
@@ -42,6 +45,10 @@ pub(crate) enum Verb {
     Node(node::NodeVerb),
     #[cfg(feature = "tui")]
     Top(top::TopArgs),
+    /// Tokens, for machines to join and for people
+    #[command(subcommand)]
+    Token(token::TokenVerb),
+    Audit(audit::AuditArgs),
     Bench(bench::BenchArgs),
     Completions(completions::CompletionsArgs),
     /// End what a worker leaves behind; a worker starts it
@@ -74,6 +81,8 @@ impl Verb {
             Self::Node(verb) => until_signal(Box::pin(node::run(verb, console))).await,
             #[cfg(feature = "tui")]
             Self::Top(args) => until_signal(Box::pin(top::run(args, console))).await,
+            Self::Token(verb) => until_signal(Box::pin(token::run(verb, console))).await,
+            Self::Audit(args) => until_signal(Box::pin(audit::run(args, console))).await,
             Self::Bench(args) => until_signal(Box::pin(bench::run(args, console))).await,
             Self::Run(args) => Box::pin(run::run(args, console)).await,
             Self::Completions(args) => completions::run(args, console),
@@ -83,6 +92,11 @@ impl Verb {
             }
         }
     }
+}
+
+/// The same path from the root.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Error::usage(format!("{} is no path: {error}", path.display())))
 }
 
 /// Most verbs change nothing while they wait: a signal simply ends them.

@@ -28,7 +28,7 @@ pub(crate) struct ProfileArgs {
 
 pub(super) async fn run(args: ProfileArgs, console: &Console) -> Result {
     let start = Instant::now();
-    let TrainJob { spec, out, vocabulary } = train::read_job(&args.spec, train::absolute(&args.out)?)?;
+    let TrainJob { spec, out, vocabulary } = train::read_job(&args.spec, super::absolute(&args.out)?)?;
     let job = ProfileJob { spec, out, vocabulary };
     let spec = serde_json::to_string(&job).map_err(|error| Error::usage(format!("the spec cannot be sent: {error}")))?;
     let threads = train::threads(&job.spec);

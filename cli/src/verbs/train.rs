@@ -29,7 +29,7 @@ pub(crate) struct TrainArgs {
 
 pub(super) async fn run(args: TrainArgs, console: &Console) -> Result {
     let start = Instant::now();
-    let job = read_job(&args.spec, absolute(&args.out)?)?;
+    let job = read_job(&args.spec, super::absolute(&args.out)?)?;
     let spec = serde_json::to_string(&job).map_err(|error| Error::usage(format!("the spec cannot be sent: {error}")))?;
     let threads = threads(&job.spec);
     work::run(Work { kind: KIND, spec, out: &job.out, shows: Shows::Lines, threads }, args.place, console, start).await
@@ -40,13 +40,8 @@ pub(super) fn read_job(path: &Path, out: PathBuf) -> Result<TrainJob> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|error| Error::usage(format!("cannot read the spec {name}: {error}")))?;
     let spec = TrainSpec::parse(&name, &text).map_err(|error| train_error(&error))?;
-    let folder = absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
+    let folder = super::absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
     TrainJob::new(spec.beside(&folder), out).map_err(|error| train_error(&error))
-}
-
-/// The same path from the root.
-pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|error| Error::usage(format!("{} is no path: {error}", path.display())))
 }
 
 /// Threads that the ranks of a spec need at once in one process.

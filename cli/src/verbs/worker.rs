@@ -1,19 +1,23 @@
 //! `braid worker`: runs tasks for a coordinator until it is told to stop.
 
+mod membership;
+
 use crate::{
     address::Addresses,
     console::Console,
     error::{Error, Result},
     exit::Exit,
-    kinds, leader,
+    kinds,
     serving::HttpArgs,
     signals::Signals,
-    trust::Trust,
-    units, wire,
+    trust::read_token,
+    units,
 };
 use braid_proto::VERSION;
 use braid_telemetry::metrics::WorkerMetrics;
-use braid_worker::{ConnectError, ExchangeEnd, Gpus, Machine, NodeClaim, Options, Worker, WorkerError, exchange::tcp::Listener};
+use braid_worker::{ExchangeEnd, Gpus, Machine, NodeClaim, Options, Worker, WorkerError, exchange::tcp::Listener};
+use braid_workload::Roots;
+use membership::{Applicant, Membership};
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
@@ -23,10 +27,10 @@ pub(crate) struct WorkerArgs {
     /// Address of the coordinator; of several, all of them, separated by commas
     #[arg(long, value_name = "ADDR", env = "BRAID_COORDINATOR")]
     join: Addresses,
-    /// Folder for the node's name; the same folder makes the same node
+    /// Folder for the node's name and certificate; the same folder makes the same node
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// What the coordinator asks of those who join
+    /// The join token that `braid token create` printed; needed once. With --insecure: what the coordinator asks for
     #[arg(long, value_name = "T", env = "BRAID_TOKEN", hide_env_values = true)]
     token: Option<String>,
     #[command(flatten)]
@@ -38,6 +42,15 @@ pub(crate) struct WorkerArgs {
     offer: OfferArgs,
     #[command(flatten)]
     http: HttpArgs,
+    /// A folder that jobs may read on this machine; may be given again [default: any]
+    #[arg(long, value_name = "DIR")]
+    allow_read: Vec<PathBuf>,
+    /// A folder that jobs may write, and read, on this machine; may be given again [default: any]
+    #[arg(long, value_name = "DIR")]
+    allow_write: Vec<PathBuf>,
+    /// A kind of job that may run here although nobody can tell which paths it uses, such as `command`
+    #[arg(long, value_name = "KIND")]
+    allow_unbounded: Vec<String>,
     /// Speak plaintext to the coordinator
     #[arg(long)]
     insecure: bool,
@@ -85,12 +98,25 @@ impl LimitArgs {
 }
 
 pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
-    if !args.insecure {
-        return Err(Error::usage(format!("refusing to join {} without TLS, which is not built yet", args.join))
-            .with_hint("--insecure allows plaintext; use it on loopback or a network that you trust"));
-    }
     let mut signals = Signals::listen()?;
+    let roots = args.roots()?;
+    if let (false, Some(text)) = (args.insecure, &args.token) {
+        // Before anything is made.
+        read_token(text)?;
+    }
     let claim = NodeClaim::take(&args.data_dir).map_err(worker_error)?;
+    let cancel = CancellationToken::new();
+    let membership = if args.insecure {
+        Membership::Plaintext
+    } else {
+        let (coordinators, data_dir, token) = (&args.join, &*args.data_dir, args.token.as_deref());
+        let applicant = Applicant { coordinators, data_dir, node: claim.id(), token };
+        let identity = tokio::select! {
+            identity = applicant.identity(console) => identity?,
+            () = signals.next() => return Ok(()),
+        };
+        membership::keep(identity, args.data_dir.clone(), args.join.clone(), cancel.child_token())
+    };
     let (threads, memory) = args.limits.resolve();
     let listener = Listener::bind(args.exchange)
         .map_err(|error| Error::usage(format!("cannot listen on {} for the exchange: {error}", args.exchange)))?;
@@ -102,7 +128,8 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
         node: claim.id().clone(),
         threads,
         memory,
-        token: args.token,
+        token: args.token.filter(|_| args.insecure),
+        roots,
         address: host_name(&claim),
         exchange: Some(exchange),
         gpus: args.offer.gpus,
@@ -113,13 +140,9 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
     };
     console.note(&format!("worker {} joins {}", claim.id(), args.join));
     let connector = move || {
-        let coordinators = args.join.clone();
-        async move {
-            let found = leader::find(&coordinators, |address| wire::dial(address, Trust::Plaintext)).await;
-            found.map(|(_, channel)| channel).map_err(|status| ConnectError::from(status.message().to_owned()))
-        }
+        let (coordinators, trust) = (args.join.clone(), membership.trust());
+        async move { membership::dial(&coordinators, &trust).await }
     };
-    let cancel = CancellationToken::new();
     let worker = Worker::run(options, connector, kinds::executors(), cancel.clone());
     tokio::pin!(worker);
     tokio::select! {
@@ -134,6 +157,22 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
     ended
 }
 
+impl WorkerArgs {
+    /// What the flags say that jobs may use.
+    fn roots(&self) -> Result<Option<Roots>> {
+        if self.allow_read.is_empty() && self.allow_write.is_empty() && self.allow_unbounded.is_empty() {
+            return Ok(None);
+        }
+        let absolute = |paths: &[PathBuf]| paths.iter().map(|path| super::absolute(path)).collect::<Result<_>>();
+        Ok(Some(Roots {
+            read: absolute(&self.allow_read)?,
+            write: absolute(&self.allow_write)?,
+            unbounded: self.allow_unbounded.clone(),
+            rule: "this worker (--allow-read, --allow-write)".into(),
+        }))
+    }
+}
+
 /// Where this worker is, for people.
 fn host_name(claim: &NodeClaim) -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -146,7 +185,7 @@ fn host_name(claim: &NodeClaim) -> String {
 /// Why a worker ended, for a person.
 pub(crate) fn worker_error(error: WorkerError) -> Error {
     let exit = match error {
-        WorkerError::Refused { .. } | WorkerError::BadName { .. } => Exit::Usage,
+        WorkerError::Refused { .. } | WorkerError::BadName { .. } | WorkerError::Identity(_) => Exit::Usage,
         WorkerError::InUse(_) => Exit::NotFoundOrConflict,
         WorkerError::Threads { .. } | WorkerError::Data { .. } => Exit::Unavailable,
     };

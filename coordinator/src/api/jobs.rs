@@ -12,6 +12,7 @@ use crate::{
     model::Job,
     placement::MoreNodes,
     runtime::{Handle, Stopped},
+    security::{About, Limits},
 };
 use braid_proto::{
     DecodeError,
@@ -39,6 +40,7 @@ const MAX_REQUEST_ID: usize = 128;
 pub(super) struct JobsApi {
     pub(super) handle: Handle,
     pub(super) logs: Logs,
+    pub(super) limits: Limits,
     pub(super) tasks: TaskTracker,
     pub(super) cancel: CancellationToken,
 }
@@ -46,13 +48,16 @@ pub(super) struct JobsApi {
 #[tonic::async_trait]
 impl Jobs for JobsApi {
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<v1::Job>, Status> {
-        let request = request.into_inner();
+        let (_, extensions, request) = request.into_parts();
         if request.request_id.is_empty() || request.request_id.len() > MAX_REQUEST_ID {
             return Err(Status::invalid_argument(format!("request_id must have 1 to {MAX_REQUEST_ID} bytes")));
         }
         let spec = serde_json::from_str(&request.spec)
             .map_err(|error| malformed(&DecodeError::json("SubmitRequest", "spec", &error)))?;
+        self.limits.check(&request.kind, &spec).await?;
+        let kind = request.kind.clone();
         let id = self.handle.submit(request.kind, spec, request.request_id).await??;
+        About::note(&extensions, || format!("job {id} ({kind})"));
         self.view(id).await.map(Response::new)
     }
 
@@ -81,6 +86,7 @@ impl Jobs for JobsApi {
     }
 
     async fn cancel(&self, request: Request<CancelJobRequest>) -> Result<Response<v1::Job>, Status> {
+        About::note(request.extensions(), || format!("job {}", request.get_ref().id));
         let id = self.handle.cancel(JobId(request.into_inner().id)).await??;
         self.view(id).await.map(Response::new)
     }

@@ -1,21 +1,27 @@
 //! `braid.v1.Workers`: the session of a worker.
 //!
-//! The first message must be a Hello with the right protocol and token. From then on the stream's messages become events
+//! The first message must be a Hello with the right protocol and the name of the node whose certificate was shown (or,
+//! without certificates, the right token). From then on the stream's messages become events
 //! and the engine's messages go out. Keep-alives are answered here: they say that the stream works, whatever the engine
 //! is busy with.
 
 use crate::{
-    engine::{Event, Held, Message, Report, Run, TaskProgress},
+    engine::{Event, Held, Message, Report, Run, State, TaskProgress},
     logs::Logs,
-    model::{Gpus, Inventory, SessionId},
+    model::{Gpus, Inventory, SessionId, Task},
     runtime::Handle,
+    security::{About, Caller, Roster},
 };
 use braid_proto::{
     DecodeError, PROTOCOL, VERSION,
     v1::{self, FromWorker, ToWorker, from_worker, to_worker, workers_server::Workers},
 };
-use braid_workload::{AttemptId, Failure, LeaseId, NodeId, TaskOutcome};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use braid_workload::{AttemptId, Failure, LeaseId, NodeId, TaskId, TaskOutcome};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -25,6 +31,8 @@ use tonic::{Request, Response, Status, Streaming};
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Messages that may wait for a worker; one that lets more pile up loses its stream. Above what placement gives at once.
 const OUTGOING: usize = 4096;
+/// Tasks of which it is remembered that a node has them.
+const MAX_SPEAKS: usize = 1024;
 /// The longest name of a node.
 const MAX_NAME: usize = 128;
 /// The most labels of a node that count.
@@ -34,6 +42,8 @@ pub(super) struct WorkersApi {
     pub(super) handle: Handle,
     pub(super) logs: Logs,
     pub(super) token: Option<Arc<str>>,
+    pub(super) bounds: Option<v1::Bounds>,
+    pub(super) roster: Option<Arc<Roster>>,
     pub(super) lease: Duration,
     pub(super) tasks: TaskTracker,
     pub(super) cancel: CancellationToken,
@@ -46,31 +56,47 @@ impl Workers for WorkersApi {
     type SessionStream = Outgoing;
 
     async fn session(&self, request: Request<Streaming<FromWorker>>) -> Result<Response<Outgoing>, Status> {
-        let mut incoming = request.into_inner();
+        let (_, extensions, mut incoming) = request.into_parts();
+        let caller = extensions.get::<Caller>().cloned();
         let first = tokio::time::timeout(HELLO_WITHIN, incoming.message())
             .await
             .map_err(|_| Status::deadline_exceeded("no Hello came"))??;
         let Some(from_worker::Message::Hello(hello)) = first.and_then(|first| first.message) else {
             return Err(Status::invalid_argument("the first message of a session must be Hello"));
         };
+        About::note(&extensions, || format!("node {}", hello.node.chars().take(MAX_NAME).collect::<String>()));
+        identify(&hello, caller.as_ref())?;
         check(&hello, self.token.as_deref())?;
 
         let (send, receive) = mpsc::channel(OUTGOING);
         let (acks, ack_receive) = mpsc::channel(1);
         let session = self.handle.open(send).await?;
+        let node = NodeId(hello.node.clone());
         self.handle.event(greeting(session, hello)).await?;
-        let reader = Reader { session, handle: self.handle.clone(), logs: self.logs.clone(), acks, lease: self.lease };
-        let cancel = self.cancel.clone();
+        let reader = Reader {
+            session,
+            node: node.clone(),
+            handle: self.handle.clone(),
+            logs: self.logs.clone(),
+            acks,
+            lease: self.lease,
+            speaks: HashSet::new(),
+        };
+        let (cancel, roster) = (self.cancel.clone(), self.roster.clone());
         self.tasks.spawn(async move {
             let handle = reader.handle.clone();
             tokio::select! {
                 () = reader.run(incoming) => {}
+                () = void(roster.as_deref(), &node) => {
+                    tracing::warn!(%node, "the node's certificates no longer count; its stream ends");
+                }
                 () = cancel.cancelled() => {}
             }
             // A stopped coordinator has no use for it.
             let _ = handle.event(Event::Disconnected { session }).await;
         });
-        let messages = ReceiverStream::new(receive).map(|message| Some(encode(message)));
+        let bounds = self.bounds.clone();
+        let messages = ReceiverStream::new(receive).map(move |message| Some(encode(message, bounds.as_ref())));
         // The driver ends a session by dropping its sender: that must end the stream although acks could still come.
         let ended = tokio_stream::once(None);
         let acks = ReceiverStream::new(ack_receive).map(|()| Some(to_worker::Message::KeepAliveAck(v1::KeepAliveAck {})));
@@ -79,6 +105,28 @@ impl Workers for WorkersApi {
             .take_while(Option::is_some)
             .filter_map(|message| message.map(|message| Ok(ToWorker { message: Some(message) })));
         Ok(Response::new(Box::pin(outgoing)))
+    }
+}
+
+/// Whether the worker is the node that it says it is.
+fn identify(hello: &v1::Hello, caller: Option<&Caller>) -> Result<(), Status> {
+    match caller {
+        Some(Caller::Inside | Caller::Anybody) => Ok(()),
+        Some(Caller::Node { name }) if *name == hello.node => Ok(()),
+        Some(Caller::Node { name }) => Err(Status::permission_denied(format!(
+            "the certificate is that of node {name}, and the worker says it is {:?}",
+            hello.node
+        ))),
+        Some(Caller::Stranger | Caller::Person { .. }) => Err(Status::unauthenticated("a worker shows a certificate")),
+        None => Err(Status::internal("there is no gate before this service")),
+    }
+}
+
+/// Resolves when the node's certificates count no longer; never where there are none.
+async fn void(roster: Option<&Roster>, node: &NodeId) {
+    match roster {
+        Some(roster) => roster.void(&node.0).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -146,15 +194,18 @@ fn held(held: v1::Held) -> Option<Held> {
 
 struct Reader {
     session: SessionId,
+    node: NodeId,
     handle: Handle,
     logs: Logs,
     acks: mpsc::Sender<()>,
     lease: Duration,
+    /// The tasks that this node was seen to have: their lines are taken.
+    speaks: HashSet<TaskId>,
 }
 
 impl Reader {
     /// Until the stream ends, breaks, is silent for a lease, or sends what cannot be read.
-    async fn run(self, mut incoming: Streaming<FromWorker>) {
+    async fn run(mut self, mut incoming: Streaming<FromWorker>) {
         loop {
             let message = match tokio::time::timeout(self.lease, incoming.message()).await {
                 Ok(Ok(Some(message))) => message,
@@ -175,14 +226,17 @@ impl Reader {
         }
     }
 
-    async fn take(&self, message: FromWorker) -> Result<(), DecodeError> {
+    async fn take(&mut self, message: FromWorker) -> Result<(), DecodeError> {
         let session = self.session;
         let event = match message.message.ok_or_else(|| DecodeError::missing("FromWorker", "message"))? {
             from_worker::Message::Hello(_) => {
                 return Err(DecodeError { message: "Hello", problem: "it came twice".into() });
             }
             from_worker::Message::Log(line) => {
-                self.logs.write(line).await;
+                let task = line.task.ok_or_else(|| DecodeError::missing("LogLine", "task"))?.into();
+                if self.may_speak_for(task).await {
+                    self.logs.write(line).await;
+                }
                 return Ok(());
             }
             from_worker::Message::KeepAlive(keep_alive) => {
@@ -190,11 +244,33 @@ impl Reader {
                 let _ = self.acks.try_send(());
                 Event::KeepAlive { session, progress: keep_alive.running.into_iter().filter_map(progress).collect() }
             }
-            from_worker::Message::Finished(finished) => Event::Finished { session, report: report(finished)? },
+            from_worker::Message::Finished(finished) => Event::Finished { session, report: report(self.node.clone(), finished)? },
         };
         // A driver that is gone ends the stream from its side.
         let _ = self.handle.event(event).await;
         Ok(())
+    }
+}
+
+impl Reader {
+    /// Whether a task is or was this node's: nobody writes into the logs of others.
+    async fn may_speak_for(&mut self, task: TaskId) -> bool {
+        if self.speaks.contains(&task) {
+            return true;
+        }
+        let node = self.node.clone();
+        let has = move |state: &State| {
+            let task = state.job(task.job).and_then(|job| job.tasks.get(task.index as usize));
+            task.and_then(Task::assignment).is_some_and(|assignment| assignment.node == node)
+        };
+        let has = self.handle.read(has).await.unwrap_or(false);
+        if has {
+            if self.speaks.len() >= MAX_SPEAKS {
+                self.speaks.clear();
+            }
+            self.speaks.insert(task);
+        }
+        has
     }
 }
 
@@ -207,7 +283,7 @@ fn progress(progress: v1::TaskProgress) -> Option<TaskProgress> {
     })
 }
 
-fn report(finished: v1::Finished) -> Result<Report, DecodeError> {
+fn report(node: NodeId, finished: v1::Finished) -> Result<Report, DecodeError> {
     let task = finished.task.ok_or_else(|| DecodeError::missing("Finished", "task"))?;
     let outcome = match finished.outcome.ok_or_else(|| DecodeError::missing("Finished", "outcome"))? {
         v1::finished::Outcome::Failure(failure) => TaskOutcome::Failed(failure.into()),
@@ -217,6 +293,7 @@ fn report(finished: v1::Finished) -> Result<Report, DecodeError> {
         },
     };
     Ok(Report {
+        node,
         held: Held { task: task.into(), attempt: AttemptId(finished.attempt), lease: LeaseId(finished.lease) },
         outcome,
         ran: Duration::from_micros(finished.run_micros),
@@ -225,13 +302,14 @@ fn report(finished: v1::Finished) -> Result<Report, DecodeError> {
     })
 }
 
-fn encode(message: Message) -> to_worker::Message {
+fn encode(message: Message, bounds: Option<&v1::Bounds>) -> to_worker::Message {
     match message {
         Message::Welcome { lease, patience, drop } => to_worker::Message::Welcome(v1::Welcome {
             lease: lease.0,
             lease_millis: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
             version: VERSION.to_owned(),
             drop: drop.into_iter().map(encode_held).collect(),
+            bounds: bounds.cloned(),
         }),
         Message::Run(run) => {
             let Run { held, kind, spec, label, payload, demand, gang } = *run;

@@ -96,6 +96,8 @@ pub struct TaskProgress {
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
+    /// The node whose worker says so: nobody ends what another has, whatever numbers it guesses.
+    pub node: NodeId,
     /// Which attempt, with its fence.
     pub held: Held,
     /// How it ended.

@@ -1,6 +1,6 @@
 //! What a result changes.
 //!
-//! A result counts once: it is fenced by (task, attempt, lease). Any other is stale (the task runs elsewhere, or its
+//! A result counts once: it is fenced by (task, attempt, lease) and the node that was given the task. Any other is stale (the task runs elsewhere, or its
 //! result is in); the worker is told to forget it, and nothing changes.
 
 use super::{
@@ -21,13 +21,11 @@ const PACE_MEMORY: f64 = 0.8;
 
 impl Engine {
     pub(super) fn finished(&mut self, session: SessionId, report: Report, now: Millis, effects: &mut Effects) {
-        let Report { held, outcome, ran, done, reused } = report;
+        let Report { node, held, outcome, ran, done, reused } = report;
         let taken = Effect::Send { session, message: Message::Taken { task: held.task, attempt: held.attempt } };
-        let accepted = self
-            .state
-            .jobs
-            .get_mut(&held.task.job)
-            .filter(|job| job.tasks.get(held.task.index as usize).is_some_and(|task| task.accepts(held.attempt, held.lease)));
+        let accepted = self.state.jobs.get_mut(&held.task.job).filter(|job| {
+            job.tasks.get(held.task.index as usize).is_some_and(|task| task.accepts_from(&node, held.attempt, held.lease))
+        });
         let Some(job) = accepted else {
             self.state.facts.push(Fact::Stale);
             effects.push(taken);

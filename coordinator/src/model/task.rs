@@ -124,6 +124,11 @@ impl Task {
     pub fn accepts(&self, attempt: AttemptId, lease: LeaseId) -> bool {
         self.attempt == attempt && self.assignment().is_some_and(|assignment| assignment.lease == lease)
     }
+
+    /// The same, when it comes from this node.
+    pub fn accepts_from(&self, node: &NodeId, attempt: AttemptId, lease: LeaseId) -> bool {
+        self.accepts(attempt, lease) && self.assignment().is_some_and(|assignment| assignment.node == *node)
+    }
 }
 
 impl From<&Demand> for Class {

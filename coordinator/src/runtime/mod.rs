@@ -35,11 +35,12 @@ use crate::{
     http,
     leadership::{Candidate, Instance, Keeper, Tenure},
     logs::Logs,
+    security::{Gate, Limits, Mode, Roster, audit::Audit},
     store::{self, Store, StoreUrl},
 };
 use braid_proto::VERSION;
 use braid_telemetry::metrics::FleetMetrics;
-use braid_workload::{Registry, Workload};
+use braid_workload::{Registry, Roots, Workload};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use term::Term;
 use tokio::sync::watch;
@@ -55,12 +56,33 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// `HOST:PORT` at which workers and clients find it, told by the other coordinators of a shared store while it leads.
     pub advertise: String,
-    /// What workers must present, if anything.
+    /// What workers must present where nobody is told apart, if anything.
     pub token: Option<String>,
+    /// How callers are told apart.
+    pub protection: Protection,
+    /// The folders that jobs may use; any, without it.
+    pub policy: Option<Roots>,
     /// How long a worker may be silent before its tasks go elsewhere, and a leader before another takes over. At least 1 s;
     /// more than an election of etcd takes.
     pub lease: Duration,
 }
+
+/// How callers are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// Not at all: they are this process.
+    Inside,
+    /// Not at all: somebody said `--insecure`.
+    Open,
+    /// By certificates and tokens; the transport must be TLS with [`Coordinator::serving`].
+    Checked {
+        /// How long the certificate of a node is valid. It is renewed after two thirds.
+        node_life: Duration,
+    },
+}
+
+/// How long the certificate of a node is valid, unless said otherwise.
+pub const DEFAULT_NODE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Silence of this length loses a worker, unless said otherwise: longer than an election of etcd (about 4 s).
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
@@ -76,7 +98,7 @@ struct Shared {
     workloads: Registry<dyn Workload>,
     lease: Duration,
     logs: Logs,
-    token: Option<Arc<str>>,
+    rights: api::Rights,
     tasks: TaskTracker,
     metrics: Arc<FleetMetrics>,
     /// The way to the engine of the term under way.
@@ -91,6 +113,9 @@ pub struct Coordinator {
     engine: watch::Receiver<Option<Handle>>,
     cancel: CancellationToken,
     tasks: TaskTracker,
+    gate: Gate,
+    roster: Option<Arc<Roster>>,
+    is_new_fleet: bool,
 }
 
 impl Coordinator {
@@ -102,7 +127,36 @@ impl Coordinator {
     pub async fn start(options: Options, workloads: Registry<dyn Workload>) -> Result<Self, CoordinatorError> {
         let store = store::open(&options.store).await?;
         let is_shared = store.leases().is_some();
+        let (roster, is_new_fleet) = match options.protection {
+            Protection::Inside | Protection::Open => (None, false),
+            Protection::Checked { node_life } => {
+                let (roster, is_new) = Roster::open(Arc::clone(&store), node_life).await?;
+                (Some(Arc::new(roster)), is_new)
+            }
+        };
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let audit = match &options.data_dir {
+            Some(dir) if options.protection != Protection::Inside => {
+                let folder = dir.join("audit");
+                let started = Audit::start(&folder, &tasks, cancel.clone());
+                started.map_err(|source| CoordinatorError::Audit { folder, source })?
+            }
+            _ => Audit::none(),
+        };
+        let mode = match (options.protection, &roster) {
+            (Protection::Checked { .. }, Some(roster)) => {
+                roster.follow(&tasks, cancel.clone());
+                Mode::Checked(Arc::clone(roster))
+            }
+            (Protection::Inside, _) => Mode::Inside,
+            _ => Mode::Open,
+        };
+        let rights = api::Rights {
+            token: options.token.map(Arc::from),
+            roster: roster.clone(),
+            audit: audit.clone(),
+            limits: Limits::new(options.policy, workloads.clone()),
+        };
         let metrics = Arc::new(FleetMetrics::new(VERSION));
         let (engine, to_engine) = watch::channel(None);
         let folder = options.data_dir.as_ref().map(|dir| dir.join("logs"));
@@ -113,14 +167,17 @@ impl Coordinator {
             workloads,
             lease: options.lease,
             logs,
-            token: options.token.map(Arc::from),
+            rights,
             tasks: tasks.clone(),
             metrics: Arc::clone(&metrics),
             engine,
         };
         let (standing, seen) = watch::channel(Standing::Nobody);
         let (stop, stopped) = watch::channel(None);
-        let coordinator = Self { standing: seen, stopped, metrics, engine: to_engine, cancel: cancel.clone(), tasks };
+        let gate = Gate::new(mode, audit);
+        let cancelled = cancel.clone();
+        let coordinator =
+            Self { standing: seen, stopped, metrics, engine: to_engine, cancel: cancelled, tasks, gate, roster, is_new_fleet };
         if is_shared {
             let instance = match &options.data_dir {
                 Some(folder) => Instance::claim(folder, secret()?)?,
@@ -154,7 +211,22 @@ impl Coordinator {
         Ok(coordinator)
     }
 
-    /// All gRPC services, to be served wherever the caller listens.
+    /// The layer that must stand before whatever is served: it finds out who calls, and refuses who may not.
+    pub fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
+
+    /// Tokens and certificates, where callers are told apart by them.
+    pub fn roster(&self) -> Option<&Arc<Roster>> {
+        self.roster.as_ref()
+    }
+
+    /// Whether this start has made the fleet's CA.
+    pub fn is_new_fleet(&self) -> bool {
+        self.is_new_fleet
+    }
+
+    /// All gRPC services, to be served wherever the caller listens, behind the [gate](Coordinator::gate).
     pub fn routes(&self) -> Routes {
         api::relay(self.standing.clone())
     }

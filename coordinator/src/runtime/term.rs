@@ -33,7 +33,7 @@ impl Term {
     /// # Errors
     /// [`CoordinatorError`] when the store cannot be claimed, or holds what is not Braid's.
     pub(super) async fn start(shared: &Shared, seat: Option<Guard>, tenure: Tenure) -> Result<Self, CoordinatorError> {
-        let Shared { store, workloads, lease, logs, token, tasks, metrics, .. } = shared;
+        let Shared { store, workloads, lease, logs, rights, tasks, metrics, .. } = shared;
         let fence = Fence::claim_under(store.as_ref(), seat).await?;
         let epoch = fence.epoch();
         let clock = Clock::start();
@@ -49,7 +49,7 @@ impl Term {
         let (driver, handle) = Driver::new(engine, writer.clone(), clock, tenure, Arc::clone(metrics));
         tasks.spawn(driver.run(cancel.clone()));
         shared.engine.send_replace(Some(handle.clone()));
-        let routes = api::routes(&handle, logs, token.clone(), *lease, tasks, &cancel);
+        let routes = api::routes(&handle, logs, rights.clone(), *lease, tasks, &cancel);
         Ok(Self { handle, routes, cancel, writer, writing })
     }
 

@@ -27,14 +27,25 @@ struct Running {
 }
 
 fn options(store: StoreUrl) -> Options {
-    Options { store, data_dir: None, advertise: "here:1".into(), token: None, lease: Duration::from_secs(2) }
+    Options {
+        store,
+        data_dir: None,
+        advertise: "here:1".into(),
+        token: None,
+        protection: Protection::Open,
+        policy: None,
+        lease: Duration::from_secs(2),
+    }
 }
 
 async fn start(options: Options) -> Result<Running, CoordinatorError> {
     let noop: Arc<dyn Workload> = Arc::new(Noop);
     let coordinator = Coordinator::start(options, Registry::new([(noop.kind(), noop)])).await?;
     let (pipes, incoming) = mpsc::channel::<Result<tokio::io::DuplexStream, std::io::Error>>(4);
-    let serve = Server::builder().add_routes(coordinator.routes()).serve_with_incoming(ReceiverStream::new(incoming));
+    let serve = Server::builder()
+        .layer(coordinator.gate())
+        .add_routes(coordinator.routes())
+        .serve_with_incoming(ReceiverStream::new(incoming));
     let server = tokio::spawn(async move { serve.await.expect("a pipe in memory can be served") });
     let connector = tower::service_fn(move |_| {
         let pipes = pipes.clone();

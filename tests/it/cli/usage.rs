@@ -85,29 +85,38 @@ fn words_that_are_not_known_are_usage_errors() {
 }
 
 #[test]
-fn plaintext_is_refused_unless_asked_for() {
+fn plaintext_and_strangers_are_refused_unless_asked_for() {
     let scratch = Scratch::new();
-    see!(scratch, scratch.braid(["coordinator", "--listen", "127.0.0.1:0", "--data-dir", "d"]), @"
+    see!(scratch, scratch.braid(["coordinator", "--listen", "127.0.0.1:0", "--data-dir", "d", "--token", "t"]), @"
     exit: 2
     --- stdout
     --- stderr
-    error: refusing to listen on 127.0.0.1:[PORT] without TLS, which is not built yet
+    error: the following required arguments were not provided:
+      --insecure
 
-    hint: --insecure allows plaintext; use it on loopback or a network that you trust
+    Usage: braid coordinator --listen <ADDR> --data-dir <DIR> --insecure --token <T>
+
+    For more information, try '--help'.
     ");
     see!(scratch, scratch.braid(["worker", "--join", "127.0.0.1:1", "--data-dir", "d", "--token", "t"]), @"
     exit: 2
     --- stdout
     --- stderr
-    error: refusing to join 127.0.0.1:[PORT] without TLS, which is not built yet
-
-    hint: --insecure allows plaintext; use it on loopback or a network that you trust
+    error: not a token: one begins with braid-join- or braid-user- and has 141 characters
     ");
     see!(scratch, scratch.braid(["job", "ls", "--coordinator", "127.0.0.1:1"]), @"
     exit: 2
     --- stdout
     --- stderr
     error: refusing to talk to 127.0.0.1:[PORT] without a token
+
+    hint: on the coordinator's machine its user has credentials; elsewhere set BRAID_TOKEN to what `braid token create` prints, or say --insecure for plaintext
+    ");
+    see!(scratch, scratch.braid(["job", "ls"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: no coordinator is named, and there is no credentials file
 
     hint: on the coordinator's machine its user has credentials; elsewhere set BRAID_TOKEN to what `braid token create` prints, or say --insecure for plaintext
     ");
@@ -148,6 +157,8 @@ fn help_names_every_verb_and_exit_code() {
       worker       Run tasks for a coordinator
       job          Jobs: list, look at, wait for, cancel
       node         Nodes of the fleet
+      token        Tokens, for machines to join and for people
+      audit        Show who did what
       completions  Print completions for a shell
       help         Print this message or the help of the given subcommand(s)
 

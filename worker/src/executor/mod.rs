@@ -12,7 +12,7 @@ mod run;
 
 pub(crate) use assignment::{Assignment, Bytes, Ended, JobSpec, Line, Report};
 
-use crate::{WorkerError, key::Key};
+use crate::{WorkerError, bounds::Bounds, key::Key};
 use braid_telemetry::metrics::{TaskEnd, WorkerMetrics};
 use braid_workload::{Execute, Failure, FailureKind, Join, LogLine, LogSink, Membership, Progress, Registry, TaskContext};
 use queue::{Lane, Queue};
@@ -38,6 +38,7 @@ struct Shared {
     executors: Registry<dyn Execute>,
     join: Option<Arc<dyn Join>>,
     gpus: Vec<String>,
+    bounds: Bounds,
     pool: Arc<rayon::ThreadPool>,
     reports: Arc<Reports>,
     log: LogSink,
@@ -70,6 +71,7 @@ impl Executor {
         executors: Registry<dyn Execute>,
         join: Option<Arc<dyn Join>>,
         metrics: Arc<WorkerMetrics>,
+        bounds: Bounds,
     ) -> Result<Self, WorkerError> {
         let failed = |message: String| WorkerError::Threads { threads: threads.get(), message };
         let pool = rayon::ThreadPoolBuilder::new()
@@ -85,6 +87,7 @@ impl Executor {
             executors,
             join,
             gpus,
+            bounds,
             pool: Arc::new(pool),
             log: log_sink(Arc::clone(&reports)),
             metrics,
@@ -100,6 +103,11 @@ impl Executor {
             spawned.map_err(|error| failed(error.to_string()))?;
         }
         Ok(executor)
+    }
+
+    /// What tasks may use.
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.0.bounds
     }
 
     /// Runs an attempt as soon as its lane and the memory allow. Its end is reported, whatever happens.
@@ -175,7 +183,7 @@ impl Shared {
             let kind = self.executors.get(&assignment.kind).map_or("unknown", |executor| executor.kind());
             self.metrics.started(kind);
             let start = Instant::now();
-            let outcome = run::run(&self.executors, assignment, &context);
+            let outcome = run::run(&self.executors, &self.bounds, assignment, &context);
             let ended = Ended { key, outcome, ran: start.elapsed(), progress: bytes(&context.progress) };
             self.metrics.ended(kind, task_end(&ended), ended.ran, ended.progress.done);
             drop(context);

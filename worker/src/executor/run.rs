@@ -1,6 +1,7 @@
 //! Runs one attempt on the thread that calls it, and turns whatever happens into an outcome.
 
 use super::{Key, assignment::Assignment};
+use crate::bounds::Bounds;
 use braid_workload::{Execute, Failure, MAX_RECORD, Registry, TaskContext, TaskSpec};
 use serde_json::Value;
 use std::{
@@ -12,11 +13,16 @@ use std::{
 const MAX_MESSAGE: usize = 8 << 10;
 
 /// Runs an attempt to its end. The value comes back as JSON text.
-pub(super) fn run(executors: &Registry<dyn Execute>, assignment: Assignment, context: &TaskContext) -> Result<String, Failure> {
+pub(super) fn run(
+    executors: &Registry<dyn Execute>,
+    bounds: &Bounds,
+    assignment: Assignment,
+    context: &TaskContext,
+) -> Result<String, Failure> {
     let key = assignment.key;
     let label = assignment.label.clone();
     // What a task leaves half changed is its own: nothing of the worker's is reachable from it but counters and queues.
-    let caught = catch_unwind(AssertUnwindSafe(|| attempt(executors, assignment, context)));
+    let caught = catch_unwind(AssertUnwindSafe(|| attempt(executors, bounds, assignment, context)));
     let outcome = match caught {
         Ok(outcome) => outcome,
         Err(panic) => Err(Failure::fatal(format!("task {} ({label}) panicked: {}", key.task, panic_text(&*panic)))
@@ -25,7 +31,12 @@ pub(super) fn run(executors: &Registry<dyn Execute>, assignment: Assignment, con
     outcome.and_then(|value| encode(key, &label, &value)).map_err(bounded)
 }
 
-fn attempt(executors: &Registry<dyn Execute>, assignment: Assignment, context: &TaskContext) -> Result<Value, Failure> {
+fn attempt(
+    executors: &Registry<dyn Execute>,
+    bounds: &Bounds,
+    assignment: Assignment,
+    context: &TaskContext,
+) -> Result<Value, Failure> {
     let Assignment { key, kind, spec, label, payload, demand, gang: _ } = assignment;
     let unreadable = |what: &str, error: &str| Failure::fatal(format!("task {}: its {what} is not JSON: {error}", key.task));
     let executor = executors.get(&kind).ok_or_else(|| {
@@ -33,9 +44,10 @@ fn attempt(executors: &Registry<dyn Execute>, assignment: Assignment, context: &
         Failure::fatal(format!("task {}: this worker runs no {kind:?} jobs, only {}", key.task, known.join(", ")))
             .with_hint("update the worker to the coordinator's version")
     })?;
-    let spec = spec.value().map_err(|error| unreadable("job's spec", error))?;
+    let value = spec.value().map_err(|error| unreadable("job's spec", error))?;
+    bounds.check(&**executor, &spec, value)?;
     let payload = serde_json::from_str(&payload).map_err(|error| unreadable("payload", &error.to_string()))?;
-    executor.run(spec, &TaskSpec { label, payload, demand }, context)
+    executor.run(value, &TaskSpec { label, payload, demand }, context)
 }
 
 fn encode(key: Key, label: &str, value: &Value) -> Result<String, Failure> {

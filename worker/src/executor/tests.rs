@@ -29,8 +29,9 @@ fn executor(
     body: impl Fn(&TaskSpec, &TaskContext) -> Result<Value, Failure> + Send + Sync + 'static,
 ) -> Executor {
     let call: Arc<dyn Execute> = Arc::new(Call(Box::new(body)));
-    let none = vec![];
-    Executor::start(NonZeroUsize::new(threads).unwrap(), 1600, none, Registry::new([("call", call)]), None, metrics()).unwrap()
+    let (none, bounds) = (vec![], Bounds::default());
+    let registry = Registry::new([("call", call)]);
+    Executor::start(NonZeroUsize::new(threads).unwrap(), 1600, none, registry, None, metrics(), bounds).unwrap()
 }
 
 fn assignment(index: u32, wide: bool) -> Assignment {

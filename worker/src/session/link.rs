@@ -99,7 +99,7 @@ impl From<Status> for Loss {
         }
         let hint = match status.code() {
             Code::Unauthenticated => "check the --token of the worker against that of the coordinator",
-            Code::PermissionDenied => "ask whoever runs the coordinator to let this node in",
+            Code::PermissionDenied => "an admin lets it in with a new token: `braid token create`",
             Code::FailedPrecondition => "bring coordinator and worker to the same version of braid",
             Code::Unimplemented => "the address answers, but not as a braid coordinator: check --join",
             _ => {

@@ -14,9 +14,10 @@ mod state;
 
 use crate::{
     Connector, Options, WorkerError,
+    bounds::Bounds,
     executor::{Executor, Report},
 };
-use braid_proto::v1::{FromWorker, ToWorker};
+use braid_proto::v1::{FromWorker, ToWorker, to_worker};
 use braid_workload::{Execute, Registry};
 use link::{Link, Loss};
 use message::{HeldAttempt, Reader};
@@ -48,6 +49,7 @@ pub(crate) async fn run<C: Connector>(
             executors,
             options.exchange.as_ref().map(|end| Arc::clone(&end.join)),
             Arc::clone(&options.metrics),
+            Bounds::new(options.roots.clone()),
         )?,
         state: State::new(Instant::now()),
         link: Link::Down,
@@ -147,6 +149,10 @@ impl<C: Connector> Session<C> {
 
     fn receive(&mut self, message: ToWorker) {
         let was_live = self.state.is_live();
+        if let Some(to_worker::Message::Welcome(welcome)) = &message.message {
+            // Before any task that this session brings.
+            self.executor.bounds().set(welcome.bounds.as_ref());
+        }
         match self.reader.read(message) {
             Ok(Some(incoming)) => self.take(Event::Received(incoming)),
             Ok(None) => tracing::debug!("ignored a message that this version does not know"),

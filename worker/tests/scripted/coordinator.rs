@@ -105,7 +105,7 @@ impl Session {
     }
 
     pub(crate) async fn welcome(&self, lease_millis: u32, drop: Vec<v1::Held>) {
-        self.say(Message::Welcome(v1::Welcome { lease: 1, lease_millis, version: "test".into(), drop })).await;
+        self.say(Message::Welcome(v1::Welcome { lease: 1, lease_millis, version: "test".into(), drop, bounds: None })).await;
     }
 
     pub(crate) async fn run(&self, task: TaskId, kind: &str, payload: &str) {

@@ -62,6 +62,7 @@ fn start(coordinator: &Coordinator, token: &str) -> Running {
         threads: NonZeroUsize::new(2).unwrap(),
         memory: 1 << 20,
         token: Some(token.into()),
+        roots: None,
         address: "here".into(),
         exchange: None,
         gpus: Gpus::default(),

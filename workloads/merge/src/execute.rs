@@ -17,7 +17,7 @@ use crate::{
     step::{self, Step},
     workload::read_spec,
 };
-use braid_workload::{Execute, Failure, TaskContext, TaskSpec};
+use braid_workload::{Execute, Failure, Reach, TaskContext, TaskSpec};
 use flush::Flusher;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,6 +98,10 @@ impl Default for MergeExecute {
 impl Execute for MergeExecute {
     fn kind(&self) -> &'static str {
         KIND
+    }
+
+    fn reach(&self, spec: &Value) -> Result<Reach, Failure> {
+        Ok(read_spec(spec).and_then(|spec| spec.uses())?)
     }
 
     fn run(&self, spec: &Value, task: &TaskSpec, context: &TaskContext) -> Result<Value, Failure> {

@@ -1,6 +1,7 @@
 //! What a merge job says: the recipe and where the result goes.
 
 use crate::{MergeError, output::OutputFolder, recipe::Recipe};
+use braid_workload::Reach;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -48,9 +49,54 @@ impl MergeSpec {
     /// # Errors
     /// A model that is not there.
     pub(crate) fn locate(&self, recipe: &Recipe) -> Result<Vec<PathBuf>, MergeError> {
+        let [directory, beside] = self.folders();
+        Ok(recipe.locate(&[&directory, &beside], Path::exists)?)
+    }
+
+    /// Where relative paths of the recipe start: the working directory, then the folder of the recipe.
+    fn folders(&self) -> [PathBuf; 2] {
         let file = self.directory.join(&self.recipe_file);
-        let folders = [self.directory.as_path(), file.parent().unwrap_or_else(|| Path::new("/"))];
-        Ok(recipe.locate(&folders, Path::exists)?)
+        [self.directory.clone(), file.parent().unwrap_or_else(|| Path::new("/")).to_owned()]
+    }
+
+    /// Every path where this merge may look or write, without looking.
+    ///
+    /// # Errors
+    /// What is wrong in the recipe.
+    pub(crate) fn may_use(&self) -> Result<Reach, MergeError> {
+        let (recipe, folders) = (self.recipe()?, self.folders());
+        let mut reads: Vec<PathBuf> = Vec::new();
+        for model in &recipe.models {
+            for folder in &folders {
+                let path = folder.join(&model.path);
+                if !reads.contains(&path) {
+                    reads.push(path);
+                }
+            }
+        }
+        Ok(self.reach(reads))
+    }
+
+    /// The paths that this merge uses on this machine.
+    ///
+    /// # Errors
+    /// What is wrong in the recipe, or a model that is not there.
+    pub(crate) fn uses(&self) -> Result<Reach, MergeError> {
+        let reads = self.locate(&self.recipe()?)?;
+        let OutputFolder { out, staging } = self.output()?;
+        Ok(Reach::Paths { reads, writes: vec![out, staging] })
+    }
+
+    /// The result is made in a hidden folder beside it.
+    fn reach(&self, reads: Vec<PathBuf>) -> Reach {
+        let mut writes = vec![self.out.clone()];
+        if let (Some(parent), Some(name)) = (self.out.parent(), self.out.file_name()) {
+            let mut hidden = std::ffi::OsString::from(".");
+            hidden.push(name);
+            hidden.push(".braid");
+            writes.push(parent.join(hidden));
+        }
+        Reach::Paths { reads, writes }
     }
 
     /// Where the result goes and is made.

@@ -11,7 +11,7 @@ use crate::{
     spec::{KIND, MergeSpec},
     step::{self, Group, Planned, Published, Step},
 };
-use braid_workload::{Advance, Demand, JobResult, Plan, SpecError, TaskSpec, Workload};
+use braid_workload::{Advance, Demand, JobResult, Plan, Reach, SpecError, TaskSpec, Workload};
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 
@@ -37,6 +37,10 @@ impl Workload for MergeWorkload {
             state: Value::Null,
             tasks: vec![task],
         })
+    }
+
+    fn reach(&self, spec: &Value) -> Result<Reach, SpecError> {
+        read_spec(spec).and_then(|spec| spec.may_use()).map_err(refuse)
     }
 
     fn advance(&self, spec: &Value, _: &Value, finished: &TaskSpec, value: &Value, open: usize) -> Result<Advance, SpecError> {

@@ -4,7 +4,9 @@
 //! shows the two halves whole: [`Noop`] plans and advances for the coordinator and runs for the worker, and both read
 //! the same [`Spec`]. It is not a benchmark by itself; `millis` and `fail_first` exist for tests of the fleet.
 
-use braid_workload::{Advance, AttemptId, Demand, Execute, Failure, JobResult, Plan, SpecError, TaskContext, TaskSpec, Workload};
+use braid_workload::{
+    Advance, AttemptId, Demand, Execute, Failure, JobResult, Plan, Reach, SpecError, TaskContext, TaskSpec, Workload,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -62,6 +64,10 @@ impl Workload for Noop {
         })
     }
 
+    fn reach(&self, _: &Value) -> Result<Reach, SpecError> {
+        Ok(Reach::nothing())
+    }
+
     fn advance(&self, spec: &Value, _: &Value, _: &TaskSpec, _: &Value, open: usize) -> Result<Advance, SpecError> {
         if open > 0 {
             return Ok(Advance::Continue { state: None, tasks: Vec::new() });
@@ -75,6 +81,10 @@ impl Workload for Noop {
 impl Execute for Noop {
     fn kind(&self) -> &'static str {
         KIND
+    }
+
+    fn reach(&self, _: &Value) -> Result<Reach, Failure> {
+        Ok(Reach::nothing())
     }
 
     fn run(&self, spec: &Value, _: &TaskSpec, context: &TaskContext) -> Result<Value, Failure> {

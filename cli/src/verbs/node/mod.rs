@@ -1,6 +1,7 @@
 //! `braid node …`.
 
 mod ls;
+mod revoke;
 
 use crate::{console::Console, error::Result};
 
@@ -8,10 +9,12 @@ use crate::{console::Console, error::Result};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum NodeVerb {
     Ls(ls::LsArgs),
+    Revoke(revoke::RevokeArgs),
 }
 
 pub(super) async fn run(verb: NodeVerb, console: &Console) -> Result {
     match verb {
         NodeVerb::Ls(args) => ls::run(args, console).await,
+        NodeVerb::Revoke(args) => revoke::run(args, console).await,
     }
 }

@@ -97,7 +97,9 @@ impl Fixture {
     }
 
     pub(crate) fn report(&mut self, session: u64, held: Held, outcome: TaskOutcome) -> Vec<Effect> {
-        let report = Report { held, outcome, ran: Duration::from_millis(1), done: 1, reused: 0 };
+        let holder = self.engine.state().job(held.task.job).and_then(|job| job.tasks.get(held.task.index as usize));
+        let node = holder.and_then(|task| task.assignment()).map_or_else(|| NodeId("nobody".into()), |to| to.node.clone());
+        let report = Report { node, held, outcome, ran: Duration::from_millis(1), done: 1, reused: 0 };
         self.step(Event::Finished { session: SessionId(session), report })
     }
 

@@ -159,7 +159,12 @@ impl Hostile {
             _ => TaskOutcome::Done(json!(1)),
         };
         let ran = self.one_of(&[Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(1), Duration::MAX]);
-        let report = Report { held: self.attempt(), outcome, ran, done: self.number(), reused: self.number() };
+        let held = self.attempt();
+        let holder = self.engine.state().job(held.task.job).and_then(|job| job.tasks.get(held.task.index as usize));
+        let holder = holder.and_then(|task| task.assignment()).map(|to| to.node.clone());
+        let stranger = NodeId(self.one_of(&NODES).into());
+        let node = holder.filter(|_| self.rng.u8(0..8) > 0).unwrap_or(stranger);
+        let report = Report { node, held, outcome, ran, done: self.number(), reused: self.number() };
         Event::Finished { session: self.session(), report }
     }
 

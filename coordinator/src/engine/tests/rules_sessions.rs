@@ -183,7 +183,10 @@ fn a_result_counts_once() {
     let first = runs[0].held;
     let report = |held, value: u64| {
         let outcome = TaskOutcome::Done(json!(value));
-        Event::Finished { session: SessionId(1), report: Report { held, outcome, ran: MOMENT, done: 1, reused: 0 } }
+        Event::Finished {
+            session: SessionId(1),
+            report: Report { node: NodeId("a".into()), held, outcome, ran: MOMENT, done: 1, reused: 0 },
+        }
     };
     assert!(fixture.step(report(first, 2)).len() > 1);
     let state = fixture.job(job).state.clone();

@@ -8,6 +8,7 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, Tab
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -35,7 +36,11 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
     let path = folder.join(NAME);
     let lock = lock(folder, &path)?;
     let database = match fs::symlink_metadata(&path) {
-        Ok(_) => open_existing(&path)?,
+        Ok(_) => {
+            // One of an earlier version was for everybody's eyes, and may now be given a secret.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(io_at("protect", &path))?;
+            open_existing(&path)?
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => create(folder, &path)?,
         Err(error) => return Err(io_at("open", &path)(error)),
     };
@@ -67,6 +72,8 @@ fn create(folder: &Path, path: &Path) -> Result<Database, StoreError> {
         Ok(database)
     };
     let database = lay_out().map_err(|error| failed("create", path, error))?;
+    // It comes to hold the key of the fleet's CA. Nothing of it is there yet.
+    fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600)).map_err(io_at("protect", &unfinished))?;
     fs::rename(&unfinished, path).map_err(io_at("create", path))?;
     // The name must outlive a power cut as surely as the records in the file.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_at("sync", folder))?;

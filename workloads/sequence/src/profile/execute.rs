@@ -2,7 +2,7 @@
 
 use super::{Fit, KIND, fit, measure::measure, workload::read_job};
 use crate::train::{TrainError, measured_profile};
-use braid_workload::{Execute, Failure, TaskContext, TaskSpec};
+use braid_workload::{Execute, Failure, Reach, TaskContext, TaskSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs;
@@ -21,6 +21,10 @@ pub(super) struct Measured {
 impl Execute for ProfileExecute {
     fn kind(&self) -> &'static str {
         KIND
+    }
+
+    fn reach(&self, spec: &Value) -> Result<Reach, Failure> {
+        Ok(read_job(spec).map_err(|error| Failure::fatal(error.to_string()))?.reach())
     }
 
     fn run(&self, spec: &Value, task: &TaskSpec, context: &TaskContext) -> Result<Value, Failure> {

@@ -2,7 +2,7 @@
 
 use super::{KIND, execute::Measured};
 use crate::train::TrainSpec;
-use braid_workload::{Advance, Demand, JobResult, Member, Plan, SpecError, TaskSpec, Workload};
+use braid_workload::{Advance, Demand, JobResult, Member, Plan, Reach, SpecError, TaskSpec, Workload};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -17,6 +17,13 @@ pub struct ProfileJob {
     pub out: PathBuf,
     /// Tokens of the training's vocabulary.
     pub vocabulary: usize,
+}
+
+impl ProfileJob {
+    /// The paths that it uses: it reads no documents.
+    pub(super) fn reach(&self) -> Reach {
+        Reach::Paths { reads: Vec::new(), writes: vec![self.out.clone()] }
+    }
 }
 
 /// Decides what the tasks of a measurement are.
@@ -46,6 +53,10 @@ impl Workload for ProfileWorkload {
             state: Value::Null,
             tasks: (0..spec.ranks).map(task).collect(),
         })
+    }
+
+    fn reach(&self, spec: &Value) -> Result<Reach, SpecError> {
+        Ok(read_job(spec)?.reach())
     }
 
     fn advance(&self, spec: &Value, _: &Value, _: &TaskSpec, value: &Value, _: usize) -> Result<Advance, SpecError> {

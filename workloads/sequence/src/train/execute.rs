@@ -1,7 +1,7 @@
 //! The doing half: one rank of a training.
 
 use super::{KIND, rank, workload::read_job};
-use braid_workload::{Execute, Failure, TaskContext, TaskSpec};
+use braid_workload::{Execute, Failure, Reach, TaskContext, TaskSpec};
 use serde_json::Value;
 
 /// Runs ranks of trainings.
@@ -11,6 +11,10 @@ pub struct TrainExecute;
 impl Execute for TrainExecute {
     fn kind(&self) -> &'static str {
         KIND
+    }
+
+    fn reach(&self, spec: &Value) -> Result<Reach, Failure> {
+        Ok(read_job(spec).map_err(Failure::from)?.reach())
     }
 
     fn run(&self, spec: &Value, task: &TaskSpec, context: &TaskContext) -> Result<Value, Failure> {

@@ -2,6 +2,7 @@
 
 use super::{Tokenizer, Tokens, TrainError};
 use crate::model::{AdamW, ModelConfig};
+use braid_workload::Reach;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -79,6 +80,16 @@ impl TrainJob {
         let vocabulary = Tokenizer::read(&spec.tokens)?.vocabulary();
         spec.model.check(vocabulary)?;
         Ok(Self { spec, out, vocabulary })
+    }
+
+    /// The paths that it uses.
+    pub fn reach(&self) -> Reach {
+        let tokenizer = match &self.spec.tokens {
+            Tokens::Byte => None,
+            Tokens::Tokenizer(path) => Some(path),
+        };
+        let reads = self.spec.documents.iter().chain(&self.spec.profile).chain(tokenizer).cloned().collect();
+        Reach::Paths { reads, writes: vec![self.out.clone()] }
     }
 }
 

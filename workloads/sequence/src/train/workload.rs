@@ -1,7 +1,7 @@
 //! The deciding half: one gang, whose first member's value is the result.
 
 use super::{KIND, TrainError, TrainJob, rank::Outcome};
-use braid_workload::{Advance, Demand, JobResult, Member, Plan, SpecError, TaskSpec, Workload};
+use braid_workload::{Advance, Demand, JobResult, Member, Plan, Reach, SpecError, TaskSpec, Workload};
 use serde_json::Value;
 
 /// Decides what the tasks of a training are.
@@ -42,6 +42,10 @@ impl Workload for TrainWorkload {
             state: Value::Null,
             tasks: (0..spec.ranks).map(task).collect(),
         })
+    }
+
+    fn reach(&self, spec: &Value) -> Result<Reach, SpecError> {
+        Ok(read_job(spec).map_err(|error| refuse(error.to_string()))?.reach())
     }
 
     fn advance(&self, spec: &Value, _: &Value, _: &TaskSpec, value: &Value, _: usize) -> Result<Advance, SpecError> {

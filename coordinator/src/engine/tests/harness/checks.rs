@@ -144,7 +144,7 @@ impl Before {
     fn fenced(&self, event: &Event, id: TaskId) -> bool {
         let Event::Finished { report, .. } = event else { return false };
         let Some((TaskPhase::Assigned(to), attempt)) = self.tasks.get(&id) else { return false };
-        report.held.task == id && report.held.attempt == *attempt && report.held.lease == to.lease
+        report.held.task == id && report.held.attempt == *attempt && report.held.lease == to.lease && report.node == to.node
     }
 }
 

@@ -45,7 +45,7 @@ impl Worker {
                 for held in drop {
                     self.attempts.remove(&(held.task, held.attempt));
                 }
-                return self.attempts.values().filter_map(|attempt| report(session, attempt)).collect();
+                return self.attempts.values().filter_map(|attempt| report(&self.node, session, attempt)).collect();
             }
             Message::Run(run) => {
                 let attempt = Attempt { run: *run, stopped: false, outcome: None };
@@ -80,7 +80,7 @@ impl Worker {
             None => spec.run(&attempt.run.payload).ok_or(())?,
         };
         attempt.outcome = Some(outcome);
-        Ok(self.session.and_then(|session| report(session, attempt)))
+        Ok(self.session.and_then(|session| report(&self.node, session, attempt)))
     }
 
     pub(crate) fn keep_alive(&self) -> Option<Event> {
@@ -96,8 +96,9 @@ pub(crate) fn inventory() -> Inventory {
     Inventory { threads: 2, memory: 1 << 30, kinds: ["toy".to_owned()].into(), exchange: "host:1".into(), ..Inventory::default() }
 }
 
-fn report(session: SessionId, attempt: &Attempt) -> Option<Event> {
+fn report(node: &NodeId, session: SessionId, attempt: &Attempt) -> Option<Event> {
     let outcome = attempt.outcome.clone()?;
-    let report = Report { held: attempt.run.held, outcome, ran: Duration::from_millis(3), done: 500, reused: 1 };
+    let report =
+        Report { node: node.clone(), held: attempt.run.held, outcome, ran: Duration::from_millis(3), done: 500, reused: 1 };
     Some(Event::Finished { session, report })
 }

@@ -1,0 +1,124 @@
+//! What tasks may use on this machine: the worker's own rule, and that of the coordinator as its last welcome said.
+//!
+//! Looked at before each attempt, on the machine that has the files. The tasks of one job share a spec and come in a row:
+//! what was found in order is not looked at again.
+
+use crate::executor::JobSpec;
+use braid_proto::v1;
+use braid_workload::{Execute, Failure, Roots};
+use serde_json::Value;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The rules in force.
+#[derive(Debug, Default)]
+pub(crate) struct Bounds {
+    own: Option<Roots>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    coordinators: Option<Roots>,
+    /// A spec that was found in order.
+    passed: Option<Arc<JobSpec>>,
+}
+
+impl Bounds {
+    /// With the worker's own rule, if it has one.
+    pub(crate) fn new(own: Option<Roots>) -> Self {
+        Self { own, state: Mutex::default() }
+    }
+
+    /// Takes in what the coordinator says.
+    pub(crate) fn set(&self, bounds: Option<&v1::Bounds>) {
+        let paths = |list: &[String]| list.iter().map(Into::into).collect();
+        let roots = bounds.map(|bounds| Roots {
+            read: paths(&bounds.read),
+            write: paths(&bounds.write),
+            unbounded: bounds.unbounded.clone(),
+            rule: bounds.rule.clone(),
+        });
+        *self.lock() = State { coordinators: roots, passed: None };
+    }
+
+    /// Whether a job of this kind and spec stays inside.
+    ///
+    /// # Errors
+    /// A failure that names the path and the rule.
+    pub(crate) fn check(&self, executor: &dyn Execute, spec: &Arc<JobSpec>, value: &Value) -> Result<(), Failure> {
+        let coordinators = {
+            let state = self.lock();
+            if state.passed.as_ref().is_some_and(|passed| Arc::ptr_eq(passed, spec)) {
+                return Ok(());
+            }
+            state.coordinators.clone()
+        };
+        if self.own.is_none() && coordinators.is_none() {
+            return Ok(());
+        }
+        let reach = executor.reach(value)?;
+        for roots in self.own.iter().chain(&coordinators) {
+            roots.check(executor.kind(), &reach, true).map_err(|error| {
+                Failure::fatal(error.to_string())
+                    .with_hint("use a folder that is allowed, or ask whoever runs the fleet to allow it")
+            })?;
+        }
+        let mut state = self.lock();
+        if state.coordinators == coordinators {
+            state.passed = Some(Arc::clone(spec));
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use braid_workload::{Reach, TaskContext, TaskSpec};
+    use std::path::PathBuf;
+
+    struct Reader(PathBuf);
+
+    impl Execute for Reader {
+        fn kind(&self) -> &'static str {
+            "reader"
+        }
+
+        fn reach(&self, _: &Value) -> Result<Reach, Failure> {
+            Ok(Reach::Paths { reads: vec![self.0.clone()], writes: Vec::new() })
+        }
+
+        fn run(&self, _: &Value, _: &TaskSpec, _: &TaskContext) -> Result<Value, Failure> {
+            Ok(Value::Null)
+        }
+    }
+
+    #[test]
+    fn a_job_must_stay_inside_both_rules_and_the_newest_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap();
+        let path = base.join("a/b");
+        std::fs::create_dir_all(&path).unwrap();
+        let reader = Reader(path);
+        let spec = Arc::new(JobSpec::new("null".into()));
+        let own = Roots { read: vec![base.join("a")], rule: "--allow-read".into(), ..Roots::default() };
+        let bounds = Bounds::new(Some(own));
+        let check = || bounds.check(&reader, &spec, &Value::Null).map_err(|failure| failure.message);
+        assert_eq!(check(), Ok(()));
+        let rule = |read: PathBuf| v1::Bounds {
+            read: vec![read.display().to_string()],
+            rule: "the policy".into(),
+            ..Default::default()
+        };
+        bounds.set(Some(&rule(base.join("c"))));
+        assert!(check().unwrap_err().contains("the policy allows"), "what passed is looked at again under a new rule");
+        bounds.set(Some(&rule(base)));
+        assert_eq!((check(), check()), (Ok(()), Ok(())));
+        assert_eq!(Bounds::new(None).check(&reader, &spec, &Value::Null), Ok(()), "no rule");
+    }
+}
