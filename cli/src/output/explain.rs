@@ -159,6 +159,6 @@ mod tests {
         SAVES  PRICE  WITH
         10 s   0.500  one more GPU in a
         ");
-        assert_eq!(render(&view, Format::Name, 0, false).unwrap(), "gang\n");
+        assert_eq!(render(&view, Format::Name, 0, false).unwrap(), "gang");
     }
 }
