@@ -8,10 +8,14 @@ use crate::{
     status,
     trust::Trust,
     wire::{self, ReachArgs, Wire},
+    work::PrecedenceArgs,
 };
 use braid_proto::{
     LEADER_HEADER,
-    v1::{self, JobState, access_client::AccessClient, jobs_client::JobsClient, nodes_client::NodesClient},
+    v1::{
+        self, JobState, access_client::AccessClient, jobs_client::JobsClient, nodes_client::NodesClient,
+        projects_client::ProjectsClient,
+    },
 };
 use std::{
     fmt,
@@ -138,6 +142,10 @@ impl Client {
         AccessClient::new(self.wire()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
+    fn projects(&self) -> ProjectsClient<Wire> {
+        ProjectsClient::new(self.wire()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
     /// Whether there may be another coordinator to ask.
     fn has_choice(&self) -> bool {
         self.reach.as_ref().is_some_and(|(addresses, _)| addresses.iter().count() > 1)
@@ -190,13 +198,43 @@ impl Client {
         Ok(self.ask(async || self.nodes().list(v1::ListNodesRequest {}).await).await?.nodes)
     }
 
+    pub(crate) async fn list_projects(&self) -> Result<Vec<v1::Project>> {
+        Ok(self.ask(async || self.projects().list(v1::ListProjectsRequest {}).await).await?.projects)
+    }
+
+    pub(crate) async fn set_project(&self, project: v1::Project) -> Result<v1::Project> {
+        self.ask(async || self.projects().set(project.clone()).await).await
+    }
+
+    pub(crate) async fn node(&self, name: &str) -> Result<v1::Node> {
+        self.ask(async || self.nodes().get(v1::GetNodeRequest { name: name.to_owned() }).await).await
+    }
+
+    pub(crate) async fn change_node(&self, name: &str, change: v1::change_node_request::Change) -> Result<v1::Node> {
+        let request = || v1::ChangeNodeRequest { name: name.to_owned(), change: Some(change.clone()) };
+        self.ask(async || self.nodes().change(request()).await).await
+    }
+
     pub(crate) async fn cancel(&self, id: u64) -> Result<v1::Job> {
         self.ask(async || self.jobs().cancel(v1::CancelJobRequest { id }).await).await
     }
 
     /// Submits a job. `request_id` makes it safe to send the same request again when an answer is lost, so it is.
     pub(crate) async fn submit(&self, kind: &str, spec: String, request_id: String) -> Result<v1::Job> {
-        let request = v1::SubmitRequest { kind: kind.to_owned(), spec, request_id };
+        self.submit_as(PrecedenceArgs::default(), kind, spec, request_id).await
+    }
+
+    /// The same for a job that does not stand among others as any job does.
+    pub(crate) async fn submit_as(
+        &self,
+        precedence: PrecedenceArgs,
+        kind: &str,
+        spec: String,
+        request_id: String,
+    ) -> Result<v1::Job> {
+        let PrecedenceArgs { priority, project } = precedence;
+        let project = project.unwrap_or_default();
+        let request = v1::SubmitRequest { kind: kind.to_owned(), spec, request_id, priority, project };
         for _ in 0..3 {
             match self.call(async || self.jobs().submit(request.clone()).await).await {
                 Err(status) if status::is_passing(status.code()) => tokio::time::sleep(RETRY).await,

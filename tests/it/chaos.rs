@@ -108,6 +108,29 @@ fn a_fleet_survives_kills_with_etcd() {
     survives(Some(etcd.url()), 10);
 }
 
+/// What runs on a node that is drained goes on elsewhere, and the node is given nothing until it is opened again.
+#[test]
+fn a_drained_node_is_empty_and_the_job_ends_without_it() {
+    let fleet = Fleet::new(None);
+    let names = fleet.coordinator.braid(["node", "ls", "-o", "name"]).ok().stdout;
+    let first = names.lines().next().unwrap().to_owned();
+    let show = || fleet.coordinator.braid(["node", "show", &first, "-o", "json"]).ok().json();
+    let out = fleet.scratch.join("out-drained");
+    let args = ["merge", "recipe.yml", "out-drained", "--detach"];
+    let job = fleet.coordinator.braid_in(fleet.scratch.path(), args).ok().stdout.trim().to_owned();
+    eventually("tasks on the node", || (show()["tasks_running"] != 0).then_some(()));
+    fleet.coordinator.braid(["node", "drain", &first, "--deadline", "100ms"]).ok();
+    eventually("an empty node", || (show()["tasks_running"] == 0).then_some(()));
+    fleet.coordinator.braid(["job", "wait", &job, "--timeout", "50s"]).ok();
+    assert_eq!(Output::read(&out), fleet.expected);
+    let node = show();
+    assert_eq!((&node["cordoned"], &node["draining"], &node["tasks_running"]), (&true.into(), &true.into(), &0.into()));
+    fleet.coordinator.braid(["node", "uncordon", &first]).ok();
+    assert_eq!(show()["cordoned"], false);
+    let unknown = fleet.coordinator.braid(["node", "cordon", "nobody"]);
+    assert_eq!((unknown.code, unknown.stderr.as_str()), (Some(3), "error: there is no node nobody\n"));
+}
+
 /// A merge in one process that is killed and run again goes on with what it had, says so, and gives the same bytes.
 #[test]
 fn a_killed_merge_resumes_when_it_is_run_again() {

@@ -135,7 +135,7 @@ fn the_leader_is_killed(etcd: Etcd) {
     fleet.coordinators[leader].restart();
     let address = fleet.coordinators[leader].address().to_owned();
     let seen = fleet.coordinators[leader].braid(["job", "ls", "-o", "name"]).ok().stdout;
-    assert_eq!(seen, "2\n1\n", "a standby at {address} names the leader, and the client goes there");
+    assert_eq!(seen, "1\n2\n", "a standby at {address} names the leader, and the client goes there");
 }
 
 #[test]

@@ -36,6 +36,12 @@ pub trait Workload: Send + Sync {
     fn advance(&self, spec: &Value, state: &Value, finished: &TaskSpec, value: &Value, open: usize)
     -> Result<Advance, SpecError>;
 
+    /// Whether a task that is stopped loses little: it goes on from what it has written. Such tasks may be stopped to make room
+    /// for a job of a higher priority.
+    fn is_resumable(&self, _spec: &Value) -> bool {
+        false
+    }
+
     /// How often a task is tried again that failed in a way that another try may mend; `usual` unless the kind says otherwise.
     /// What one member of a gang fails at counts for the gang.
     fn retries(&self, _spec: &Value, usual: u32) -> u32 {

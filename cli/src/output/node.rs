@@ -1,10 +1,10 @@
 //! How the nodes of a fleet are shown.
 
 use super::{SCHEMA, View, table};
-use crate::units::show_bytes;
+use crate::units::{show_bytes, show_duration};
 use braid_proto::v1::{self, NodeState};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// `braid node ls`.
 #[derive(Debug, Serialize)]
@@ -28,6 +28,76 @@ struct NodeView {
     gpus: u32,
     gpu_kind: String,
     labels: BTreeMap<String, String>,
+    cordoned: bool,
+    draining: bool,
+    drain_until_unix_millis: Option<u64>,
+    link_bytes_per_second: Option<u64>,
+    disk_bytes_per_second: Option<u64>,
+    tasks: Vec<String>,
+}
+
+/// `braid node show`.
+#[derive(Debug, Serialize)]
+pub(crate) struct NodeShow {
+    schema: &'static str,
+    #[serde(flatten)]
+    node: NodeView,
+}
+
+impl NodeShow {
+    pub(crate) fn new(node: v1::Node) -> Self {
+        Self { schema: SCHEMA, node: node.into() }
+    }
+}
+
+impl View for NodeShow {
+    fn table(&self, now: u64) -> String {
+        let node = &self.node;
+        let rate = |rate: Option<u64>| rate.map(|rate| format!("{}/s", show_bytes(rate)));
+        let some = |text: String| (!text.is_empty()).then_some(text);
+        let pairs = node.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
+        table::fields(&[
+            ("node", Some(node.name.clone())),
+            ("state", Some(state(node))),
+            ("drains", node.drain_until_unix_millis.map(|until| drains(until, now))),
+            ("version", some(node.version.clone())),
+            ("address", some(node.address.clone())),
+            ("threads", Some(node.threads.to_string())),
+            ("memory", Some(show_bytes(node.memory))),
+            ("gpus", (node.gpus > 0).then(|| gpus(node))),
+            ("kinds", some(node.kinds.join(", "))),
+            ("labels", some(pairs)),
+            ("rate", rate(node.bytes_per_second)),
+            ("link", rate(node.link_bytes_per_second)),
+            ("disk", rate(node.disk_bytes_per_second)),
+            ("tasks", Some(if node.tasks.is_empty() { "none".into() } else { node.tasks.join(" ") })),
+        ])
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.node.name.clone()]
+    }
+
+    fn is_final(&self) -> bool {
+        false
+    }
+}
+
+/// `ready, cordoned`.
+fn state(node: &NodeView) -> String {
+    let access = match (node.cordoned, node.draining) {
+        (_, true) => ", draining",
+        (true, false) => ", cordoned",
+        (false, false) => "",
+    };
+    format!("{}{access}", node.state)
+}
+
+fn drains(until: u64, now: u64) -> String {
+    match until.checked_sub(now) {
+        Some(left) => format!("what runs is stopped in {}", show_duration(Duration::from_millis(left))),
+        None => "what ran has been stopped".into(),
+    }
 }
 
 impl NodeList {
@@ -43,6 +113,7 @@ impl From<v1::Node> for NodeView {
                 NodeState::Unspecified => "unknown",
                 NodeState::Ready => "ready",
                 NodeState::Silent => "silent",
+                NodeState::Away => "away",
             },
             name: node.name,
             version: node.version,
@@ -55,6 +126,12 @@ impl From<v1::Node> for NodeView {
             gpus: node.gpus,
             gpu_kind: node.gpu_kind,
             labels: node.labels.into_iter().collect(),
+            cordoned: node.cordoned,
+            draining: node.draining,
+            drain_until_unix_millis: node.drain_until_unix_millis,
+            link_bytes_per_second: node.link,
+            disk_bytes_per_second: node.disk,
+            tasks: node.tasks.iter().map(|task| format!("{}.{}", task.job, task.index)).collect(),
         }
     }
 }
@@ -76,7 +153,7 @@ impl View for NodeList {
             .map(|node| {
                 [
                     node.name.clone(),
-                    node.state.to_owned(),
+                    state(node),
                     node.tasks_running.to_string(),
                     node.threads.to_string(),
                     show_bytes(node.memory),
@@ -120,16 +197,40 @@ mod tests {
                 gpus: 8,
                 gpu_kind: "H100".into(),
                 labels: [("rack".to_owned(), "7".to_owned())].into(),
+                cordoned: true,
+                draining: true,
+                drain_until_unix_millis: Some(90_000),
+                disk: Some(2_000_000_000),
+                tasks: vec![v1::TaskRef { job: 3, index: 1 }],
+                ..Default::default()
             },
             v1::Node { name: "beta".into(), state: NodeState::Silent.into(), ..Default::default() },
         ];
+        let first = nodes[0].clone();
         let list = NodeList::new(nodes);
         let text = |format| render(&list, format, 0, false).unwrap();
         insta::assert_snapshot!(text(Format::Table), @"
-        NAME   STATE   TASKS  THREADS  MEMORY   GPUS    RATE        VERSION  ADDRESS
-        alpha  ready   1      8        16.0 GB  8xH100  750.0 MB/s  0.1.0    10.0.0.1
-        beta   silent  0      0        0 B      -       -
+        NAME   STATE            TASKS  THREADS  MEMORY   GPUS    RATE        VERSION  ADDRESS
+        alpha  ready, draining  1      8        16.0 GB  8xH100  750.0 MB/s  0.1.0    10.0.0.1
+        beta   silent           0      0        0 B      -       -
         ");
+        let one = NodeShow::new(first);
+        insta::assert_snapshot!(render(&one, Format::Table, 30_000, false).unwrap(), @"
+        node     alpha
+        state    ready, draining
+        drains   what runs is stopped in 1m
+        version  0.1.0
+        address  10.0.0.1
+        threads  8
+        memory   16.0 GB
+        gpus     8xH100
+        kinds    merge
+        labels   rack=7
+        rate     750.0 MB/s
+        disk     2.0 GB/s
+        tasks    3.1
+        ");
+        insta::assert_snapshot!(render(&one, Format::Name, 0, false).unwrap(), @"alpha");
         insta::assert_snapshot!(text(Format::Json), @r#"
         {
           "schema": "braid/v1",
@@ -150,7 +251,15 @@ mod tests {
               "gpu_kind": "H100",
               "labels": {
                 "rack": "7"
-              }
+              },
+              "cordoned": true,
+              "draining": true,
+              "drain_until_unix_millis": 90000,
+              "link_bytes_per_second": null,
+              "disk_bytes_per_second": 2000000000,
+              "tasks": [
+                "3.1"
+              ]
             },
             {
               "name": "beta",
@@ -164,7 +273,13 @@ mod tests {
               "bytes_per_second": null,
               "gpus": 0,
               "gpu_kind": "",
-              "labels": {}
+              "labels": {},
+              "cordoned": false,
+              "draining": false,
+              "drain_until_unix_millis": null,
+              "link_bytes_per_second": null,
+              "disk_bytes_per_second": null,
+              "tasks": []
             }
           ]
         }

@@ -9,6 +9,7 @@ mod merge;
 mod node;
 mod plan;
 mod profile;
+mod project;
 mod run;
 mod token;
 #[cfg(feature = "tui")]
@@ -43,6 +44,9 @@ pub(crate) enum Verb {
     /// Nodes of the fleet
     #[command(subcommand)]
     Node(node::NodeVerb),
+    /// Projects: share and quota
+    #[command(subcommand)]
+    Project(project::ProjectVerb),
     #[cfg(feature = "tui")]
     Top(top::TopArgs),
     /// Tokens, for machines to join and for people
@@ -79,6 +83,7 @@ impl Verb {
             Self::Worker(args) => Box::pin(worker::run(args, console)).await,
             Self::Job(verb) => until_signal(Box::pin(job::run(verb, console))).await,
             Self::Node(verb) => until_signal(Box::pin(node::run(verb, console))).await,
+            Self::Project(verb) => until_signal(Box::pin(project::run(verb, console))).await,
             #[cfg(feature = "tui")]
             Self::Top(args) => until_signal(Box::pin(top::run(args, console))).await,
             Self::Token(verb) => until_signal(Box::pin(token::run(verb, console))).await,

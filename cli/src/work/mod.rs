@@ -50,9 +50,22 @@ pub(crate) struct WhereArgs {
     coordinator: Option<Addresses>,
     #[command(flatten)]
     trust: TrustArgs,
+    #[command(flatten)]
+    precedence: PrecedenceArgs,
     /// Do not wait: print the number of the job and return
     #[arg(long)]
     detach: bool,
+}
+
+/// How a job stands among others of its fleet.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct PrecedenceArgs {
+    /// Jobs of a higher priority go first, and may take the place of lower ones
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i32,
+    /// In whose name the job runs [default: the project `default`]
+    #[arg(long, value_name = "NAME", env = "BRAID_PROJECT")]
+    pub(crate) project: Option<String>,
 }
 
 /// Carries it out.
@@ -74,7 +87,7 @@ async fn carry_out(work: Work<'_>, place: WhereArgs, console: &Console, start: I
         console.warn("--threads and --memory say what this process may use; on a fleet each worker has its own");
     }
     let client = Client::connect(&ReachArgs { coordinator: Some(coordinator), trust: place.trust }).await?;
-    let job = client.submit(work.kind, work.spec, request_id::random()).await?;
+    let job = client.submit_as(place.precedence, work.kind, work.spec, request_id::random()).await?;
     if place.detach {
         return console.data(&job.id.to_string());
     }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     engine::{Refusal, State},
     logs::Logs,
-    model::Job,
+    model::{Job, Precedence},
     placement::MoreNodes,
     runtime::{Handle, Stopped},
     security::{About, Limits},
@@ -56,7 +56,8 @@ impl Jobs for JobsApi {
             .map_err(|error| malformed(&DecodeError::json("SubmitRequest", "spec", &error)))?;
         self.limits.check(&request.kind, &spec).await?;
         let kind = request.kind.clone();
-        let id = self.handle.submit(request.kind, spec, request.request_id).await??;
+        let precedence = Precedence { priority: request.priority, project: request.project };
+        let id = self.handle.submit(request.kind, spec, request.request_id, precedence).await??;
         About::note(&extensions, || format!("job {id} ({kind})"));
         self.view(id).await.map(Response::new)
     }

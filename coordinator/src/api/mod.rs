@@ -9,6 +9,7 @@ mod explain;
 mod jobs;
 mod log_lines;
 mod nodes;
+mod projects;
 mod relay;
 mod status;
 mod view;
@@ -23,7 +24,7 @@ use crate::{
 };
 use braid_proto::v1::{
     access_server::AccessServer, enrollment_server::EnrollmentServer, jobs_server::JobsServer, nodes_server::NodesServer,
-    workers_server::WorkersServer,
+    projects_server::ProjectsServer, workers_server::WorkersServer,
 };
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -64,6 +65,7 @@ pub(crate) fn routes(
         cancel: cancel.clone(),
     };
     let nodes = nodes::NodesApi { handle: handle.clone() };
+    let projects = projects::ProjectsApi { handle: handle.clone() };
     let workers = workers::WorkersApi {
         handle: handle.clone(),
         logs: logs.clone(),
@@ -77,6 +79,7 @@ pub(crate) fn routes(
     let enrollment = enrollment::EnrollmentApi { roster: rights.roster.clone() };
     let access = access::AccessApi { roster: rights.roster, audit: rights.audit };
     Routes::new(JobsServer::new(jobs).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(ProjectsServer::new(projects).max_decoding_message_size(MAX_MESSAGE))
         .add_service(NodesServer::new(nodes).max_decoding_message_size(MAX_MESSAGE))
         .add_service(EnrollmentServer::new(enrollment).max_decoding_message_size(MAX_REQUEST))
         .add_service(AccessServer::new(access).max_decoding_message_size(MAX_REQUEST))

@@ -14,6 +14,8 @@ impl From<Refusal> for Status {
             | Refusal::TooDeep { .. }
             | Refusal::HalfGang { .. } => Self::invalid_argument(text),
             Refusal::Held { .. } => Self::already_exists(text),
+            Refusal::BadLabel { .. } | Refusal::BadProject { .. } => Self::invalid_argument(text),
+            Refusal::NoSuchNode(_) => Self::not_found(text),
             Refusal::NoSuchJob(_) => Self::not_found(text),
             Refusal::Over(_) => Self::failed_precondition(text),
         }

@@ -1,8 +1,8 @@
 //! The state as clients see it.
 
-use crate::model::{Job, JobEnd, JobPhase, Node, Task, TaskPhase};
+use crate::model::{Access, Job, JobEnd, JobPhase, Node, Task, TaskPhase, Upkeep};
 use braid_proto::v1;
-use braid_workload::TaskId;
+use braid_workload::{NodeId, TaskId};
 
 /// A job as clients see it.
 pub(super) fn job(job: &Job) -> v1::Job {
@@ -26,6 +26,8 @@ pub(super) fn job(job: &Job) -> v1::Job {
         bytes_done: tally.bytes_done.saturating_add(running_done).min(tally.bytes),
         bytes_reused: job.reused.saturating_add(running_reused),
         reason: job.reason.as_ref().map(ToString::to_string),
+        priority: job.precedence.priority,
+        project: job.precedence.project.clone(),
         ..v1::Job::default()
     };
     match &job.phase {
@@ -91,5 +93,28 @@ pub(super) fn node(node: &Node) -> v1::Node {
         gpus: inventory.gpus.count,
         gpu_kind: inventory.gpus.kind,
         labels: inventory.labels.into_iter().collect(),
+        link: inventory.link,
+        disk: inventory.disk,
+        tasks: node.tasks.iter().map(|task| (*task).into()).collect(),
+        ..access(node.access)
     }
+}
+
+/// A node that only operators know.
+pub(super) fn absent_node(id: &NodeId, upkeep: &Upkeep) -> v1::Node {
+    v1::Node {
+        name: id.0.clone(),
+        state: v1::NodeState::Away.into(),
+        labels: upkeep.labels.clone().into_iter().collect(),
+        ..access(upkeep.access)
+    }
+}
+
+fn access(access: Access) -> v1::Node {
+    let (cordoned, draining, until) = match access {
+        Access::Open => (false, false, None),
+        Access::Cordoned => (true, false, None),
+        Access::Draining(until) => (true, true, until),
+    };
+    v1::Node { cordoned, draining, drain_until_unix_millis: until.map(|until| until.0), ..v1::Node::default() }
 }

@@ -1,10 +1,11 @@
 //! What to ask placement, and what its answer starts.
 
-use super::{Effect, Effects, Engine, Message, State, fact, gang};
+use super::{Effect, Effects, Engine, Message, State, fact, fairness::Ledger, gang};
 use crate::{
     model::{Assignment, Change, Class, Job, JobPhase, Millis, Node, Rate, TaskPhase},
-    placement::{Absent, Away, Candidate, Decision, Load, Placement, Problem, Waiting},
+    placement::{Absent, Away, Candidate, Decision, Load, Placement, Problem, Wait, Waiting},
 };
+use braid_workload::{JobId, TaskId};
 use std::collections::BTreeSet;
 
 impl Engine {
@@ -13,7 +14,12 @@ impl Engine {
         if !std::mem::take(&mut self.state.unplaced) {
             return None;
         }
-        let problem = self.state.problem();
+        let (problem, held) = self.state.ask();
+        for (job, reason) in held {
+            if let Some(job) = self.state.jobs.get_mut(&job).filter(|job| job.tally().assigned == 0) {
+                job.reason = Some(reason);
+            }
+        }
         (!problem.classes.is_empty()).then_some(problem)
     }
 
@@ -23,33 +29,47 @@ impl Engine {
     }
 
     pub(super) fn placed(&mut self, decision: Decision, now: Millis, effects: &mut Effects) {
+        let mut ledger = (!self.state.projects.is_empty()).then(|| self.state.ledger());
         for placement in &decision.placements {
-            self.assign(placement, now, effects);
+            self.assign(placement, ledger.as_mut(), now, effects);
         }
         for gang in &decision.gangs {
-            self.assign_gang(gang, now, effects);
+            self.assign_gang(gang, ledger.as_mut(), now, effects);
         }
+        let starved: Vec<JobId> = decision.reasons.iter().map(|(job, _)| *job).collect();
         for (job, reason) in decision.reasons {
             if let Some(job) = self.state.jobs.get_mut(&job) {
                 job.reason = (job.tally().assigned == 0 && job.phase == JobPhase::Running).then_some(reason);
             }
         }
+        self.preempt(&starved, effects);
     }
 
     /// Hands out the first waiting tasks of a class, as many as there still are, if the node is there and offers what
     /// they need.
-    fn assign(&mut self, placement: &Placement, now: Millis, effects: &mut Effects) {
+    fn assign(&mut self, placement: &Placement, ledger: Option<&mut Ledger>, now: Millis, effects: &mut Effects) {
         if placement.class.gang != 1 {
             return; // never a part of one
         }
         let Some(job) = self.state.jobs.get_mut(&placement.job).filter(|job| job.phase == JobPhase::Running) else { return };
         let Some(node) = self.state.nodes.get_mut(&placement.node) else { return };
         let Some(session) = node.session else { return };
-        if !node.inventory.as_ref().is_some_and(|offer| offer.could_run(&job.kind, &placement.class)) {
+        let able = node.inventory.as_ref().is_some_and(|offer| offer.could_run(&job.kind, &placement.class));
+        if !able || !node.access.is_open() {
             return;
         }
+        let (project, each) = (&job.precedence.project, State::amount_on(node, &placement.class));
+        // What placement was told may be out of date.
+        let room = ledger.as_ref().map_or(u32::MAX, |ledger| ledger.room(project, each).unwrap_or(0));
+        let tasks = first(job.waiting().get(&placement.class), placement.count.min(room));
+        if tasks.is_empty() {
+            return;
+        }
+        if let Some(ledger) = ledger {
+            ledger.take(project, each.times(u32::try_from(tasks.len()).unwrap_or(u32::MAX)));
+        }
         job.reason = None;
-        for index in first(job.waiting().get(&placement.class), placement.count) {
+        for index in tasks {
             let id = job.id.task(index);
             let assignment = Assignment { node: node.id.clone(), lease: node.lease, since: now };
             job.set_phase(index, TaskPhase::Assigned(assignment));
@@ -66,9 +86,13 @@ impl Engine {
 }
 
 impl State {
-    /// What waits, and where it could go. Jobs are taken in the order of their numbers: whoever wants another order, by priority
-    /// or fair share, changes it here.
+    /// What waits, in the order in which it should go, and where it could go. What a quota holds is not in it.
     pub fn problem(&self) -> Problem {
+        self.ask().0
+    }
+
+    /// The same, with what a quota holds, and why.
+    fn ask(&self) -> (Problem, Vec<(JobId, Wait)>) {
         let running = self.jobs.values().filter(|job| job.phase == JobPhase::Running);
         let classes = running.flat_map(|job| {
             job.waiting().iter().map(|(class, queue)| Waiting {
@@ -81,16 +105,19 @@ impl State {
                 warm: job.warm.clone(),
             })
         });
-        Problem {
-            classes: classes.filter(|class| class.count > 0).collect(),
-            nodes: self.nodes.values().filter_map(|node| self.candidate(node)).collect(),
+        let (classes, held) = self.in_order(classes.filter(|class| class.count > 0).collect());
+        let problem = Problem {
+            classes,
+            nodes: self.nodes.values().filter_map(|node| self.candidate(node, &[])).collect(),
             absent: self.nodes.values().filter_map(absent).collect(),
-        }
+        };
+        (problem, held)
     }
 
-    fn candidate(&self, node: &Node) -> Option<Candidate> {
+    /// A node as it would be if some of its tasks had ended.
+    pub(super) fn candidate(&self, node: &Node, gone: &[TaskId]) -> Option<Candidate> {
         node.session?;
-        if node.resting.is_some() {
+        if node.resting.is_some() || !node.access.is_open() {
             return None;
         }
         let rate = |(kind, rate): (&String, &Rate)| Some((kind.clone(), rate.bytes_per_second()?));
@@ -103,7 +130,7 @@ impl State {
             rates: node.rates.iter().filter_map(rate).collect(),
             inputs: node.inputs.clone(),
         };
-        for id in &node.tasks {
+        for id in node.tasks.iter().filter(|id| !gone.contains(id)) {
             let Some(task) = self.job(id.job).and_then(|job| job.tasks.get(id.index as usize)) else { continue };
             candidate.load.add(&Class::from(&task.spec.demand), task.spec.demand.bytes.saturating_sub(task.done) as f64);
         }
@@ -115,6 +142,7 @@ impl State {
 fn absent(node: &Node) -> Option<Absent> {
     let why = match (node.session, node.resting) {
         (None, _) => Away::Silent,
+        _ if !node.access.is_open() => Away::Cordoned,
         (Some(_), Some(_)) => Away::Leaving,
         (Some(_), None) => return None,
     };

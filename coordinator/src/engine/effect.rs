@@ -2,7 +2,7 @@
 
 use super::{Held, ReplyId};
 use crate::model::{Change, SessionId};
-use braid_workload::{AttemptId, Demand, Gang, JobId, LeaseId, SpecError, TaskId};
+use braid_workload::{AttemptId, Demand, Gang, JobId, LeaseId, NodeId, SpecError, TaskId};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +20,13 @@ pub enum Effect {
         reply: ReplyId,
         /// The job, or why not.
         result: Result<JobId, Refusal>,
+    },
+    /// Answer an operator.
+    Confirm {
+        /// Who asked.
+        reply: ReplyId,
+        /// Done, or why not.
+        result: Result<(), Refusal>,
     },
     /// Tell a worker.
     Send {
@@ -135,6 +142,25 @@ pub enum Refusal {
     /// There is no such job.
     #[error("there is no job {0}")]
     NoSuchJob(JobId),
+    /// There is no such node.
+    #[error("there is no node {0}")]
+    NoSuchNode(NodeId),
+    /// A project that cannot be.
+    #[error("project `{name}`: {problem}")]
+    BadProject {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Labels that cannot be.
+    #[error("labels of node {node}: {problem}")]
+    BadLabel {
+        /// Of which node.
+        node: NodeId,
+        /// What is wrong with them.
+        problem: String,
+    },
     /// The job is over.
     #[error("job {0} is over")]
     Over(JobId),

@@ -1,7 +1,8 @@
 //! What can happen.
 
+use super::NodeWish;
 use crate::{
-    model::{Inventory, SessionId},
+    model::{Inventory, Precedence, Project, SessionId},
     placement::Decision,
 };
 use braid_workload::{AttemptId, JobId, LeaseId, NodeId, TaskId, TaskOutcome};
@@ -25,6 +26,8 @@ pub enum Event {
         spec: Value,
         /// The client's key against doubling.
         request_id: String,
+        /// How it is to stand among others.
+        precedence: Precedence,
     },
     /// A client wants a job to end.
     Cancel {
@@ -32,6 +35,24 @@ pub enum Event {
         reply: ReplyId,
         /// Which.
         job: JobId,
+    },
+    /// An operator wants something of a node.
+    ChangeNode {
+        /// Who asks.
+        reply: ReplyId,
+        /// Which.
+        node: NodeId,
+        /// What.
+        wish: NodeWish,
+    },
+    /// An operator says something about a project.
+    SetProject {
+        /// Who asks.
+        reply: ReplyId,
+        /// Which.
+        name: String,
+        /// All that is said about it from now on.
+        project: Project,
     },
     /// A worker opened a stream. Its token and version have been checked.
     Hello {

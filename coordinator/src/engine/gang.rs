@@ -10,9 +10,9 @@
 //! One attempt number for all members is the gang's epoch. A member of a broken gang may report what it likes: it waits again,
 //! and nothing is held against it. Nothing of this is stored but the tasks themselves: whole is what looks whole.
 
-use super::{Effect, Effects, Engine, Held, Message, Run, State, fact};
+use super::{Effect, Effects, Engine, Held, Message, Run, State, fact, fairness::Ledger};
 use crate::{
-    model::{Assignment, Change, Job, JobPhase, Millis, Task, TaskPhase},
+    model::{Amount, Assignment, Change, Job, JobPhase, Millis, Task, TaskPhase},
     placement::GangPlacement,
 };
 use braid_workload::{AttemptId, Gang, JobId, TaskId};
@@ -20,7 +20,13 @@ use serde_json::Value;
 
 impl Engine {
     /// Starts the first waiting gang of a class on these nodes, if each of them is there and offers what a member needs.
-    pub(super) fn assign_gang(&mut self, placement: &GangPlacement, now: Millis, effects: &mut Effects) {
+    pub(super) fn assign_gang(
+        &mut self,
+        placement: &GangPlacement,
+        ledger: Option<&mut Ledger>,
+        now: Millis,
+        effects: &mut Effects,
+    ) {
         let State { jobs, nodes, facts, .. } = &mut self.state;
         let Some(job) = jobs.get_mut(&placement.job).filter(|job| job.phase == JobPhase::Running) else { return };
         let Some(first) = job.waiting_gangs(&placement.class).next() else { return };
@@ -28,14 +34,21 @@ impl Engine {
         if placement.nodes.len() != members.len() {
             return;
         }
-        let mut places = vec![];
+        let (mut places, mut needs) = (vec![], Amount::default());
         for id in &placement.nodes {
             let Some(node) = nodes.get(id) else { return };
             let (Some(session), Some(offer)) = (node.session, &node.inventory) else { return };
-            if !offer.could_run(&job.kind, &placement.class) {
+            if !offer.could_run(&job.kind, &placement.class) || !node.access.is_open() {
                 return;
             }
+            needs = needs.plus(State::amount_on(node, &placement.class));
             places.push((session, Assignment { node: id.clone(), lease: node.lease, since: now }, offer.exchange.clone()));
+        }
+        if let Some(ledger) = ledger {
+            if ledger.room(&job.precedence.project, needs).is_err() {
+                return;
+            }
+            ledger.take(&job.precedence.project, needs);
         }
         let tried = members.clone().filter_map(|index| job.tasks.get(index as usize)).map(|task| task.attempt).max();
         let epoch = tried.unwrap_or_default().next();
@@ -80,7 +93,7 @@ impl Engine {
 /// Makes a task's next try.
 pub(super) fn begin(task: &mut Task, attempt: AttemptId) {
     task.attempt = attempt;
-    (task.done, task.reused, task.reported) = (0, 0, None);
+    (task.done, task.reused, task.reported, task.stopping) = (0, 0, None, false);
 }
 
 /// The message that starts the present try of a task.

@@ -13,6 +13,9 @@
 //! | `ending` | how a job ends, and what is forgotten |
 //! | `assign` | what to ask placement, and what its answer starts |
 //! | `gang` | which tasks start together, and what becomes of them when one fails |
+//! | `fairness` | whose tasks go first, and how many |
+//! | `projects` | what projects use, and who makes room for a higher priority |
+//! | `upkeep` | what operators say about nodes: cordon, drain, labels |
 //! | `recover` | the state that the records of a store describe |
 //!
 //! Beside them, each step notes [`Fact`]s for those who count.
@@ -22,20 +25,24 @@ mod effect;
 mod ending;
 mod event;
 mod fact;
+mod fairness;
 mod gang;
 mod outcome;
+mod projects;
 mod recover;
 mod session;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 pub use effect::{Effect, Message, Refusal, Run};
 pub use event::{Event, Held, ReplyId, Report, TaskProgress};
 pub use fact::{AttemptEnd, Fact, Figures};
 pub use recover::{Records, recover};
+pub use upkeep::NodeWish;
 
-use crate::model::{Change, Job, Millis, Node, SessionId};
+use crate::model::{Change, Job, Millis, Node, Project, SessionId, Upkeep};
 use braid_workload::{JobId, LeaseId, NodeId, Registry, Workload};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -60,6 +67,8 @@ pub const MAX_TEXT: usize = 4 << 10;
 pub struct State {
     jobs: BTreeMap<JobId, Job>,
     nodes: BTreeMap<NodeId, Node>,
+    upkeep: BTreeMap<NodeId, Upkeep>,
+    projects: BTreeMap<String, Project>,
     sessions: BTreeMap<SessionId, NodeId>,
     requests: HashMap<String, JobId>,
     last_job: u64,
@@ -94,20 +103,31 @@ impl Engine {
     pub fn step(&mut self, event: Event, now: Millis) -> Vec<Effect> {
         let mut effects = Effects::new();
         match event {
-            Event::Submit { reply, kind, spec, request_id } => {
-                let result = self.submit(&kind, spec, request_id, now, &mut effects);
+            Event::Submit { reply, kind, spec, request_id, precedence } => {
+                let result = self.submit(&kind, spec, request_id, precedence, now, &mut effects);
                 effects.push(Effect::Answer { reply, result });
             }
             Event::Cancel { reply, job } => {
                 let result = self.cancel(job, now, &mut effects);
                 effects.push(Effect::Answer { reply, result });
             }
+            Event::ChangeNode { reply, node, wish } => {
+                let result = self.change_node(&node, wish, now, &mut effects);
+                effects.push(Effect::Confirm { reply, result });
+            }
+            Event::SetProject { reply, name, project } => {
+                let result = self.set_project(name, project, &mut effects);
+                effects.push(Effect::Confirm { reply, result });
+            }
             Event::Hello { session, node, inventory, held } => self.hello(session, node, inventory, held, now, &mut effects),
             Event::Disconnected { session } => self.disconnected(session),
             Event::KeepAlive { session, progress } => self.keep_alive(session, &progress, now),
             Event::Finished { session, report } => self.finished(session, report, now, &mut effects),
             Event::Placed(decision) => self.placed(decision, now, &mut effects),
-            Event::Tick => self.expire(now, &mut effects),
+            Event::Tick => {
+                self.expire(now, &mut effects);
+                self.evict(now, &mut effects);
+            }
         }
         effects
     }
@@ -142,6 +162,11 @@ impl State {
     /// The nodes, by name.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values()
+    }
+
+    /// Nodes that operators have said something about and that have no worker now.
+    pub fn absent_nodes(&self) -> impl Iterator<Item = (&NodeId, &Upkeep)> {
+        upkeep::absent(self)
     }
 
     /// A lease that was never given before: the epoch of this coordinator, then a count.

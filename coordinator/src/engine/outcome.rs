@@ -50,7 +50,8 @@ impl Engine {
                 node.learn(&job.kind, &task.spec.demand, done, ran);
             }
             job.warm.insert(node.id.clone());
-            if running && standing == Standing::Whole && gave_back(&outcome) {
+            let told = job.tasks.get(index as usize).is_some_and(|task| task.stopping);
+            if running && standing == Standing::Whole && gave_back(&outcome) && !told {
                 node.resting = Some(now + REST);
             }
         }
@@ -177,7 +178,7 @@ impl Engine {
     fn close_attempt(&mut self, id: TaskId, again: bool, failure: Failure, now: Millis, effects: &mut Effects) {
         let Some(job) = self.state.jobs.get_mut(&id.job) else { return };
         if let Some(task) = job.tasks.get_mut(id.index as usize) {
-            (task.done, task.reused, task.reported) = (0, 0, None);
+            (task.done, task.reused, task.reported, task.stopping) = (0, 0, None, false);
         }
         job.set_phase(id.index, if again { TaskPhase::Waiting } else { TaskPhase::Failed });
         let change = job.tasks.get(id.index as usize).map(|task| Change::task(id, task).into());

@@ -3,9 +3,10 @@
 //! Tasks that were assigned stay with their node for one lease: the worker, which has gone on with them, registers again
 //! and says so. Those of a node that does not come are lost like those of any silent node.
 
-use super::{State, ending};
+use super::{State, ending, projects, upkeep};
 use crate::model::{
-    Assignment, Job, JobPhase, JobRecord, Millis, NewJob, Node, Rate, RecordError, Task, TaskPhase, TaskRecord, decode, keys,
+    Access, Assignment, Job, JobPhase, JobRecord, Millis, NewJob, Node, Rate, RecordError, Task, TaskPhase, TaskRecord, decode,
+    keys,
 };
 use braid_workload::{JobId, NodeId, TaskSpec};
 use serde_json::Value;
@@ -26,6 +27,10 @@ pub struct Records {
     pub plans: Vec<(String, Vec<u8>)>,
     /// Under `task/`.
     pub tasks: Vec<(String, Vec<u8>)>,
+    /// Under `node/`.
+    pub nodes: Vec<(String, Vec<u8>)>,
+    /// Under `project/`.
+    pub projects: Vec<(String, Vec<u8>)>,
 }
 
 /// Rebuilds the state. `epoch` is this coordinator's own, greater than that of any before it.
@@ -40,7 +45,13 @@ pub fn recover(records: &Records, epoch: u64, lease: Duration, now: Millis) -> R
             plans.entry(job).or_default().insert(chunk, value);
         }
     }
-    let mut state = State { epoch, unplaced: true, ..State::default() };
+    let mut state = State {
+        epoch,
+        unplaced: true,
+        upkeep: upkeep::recover(&records.nodes)?,
+        projects: projects::recover(&records.projects)?,
+        ..State::default()
+    };
     for (key, value) in &records.jobs {
         let record: JobRecord = decode(key, value)?;
         let spec_key = keys::spec(record.id);
@@ -73,6 +84,7 @@ fn recover_job(record: JobRecord, spec: Value, chunks: &BTreeMap<u32, &[u8]>) ->
         label: record.label,
         spec: Arc::new(spec),
         request_id: record.request_id,
+        precedence: record.precedence,
         exclusive: record.exclusive,
         state: record.state,
         submitted: record.submitted,
@@ -127,7 +139,7 @@ fn adopt_nodes(state: &mut State, expires: Millis) {
         }
     }
     for (id, (assignment, tasks)) in held {
-        let node = Node {
+        let mut node = Node {
             id: id.clone(),
             session: None,
             lease: assignment.lease,
@@ -137,8 +149,13 @@ fn adopt_nodes(state: &mut State, expires: Millis) {
             rate: Rate::default(),
             rates: BTreeMap::new(),
             inputs: Arc::default(),
+            declared: BTreeMap::new(),
+            access: Access::default(),
+            evicted: false,
             resting: None,
         };
+        let said = state.upkeep.get(&id).cloned().unwrap_or_default();
+        upkeep::attend(&mut node, &said);
         state.nodes.insert(id, node);
     }
 }

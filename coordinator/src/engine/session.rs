@@ -4,8 +4,8 @@
 //! be dead. What the worker still holds and the records confirm goes on; what they give to somebody else is dropped;
 //! what they give to this node and it does not know of (it was restarted, or never heard of it) waits again.
 
-use super::{Effect, Effects, Engine, Fact, Held, Message, TaskProgress, gang::Standing};
-use crate::model::{Inventory, Job, JobPhase, Millis, Node, Rate, SessionId};
+use super::{Effect, Effects, Engine, Fact, Held, Message, TaskProgress, gang::Standing, upkeep};
+use crate::model::{Access, Inventory, Job, JobPhase, Millis, Node, Rate, SessionId};
 use braid_workload::{NodeId, TaskId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,21 +38,23 @@ impl Engine {
         let kept_tasks: BTreeSet<TaskId> = kept.iter().map(|held| held.task).collect();
         let unknown: Vec<TaskId> = assigned.difference(&kept_tasks).copied().collect();
         self.state.sessions.insert(session, id.clone());
-        self.state.nodes.insert(
-            id.clone(),
-            Node {
-                id,
-                session: Some(session),
-                lease,
-                expires: now + self.lease,
-                inventory: Some(inventory),
-                tasks: kept_tasks,
-                rate,
-                rates,
-                inputs,
-                resting: None,
-            },
-        );
+        let mut node = Node {
+            id: id.clone(),
+            session: Some(session),
+            lease,
+            expires: now + self.lease,
+            declared: inventory.labels.clone(),
+            inventory: Some(inventory),
+            tasks: kept_tasks,
+            rate,
+            rates,
+            inputs,
+            access: Access::default(),
+            evicted: false,
+            resting: None,
+        };
+        upkeep::attend(&mut node, &self.state.upkeep.get(&id).cloned().unwrap_or_default());
+        self.state.nodes.insert(id, node);
         effects.push(Effect::Send { session, message: Message::Welcome { lease, patience: self.lease, drop } });
         for held in kept {
             let broken = |job: &Job| Standing::of(job, held.task.index) == Standing::Broken;

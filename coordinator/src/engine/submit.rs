@@ -1,7 +1,7 @@
 //! New jobs, and the wish to end one.
 
-use super::{Effect, Effects, Engine, Fact, MAX_DEPTH, MAX_STATE, MAX_TEXT, Refusal, ending};
-use crate::model::{Change, Class, Job, JobEnd, JobPhase, Millis, NewJob, Task, chunk_specs, keys};
+use super::{Effect, Effects, Engine, Fact, MAX_DEPTH, MAX_STATE, MAX_TEXT, Refusal, ending, projects};
+use crate::model::{Change, Class, Job, JobEnd, JobPhase, Millis, NewJob, Precedence, Task, chunk_specs, keys};
 use braid_workload::{JobId, MAX_RECORD, SpecError, TaskSpec};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -12,12 +12,14 @@ impl Engine {
         kind: &str,
         spec: Value,
         request_id: String,
+        precedence: Precedence,
         now: Millis,
         effects: &mut Effects,
     ) -> Result<JobId, Refusal> {
         if let Some(id) = self.state.requests.get(&request_id) {
             return Ok(*id);
         }
+        let precedence = projects::checked(precedence)?;
         let workload = self.workloads.get(kind).ok_or_else(|| Refusal::UnknownKind {
             kind: kind.to_owned(),
             known: self.workloads.kinds().collect::<Vec<_>>().join(", "),
@@ -42,6 +44,7 @@ impl Engine {
             label: plan.label,
             spec: Arc::new(spec),
             request_id: request_id.clone(),
+            precedence,
             exclusive: plan.exclusive,
             state: plan.state,
             submitted: now,

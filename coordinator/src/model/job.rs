@@ -8,7 +8,7 @@
 //! ```
 //! `Ending` lasts as long as a worker holds a task of the job, so that two jobs never write one output at a time.
 
-use super::{Class, Millis, Task, TaskPhase};
+use super::{Class, Millis, Precedence, Task, TaskPhase};
 use crate::placement::Wait;
 use braid_workload::{Failure, JobId, JobResult, Member, NodeId};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ pub struct Job {
     pub spec: Arc<Value>,
     /// The client's own key: a repeat of the same submit finds this job.
     pub request_id: String,
+    /// How it stands among others.
+    pub precedence: Precedence,
     /// A name that only one unfinished job may hold.
     pub exclusive: Option<String>,
     /// Where it stands.
@@ -107,6 +109,7 @@ pub(crate) struct NewJob {
     pub(crate) label: String,
     pub(crate) spec: Arc<Value>,
     pub(crate) request_id: String,
+    pub(crate) precedence: Precedence,
     pub(crate) exclusive: Option<String>,
     pub(crate) state: Value,
     pub(crate) submitted: Millis,
@@ -120,6 +123,7 @@ impl Job {
             label: new.label,
             spec: new.spec,
             request_id: new.request_id,
+            precedence: new.precedence,
             exclusive: new.exclusive,
             phase: JobPhase::Running,
             state: new.state,
@@ -250,7 +254,7 @@ mod tests {
         fn the_tally_agrees_with_the_tasks(sizes in proptest::collection::vec(0u64..1000, 1..20), moves in proptest::collection::vec((0u32..24, 0u8..5), 0..60)) {
             let mut job = Job::new(NewJob {
                 id: JobId(1), kind: "k".into(), label: String::new(), spec: Arc::new(Value::Null), request_id: String::new(),
-                exclusive: None, state: Value::Null, submitted: Millis(0),
+                precedence: Precedence::default(), exclusive: None, state: Value::Null, submitted: Millis(0),
             });
             for bytes in &sizes {
                 let demand = Demand { bytes: *bytes, memory: bytes % 3, wide: bytes % 2 == 0, ..Demand::default() };

@@ -5,14 +5,18 @@
 
 mod job;
 mod node;
+mod project;
 mod records;
 mod task;
 mod time;
+mod upkeep;
 
 pub(crate) use job::NewJob;
 pub use job::{Job, JobEnd, JobPhase, Tally};
 pub use node::{Gpus, Inventory, Node, Rate, SessionId};
+pub use project::{Amount, DEFAULT_PROJECT, Precedence, Project, Quota};
 pub(crate) use records::decode;
 pub use records::{Change, JobRecord, RecordError, TaskRecord, chunk_specs, keys};
 pub use task::{Assignment, Class, Task, TaskPhase};
 pub use time::Millis;
+pub use upkeep::{Access, Upkeep};

@@ -9,7 +9,7 @@
 //! Nodes are not stored: after a restart of the coordinator they register again, and the assignments in the task records
 //! say what each may go on with.
 
-use super::{Class, Millis};
+use super::{Access, Class, Millis};
 use braid_workload::{Demand, LeaseId, NodeId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -102,6 +102,12 @@ pub struct Node {
     pub rates: BTreeMap<String, Rate>,
     /// Names of the inputs that its tasks have read lately.
     pub inputs: Arc<BTreeSet<String>>,
+    /// The labels that its worker says it has; its offer has those of operators besides.
+    pub declared: BTreeMap<String, String>,
+    /// Whether operators let it have tasks.
+    pub access: Access,
+    /// It was told to stop what it held when its time to drain was over.
+    pub evicted: bool,
     /// It gave a task back that it was not told to stop, as a worker does that is going away: nothing new until then.
     pub resting: Option<Millis>,
 }

@@ -6,12 +6,14 @@
 //! | `spec/ID` | the spec as submitted | once |
 //! | `plan/ID/CHUNK` | a list of task specs | once each, before the job record that counts them |
 //! | `task/ID/INDEX` | [`TaskRecord`] | when it is assigned and when its result is in |
+//! | `project/NAME` | [`Project`] | when an operator says something about it |
+//! | `node/NAME` | [`Upkeep`] | when an operator says something about it |
 //!
 //! A task without a record waits. Records of plans beyond what the job record counts are leftovers of a crash and are
 //! ignored.
 
-use super::{Job, JobPhase, Millis, Task, TaskPhase};
-use braid_workload::{AttemptId, Failure, JobId, TaskId, TaskSpec};
+use super::{Job, JobPhase, Millis, Precedence, Project, Task, TaskPhase, Upkeep};
+use braid_workload::{AttemptId, Failure, JobId, NodeId, TaskId, TaskSpec};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -35,6 +37,9 @@ pub struct JobRecord {
     pub label: String,
     /// The client's own key.
     pub request_id: String,
+    /// How it stands among others.
+    #[serde(default)]
+    pub precedence: Precedence,
     /// A name that only one unfinished job may hold.
     pub exclusive: Option<String>,
     /// Where it stands.
@@ -85,7 +90,7 @@ fn is_zero(count: &u32) -> bool {
 
 /// The keys, in one place.
 pub mod keys {
-    use braid_workload::{JobId, TaskId};
+    use braid_workload::{JobId, NodeId, TaskId};
 
     /// All job records.
     pub const JOBS: &str = "job/";
@@ -95,6 +100,10 @@ pub mod keys {
     pub const PLANS: &str = "plan/";
     /// All task records.
     pub const TASKS: &str = "task/";
+    /// What operators said about projects.
+    pub const PROJECTS: &str = "project/";
+    /// What operators said about nodes.
+    pub const NODES: &str = "node/";
 
     /// Of a job.
     pub fn job(id: JobId) -> String {
@@ -114,6 +123,11 @@ pub mod keys {
     /// Of a task.
     pub fn task(id: TaskId) -> String {
         format!("{TASKS}{:012}/{:010}", id.job.0, id.index)
+    }
+
+    /// Of what operators said about a node.
+    pub fn node(id: &NodeId) -> String {
+        format!("{NODES}{id}")
     }
 
     /// The job and the number in `prefix/JOB/NUMBER`.
@@ -180,6 +194,7 @@ impl Change {
             kind: job.kind.clone(),
             label: job.label.clone(),
             request_id: job.request_id.clone(),
+            precedence: job.precedence.clone(),
             exclusive: job.exclusive.clone(),
             phase: job.phase.clone(),
             state: job.state.clone(),
@@ -194,6 +209,18 @@ impl Change {
     /// Writes a job's spec.
     pub fn spec(job: &Job) -> Self {
         Self::put(keys::spec(job.id), encode(&*job.spec))
+    }
+
+    /// Writes what operators said about a project, or forgets it.
+    pub fn project(name: &str, project: &Project) -> Self {
+        let key = format!("{}{name}", keys::PROJECTS);
+        if *project == Project::default() { Self::delete(key) } else { Self::put(key, encode(project)) }
+    }
+
+    /// Writes what operators said about a node, or forgets it.
+    pub fn upkeep(id: &NodeId, upkeep: &Upkeep) -> Self {
+        let key = keys::node(id);
+        if upkeep.is_default() { Self::delete(key) } else { Self::put(key, encode(upkeep)) }
     }
 
     /// Writes a task's record.

@@ -39,6 +39,8 @@ pub struct Task {
     pub reused: u64,
     /// The value of a gang's member that has ended, until all have; not stored, as the worker keeps it so long.
     pub reported: Option<Value>,
+    /// The running try was told to stop, to make room for another job; not stored.
+    pub stopping: bool,
 }
 
 /// Where a task stands.
@@ -109,6 +111,7 @@ impl Task {
             done: 0,
             reused: 0,
             reported: None,
+            stopping: false,
         }
     }
 

@@ -56,7 +56,7 @@ impl Candidate {
     }
 
     /// How many such tasks, members of a gang, would start at this moment.
-    pub(super) fn free(&self, class: &Class) -> u32 {
+    pub(crate) fn free(&self, class: &Class) -> u32 {
         let crossed = if class.wide { self.load.narrow > 0 } else { self.load.wide > 0 };
         if crossed { 0 } else { self.unused(class) }
     }

@@ -121,6 +121,13 @@ pub enum Wait {
         /// How many workers could run it.
         workers: usize,
     },
+    /// Its project uses as much as it may.
+    Quota {
+        /// The project.
+        project: String,
+        /// Which limit, what is used of it, and what more is needed.
+        limit: String,
+    },
     /// It would be done sooner after others on a node than at once elsewhere.
     Planned {
         /// For which it is meant.
@@ -150,6 +157,8 @@ pub enum Away {
     Silent,
     /// It gave a task back, as one that is leaving does.
     Leaving,
+    /// Operators give it nothing new.
+    Cordoned,
 }
 
 /// What nodes may be short of.
@@ -213,6 +222,7 @@ impl fmt::Display for Wait {
             Self::GpusBusy { wanted, most, of } => write!(f, "no worker has {wanted} GPUs free (the most is {most} of {of})"),
             Self::Busy { workers: 1 } => f.write_str("the only worker that could run it is busy"),
             Self::Busy { workers } => write!(f, "all {workers} workers that could run it are busy"),
+            Self::Quota { project, limit } => write!(f, "project `{project}` is at its quota: {limit}"),
             Self::Planned { node, bottleneck: Resource::Link } => {
                 write!(f, "the link to {node} is the bottleneck: elsewhere it would be done later")
             }
@@ -244,6 +254,7 @@ impl fmt::Display for Away {
         f.write_str(match self {
             Self::Silent => "is silent",
             Self::Leaving => "is leaving",
+            Self::Cordoned => "is cordoned",
         })
     }
 }

@@ -128,6 +128,7 @@ impl Away {
         match self {
             Self::Silent => "its worker connects again",
             Self::Leaving => "its worker stays, or starts again",
+            Self::Cordoned => "`braid node uncordon` opens it",
         }
     }
 }

@@ -56,6 +56,7 @@ pub(super) struct Driver {
     sessions: HashMap<SessionId, mpsc::Sender<Message>>,
     last_session: u64,
     asked: HashMap<ReplyId, oneshot::Sender<Result<JobId, Refusal>>>,
+    confirms: HashMap<ReplyId, oneshot::Sender<Result<(), Refusal>>>,
     last_reply: u64,
     changes: watch::Sender<u64>,
     stopped: watch::Sender<Option<Stopped>>,
@@ -88,6 +89,7 @@ impl Driver {
             sessions: HashMap::new(),
             last_session: 0,
             asked: HashMap::new(),
+            confirms: HashMap::new(),
             last_reply: 0,
             changes,
             stopped,
@@ -200,6 +202,12 @@ impl Driver {
                 self.asked.insert(reply, answer);
                 self.step(make(reply)).await;
             }
+            Command::Tell(make, answer) => {
+                self.last_reply += 1;
+                let reply = ReplyId(self.last_reply);
+                self.confirms.insert(reply, answer);
+                self.step(make(reply)).await;
+            }
             Command::Open(outgoing, answer) => {
                 self.last_session += 1;
                 let session = SessionId(self.last_session);
@@ -280,6 +288,12 @@ impl Driver {
             Held::Effect(Effect::Answer { reply, result }) => {
                 if let Some(answer) = self.asked.remove(&reply) {
                     // A client that has gone away asks again with the same key.
+                    let _ = answer.send(result);
+                }
+            }
+            Held::Effect(Effect::Confirm { reply, result }) => {
+                if let Some(answer) = self.confirms.remove(&reply) {
+                    // An operator that has gone away may say it again.
                     let _ = answer.send(result);
                 }
             }

@@ -1,10 +1,10 @@
 //! How everybody else talks to the driver.
 
 use crate::{
-    engine::{Event, Message, Refusal, ReplyId, State},
-    model::SessionId,
+    engine::{Event, Message, NodeWish, Refusal, ReplyId, State},
+    model::{Precedence, Project, SessionId},
 };
-use braid_workload::JobId;
+use braid_workload::{JobId, NodeId};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +23,8 @@ pub(super) enum Command {
     Event(Box<Event>),
     /// Step the engine with an event that asks, and pass on the answer.
     Ask(Box<dyn FnOnce(ReplyId) -> Event + Send>, oneshot::Sender<Result<JobId, Refusal>>),
+    /// Step the engine with what an operator says, and pass on whether it is done.
+    Tell(Box<dyn FnOnce(ReplyId) -> Event + Send>, oneshot::Sender<Result<(), Refusal>>),
     /// Number a new stream to a worker.
     Open(mpsc::Sender<Message>, oneshot::Sender<SessionId>),
     /// Look at the state; what it returns is run when all that was seen is durable.
@@ -44,13 +46,35 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// Submits a job; returns once it is durable.
-    pub(crate) async fn submit(&self, kind: String, spec: Value, request_id: String) -> Result<Result<JobId, Refusal>, Stopped> {
-        self.ask(move |reply| Event::Submit { reply, kind, spec, request_id }).await
+    pub(crate) async fn submit(
+        &self,
+        kind: String,
+        spec: Value,
+        request_id: String,
+        precedence: Precedence,
+    ) -> Result<Result<JobId, Refusal>, Stopped> {
+        self.ask(move |reply| Event::Submit { reply, kind, spec, request_id, precedence }).await
     }
 
     /// Ends a job; returns once the wish is durable.
     pub(crate) async fn cancel(&self, job: JobId) -> Result<Result<JobId, Refusal>, Stopped> {
         self.ask(move |reply| Event::Cancel { reply, job }).await
+    }
+
+    /// Does what an operator wants of a node; returns once it is durable.
+    pub(crate) async fn change_node(&self, node: NodeId, wish: NodeWish) -> Result<Result<(), Refusal>, Stopped> {
+        self.tell(move |reply| Event::ChangeNode { reply, node, wish }).await
+    }
+
+    /// Takes in what an operator says about a project; returns once it is durable.
+    pub(crate) async fn set_project(&self, name: String, project: Project) -> Result<Result<(), Refusal>, Stopped> {
+        self.tell(move |reply| Event::SetProject { reply, name, project }).await
+    }
+
+    async fn tell(&self, make: impl FnOnce(ReplyId) -> Event + Send + 'static) -> Result<Result<(), Refusal>, Stopped> {
+        let (answer, wait) = oneshot::channel();
+        self.send(Command::Tell(Box::new(make), answer)).await?;
+        wait.await.map_err(|_| self.gone())
     }
 
     async fn ask(&self, make: impl FnOnce(ReplyId) -> Event + Send + 'static) -> Result<Result<JobId, Refusal>, Stopped> {

@@ -83,11 +83,11 @@ impl Term {
 
 async fn read(store: &dyn Store) -> Result<Records, CoordinatorError> {
     let mut lists = Vec::new();
-    for prefix in [keys::JOBS, keys::SPECS, keys::PLANS, keys::TASKS] {
+    for prefix in [keys::JOBS, keys::SPECS, keys::PLANS, keys::TASKS, keys::NODES, keys::PROJECTS] {
         let snapshot = store.list(prefix).await?;
         lists.push(snapshot.records.into_iter().map(|(key, at)| (key.as_str().to_owned(), at.value.to_vec())).collect());
     }
     let mut lists = lists.into_iter();
     let mut next = || lists.next().unwrap_or_default();
-    Ok(Records { jobs: next(), specs: next(), plans: next(), tasks: next() })
+    Ok(Records { jobs: next(), specs: next(), plans: next(), tasks: next(), nodes: next(), projects: next() })
 }

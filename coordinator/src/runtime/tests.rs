@@ -66,7 +66,7 @@ impl Running {
 
     async fn submit(&self, tasks: u32, request_id: &str) -> Result<Job, Status> {
         let spec = format!("{{\"tasks\":{tasks}}}");
-        let request = SubmitRequest { kind: "noop".into(), spec, request_id: request_id.into() };
+        let request = SubmitRequest { kind: "noop".into(), spec, request_id: request_id.into(), ..SubmitRequest::default() };
         self.jobs().submit(request).await.map(tonic::Response::into_inner)
     }
 
@@ -311,10 +311,10 @@ async fn wishes_that_cannot_be_granted_say_why() {
     let code = |result: Result<Job, Status>| result.unwrap_err().code();
     assert_eq!(code(running.submit(0, "a").await), Code::InvalidArgument);
     assert_eq!(code(running.submit(1, "").await), Code::InvalidArgument);
-    let other = SubmitRequest { kind: "bake".into(), spec: "{}".into(), request_id: "b".into() };
+    let other = SubmitRequest { kind: "bake".into(), spec: "{}".into(), request_id: "b".into(), ..SubmitRequest::default() };
     let refused = running.jobs().submit(other).await.unwrap_err();
     assert_eq!(refused.message(), "no kind of job is called `bake` (this coordinator knows noop)");
-    let garbled = SubmitRequest { kind: "noop".into(), spec: "{".into(), request_id: "c".into() };
+    let garbled = SubmitRequest { kind: "noop".into(), spec: "{".into(), request_id: "c".into(), ..SubmitRequest::default() };
     assert_eq!(running.jobs().submit(garbled).await.unwrap_err().code(), Code::InvalidArgument);
     assert_eq!(running.jobs().cancel(CancelJobRequest { id: 9 }).await.unwrap_err().message(), "there is no job 9");
     assert_eq!(running.jobs().get(GetJobRequest { id: 0 }).await.unwrap_err().code(), Code::NotFound);

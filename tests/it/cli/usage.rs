@@ -157,6 +157,8 @@ fn help_names_every_verb_and_exit_code() {
       worker       Run tasks for a coordinator
       job          Jobs: list, look at, wait for, cancel
       node         Nodes of the fleet
+      project      Projects: share and quota
+      top          Watch the fleet on a terminal
       token        Tokens, for machines to join and for people
       audit        Show who did what
       completions  Print completions for a shell
@@ -195,6 +197,10 @@ fn help_names_every_verb_and_exit_code() {
           --token <T>              A token of `braid token create`, in place of a credentials file [env:
                                    BRAID_TOKEN]
           --insecure               Speak plaintext to the coordinator [env: BRAID_INSECURE=]
+          --priority <N>           Jobs of a higher priority go first, and may take the place of lower
+                                   ones [default: 0]
+          --project <NAME>         In whose name the job runs [default: the project `default`] [env:
+                                   BRAID_PROJECT=]
           --detach                 Do not wait: print the number of the job and return
           --max-shard-size <SIZE>  Largest file of the result [default: 5GB]
           --random-seed <N>        Seed of the random masks that some methods draw [default: 0]

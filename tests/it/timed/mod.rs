@@ -1,4 +1,5 @@
 //! Tests of time and memory. `./x test` runs them by themselves, one at a time: beside others their figures mean nothing.
 
 mod memory;
+mod overload;
 mod throughput;

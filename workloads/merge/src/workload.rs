@@ -24,6 +24,10 @@ impl Workload for MergeWorkload {
         KIND
     }
 
+    fn is_resumable(&self, _: &Value) -> bool {
+        true
+    }
+
     fn plan(&self, spec: &Value) -> Result<Plan, SpecError> {
         let spec = read_spec(spec).map_err(refuse)?;
         let recipe = spec.recipe().map_err(refuse)?;

@@ -120,6 +120,7 @@ fn draw_nodes(frame: &mut Frame<'_>, area: Rect, nodes: &[Node]) {
             NodeState::Ready => ("ready", Color::Green),
             NodeState::Silent => ("silent", Color::Red),
             NodeState::Unspecified => ("unknown", Color::Reset),
+            NodeState::Away => ("away", Color::DarkGray),
         };
         Row::new([
             Cell::from(text(&node.name)),

@@ -8,7 +8,7 @@ use super::harness::{
 };
 use crate::{
     engine::{Effect, Engine, Event, Held, Message, Refusal, ReplyId, Report, Run, recover},
-    model::{Job, JobEnd, JobPhase, Millis, SessionId, Task},
+    model::{Job, JobEnd, JobPhase, Millis, Precedence, SessionId, Task},
     placement::{Decision, Greedy, Placement, Placer},
 };
 use braid_workload::{Failure, JobId, NodeId, TaskId, TaskOutcome};
@@ -60,8 +60,12 @@ impl Fixture {
     }
 
     pub(crate) fn submit(&mut self, spec: ToySpec) -> Result<JobId, Refusal> {
+        self.submit_as(spec, Precedence::default())
+    }
+
+    pub(crate) fn submit_as(&mut self, spec: ToySpec, precedence: Precedence) -> Result<JobId, Refusal> {
         let (request_id, spec) = (spec.tag.clone(), spec.value());
-        answer(self.step(Event::Submit { reply: ReplyId(1), kind: "toy".into(), spec, request_id }))
+        answer(self.step(Event::Submit { reply: ReplyId(1), kind: "toy".into(), spec, request_id, precedence }))
     }
 
     pub(crate) fn cancel(&mut self, job: JobId) -> Result<JobId, Refusal> {

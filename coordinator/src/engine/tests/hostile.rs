@@ -10,7 +10,7 @@ use super::harness::{
 };
 use crate::{
     engine::{Effect, Engine, Event, Held, Message, ReplyId, Report, State, TaskProgress},
-    model::{Class, Gpus, Inventory, Millis, SessionId},
+    model::{Class, Gpus, Inventory, Millis, Precedence, SessionId},
     placement::{Decision, GangPlacement, Greedy, Placement, Placer, Wait},
 };
 use braid_workload::{AttemptId, Failure, FailureKind, JobId, LeaseId, NodeId, TaskOutcome};
@@ -113,6 +113,7 @@ impl Hostile {
             further: self.rng.u64(0..3),
             quiet: self.rng.bool(),
             exclusive: self.rng.bool().then(|| self.text()),
+            stubborn: false,
             padding: self.rng.usize(0..2) * self.rng.usize(0..40_000),
             trouble: self.one_of(&trouble),
         };
@@ -124,7 +125,7 @@ impl Hostile {
         };
         let request_id = if self.rng.u8(0..20) == 0 { String::new() } else { tag };
         let kind = if self.rng.u8(0..20) == 0 { self.text() } else { "toy".into() };
-        Event::Submit { reply: ReplyId(self.number()), kind, spec, request_id }
+        Event::Submit { reply: ReplyId(self.number()), kind, spec, request_id, precedence: Precedence::default() }
     }
 
     fn hello(&mut self) -> Event {

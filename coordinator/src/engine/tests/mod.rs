@@ -13,6 +13,8 @@ mod harness;
 mod hostile;
 mod recovery;
 mod rules_jobs;
+mod rules_projects;
 mod rules_retention;
 mod rules_sessions;
+mod rules_upkeep;
 mod simulation;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     engine::{Effect, Event, MAX_FAILURES, MAX_LOSSES, MAX_TEXT, Message, Refusal, ReplyId},
-    model::{JobEnd, JobPhase, SessionId, TaskPhase},
+    model::{JobEnd, JobPhase, Precedence, SessionId, TaskPhase},
     placement::{Away, Wait},
 };
 use braid_workload::{Failure, FailureKind, JobId, NodeId, TaskOutcome};
@@ -37,7 +37,13 @@ fn a_submit_that_is_refused_says_why_and_leaves_nothing() {
         ("toy", ToySpec { trouble: Some(Trouble::Idle), ..spec("second") }.value(), "there is nothing to do"),
     ];
     for (kind, spec, why) in cases {
-        let event = Event::Submit { reply: ReplyId(7), kind: kind.into(), spec, request_id: "second".into() };
+        let event = Event::Submit {
+            reply: ReplyId(7),
+            kind: kind.into(),
+            spec,
+            request_id: "second".into(),
+            precedence: Precedence::default(),
+        };
         match &fixture.step(event)[..] {
             [Effect::Answer { reply: ReplyId(7), result: Err(refusal) }] => {
                 assert!(refusal.to_string().contains(why), "{refusal}");

@@ -8,13 +8,16 @@ use super::harness::{
     toy::{ToySpec, Trouble},
 };
 use crate::{
-    engine::Event,
-    model::Millis,
+    engine::{Event, NodeWish, ReplyId},
+    model::{Millis, Precedence, Project, Quota},
     placement::{Lp, program::Effort},
 };
 use braid_workload::{Failure, TaskId};
 use fastrand::Rng;
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// What kind of world it is: how often things go wrong, in a thousand steps.
 #[derive(Clone, Copy)]
@@ -30,6 +33,8 @@ struct Profile {
     drop: u32,
     pause: u32,
     cancel: u32,
+    /// Operators say something about a node.
+    upkeep: u32,
     fail: u32,
     trouble: u32,
     /// Most milliseconds between two steps: lease ends are rare where it is small.
@@ -47,6 +52,7 @@ const CALM: Profile = Profile {
     drop: 0,
     pause: 0,
     cancel: 0,
+    upkeep: 0,
     fail: 0,
     trouble: 0,
     tick: 2,
@@ -54,7 +60,7 @@ const CALM: Profile = Profile {
 
 const PROFILES: [Profile; 4] = [
     CALM,
-    Profile { name: "workers", kill: 4, drop: 10, pause: 3, cancel: 3, fail: 20, trouble: 300, tick: 10, ..CALM },
+    Profile { name: "workers", kill: 4, drop: 10, pause: 3, cancel: 3, upkeep: 10, fail: 20, trouble: 300, tick: 10, ..CALM },
     Profile { name: "coordinator", performs: 3, crash: 8, cancel: 3, trouble: 200, ..CALM },
     Profile {
         name: "storm",
@@ -65,6 +71,7 @@ const PROFILES: [Profile; 4] = [
         drop: 20,
         pause: 3,
         cancel: 6,
+        upkeep: 10,
         fail: 30,
         trouble: 300,
         tick: 20,
@@ -95,7 +102,7 @@ impl Run {
 
     /// One thing happens.
     fn act(&mut self) {
-        let Profile { crash, kill, drop, pause, cancel, tick, performs, .. } = self.profile;
+        let Profile { crash, kill, drop, pause, cancel, upkeep, tick, performs, .. } = self.profile;
         self.world.now = Millis(self.world.now.0 + self.rng.u64(0..=tick));
         for _ in 0..self.rng.usize(0..=performs) {
             self.world.perform();
@@ -127,6 +134,9 @@ impl Run {
         {
             return self.world.step(event);
         }
+        if self.chance(upkeep) {
+            return self.upkeep(worker);
+        }
         match self.rng.u8(0..16) {
             0 => self.submit(),
             1 => self.world.step(Event::Tick),
@@ -144,16 +154,36 @@ impl Run {
         }
     }
 
+    /// Half of what is said opens the node again, so that work goes on.
+    fn upkeep(&mut self, worker: usize) {
+        let wish = match self.rng.u8(0..8) {
+            0 => NodeWish::Cordon,
+            1 => NodeWish::Drain(None),
+            2 => NodeWish::Drain(Some(Duration::from_millis(self.rng.u64(0..1000)))),
+            3 => NodeWish::Label([("rack".to_owned(), self.rng.bool().then(|| "7".to_owned()))].into()),
+            _ => NodeWish::Uncordon,
+        };
+        let node = self.world.workers[worker].node.clone();
+        self.world.step(Event::ChangeNode { reply: ReplyId(0), node, wish });
+    }
+
     fn submit(&mut self) {
         let known = self.world.clients.wishes.len();
         let wish = if known == self.profile.jobs || (known > 0 && self.rng.u8(0..4) == 0) {
             self.rng.usize(0..known)
         } else {
             let spec = self.spec(known);
-            self.world.clients.wish(spec)
+            let precedence = self.precedence();
+            self.world.clients.wish(spec, precedence)
         };
         let event = self.world.clients.submit(wish);
         self.world.step(event);
+    }
+
+    /// Three projects, of which one may use little, and three priorities.
+    fn precedence(&mut self) -> Precedence {
+        let project = ["default", "large", "small"][self.rng.usize(0..3)].to_owned();
+        Precedence { priority: self.rng.i32(-1..2), project }
     }
 
     fn spec(&mut self, number: usize) -> ToySpec {
@@ -174,6 +204,7 @@ impl Run {
             further: if trouble == Some(Trouble::Stall) { 0 } else { self.rng.u64(0..3) },
             gang: self.rng.u32(0..5),
             quiet: self.rng.bool(),
+            stubborn: self.rng.bool(),
             exclusive: self.rng.bool().then(|| format!("out-{}", self.rng.u8(0..3))),
             padding: if self.rng.u8(0..4) == 0 { 10_000 } else { 0 },
             trouble,
@@ -223,8 +254,20 @@ impl Run {
     }
 
     fn whole(&mut self) {
+        if self.profile.upkeep > 0 {
+            let quota = Quota { threads: Some(checks::SMALL), ..Quota::default() };
+            for (name, project) in
+                [("large", Project { weight: 3, ..Project::default() }), ("small", Project { weight: 1, quota })]
+            {
+                self.world.step(Event::SetProject { reply: ReplyId(0), name: name.into(), project });
+            }
+        }
         for _ in 0..self.profile.steps {
             self.act();
+        }
+        for worker in 0..self.world.workers.len() {
+            let node = self.world.workers[worker].node.clone();
+            self.world.step(Event::ChangeNode { reply: ReplyId(0), node, wish: NodeWish::Uncordon });
         }
         self.world.settle();
         let World { clients, engine, durable, seen, .. } = &mut self.world;

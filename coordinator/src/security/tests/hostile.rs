@@ -160,7 +160,7 @@ async fn a_hostile_worker_changes_nothing_that_is_not_its_own() {
     let first = FromWorker { message: Some(from_worker::Message::Hello(hello("good", &["noop"]))) };
     let mut session = open(good, first).await.unwrap();
     let spec = "{\"tasks\":2}".to_owned();
-    jobs.submit(SubmitRequest { kind: "noop".into(), spec, request_id: "a".into() }).await.unwrap();
+    jobs.submit(SubmitRequest { kind: "noop".into(), spec, request_id: "a".into(), ..SubmitRequest::default() }).await.unwrap();
     let mut runs = Vec::new();
     while runs.len() < 2 {
         if let Some(to_worker::Message::Run(run)) = session.receive.message().await.unwrap().unwrap().message {

@@ -16,6 +16,10 @@ impl Workload for TrainWorkload {
         KIND
     }
 
+    fn is_resumable(&self, _: &Value) -> bool {
+        true
+    }
+
     fn plan(&self, spec: &Value) -> Result<Plan, SpecError> {
         let job = read_job(spec).map_err(|error| refuse(error.to_string()))?;
         let TrainJob { spec, out, vocabulary } = &job;

@@ -67,6 +67,31 @@ pub(crate) fn consistent(state: &State) {
     assert_eq!(sessions.collect::<BTreeMap<_, _>>(), state.sessions);
 }
 
+/// What the project `small` may use, in threads: no gang of the simulation needs more.
+pub(crate) const SMALL: u64 = 12;
+
+/// A project that was given something has not more than it may.
+pub(crate) fn quotas_are_kept(effects: &[Effect], state: &State) {
+    let began = |effect: &Effect| match effect {
+        Effect::Send { message: Message::Run(run), .. } => state.job(run.held.task.job).map(|job| &job.precedence.project),
+        _ => None,
+    };
+    for project in effects.iter().filter_map(began).collect::<BTreeSet<_>>() {
+        let quota = state.projects().find(|(name, _)| name == project).map(|(_, project)| project.quota).unwrap_or_default();
+        let used = state.used().get(project).copied().unwrap_or_default();
+        assert!(quota.threads.is_none_or(|most| used.threads <= most), "{project} uses {used:?} of {quota:?}");
+    }
+}
+
+/// Nothing is sent to run on a node that operators have closed.
+pub(crate) fn closed_nodes_get_nothing(effects: &[Effect], state: &State) {
+    for effect in effects {
+        let Effect::Send { session, message: Message::Run(run) } = effect else { continue };
+        let node = state.sessions.get(session).and_then(|id| state.nodes.get(id)).expect("a stream that is written to is known");
+        assert!(node.access.is_open(), "{:?} is sent to {}, which is {:?}", run.held, node.id, node.access);
+    }
+}
+
 /// Where each task stood before a step.
 pub(crate) struct Before {
     tasks: BTreeMap<TaskId, (TaskPhase, AttemptId)>,

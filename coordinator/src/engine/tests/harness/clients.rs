@@ -1,6 +1,7 @@
 //! The clients of the simulated world: what they asked for, what they were answered, and whether that was kept.
 
 use super::toy::{Call, ToySpec, Trouble};
+use crate::model::Precedence;
 use crate::{
     engine::{Event, MAX_FAILURES, MAX_LOSSES, Refusal, ReplyId, State},
     model::{JobEnd, JobPhase, JobRecord, decode, keys},
@@ -18,6 +19,7 @@ pub(crate) struct Clients {
 /// A job that a client wants.
 pub(crate) struct Wish {
     spec: ToySpec,
+    precedence: Precedence,
     /// Its number, once a client was told.
     pub(crate) id: Option<JobId>,
     cancel_asked: bool,
@@ -31,8 +33,8 @@ enum Question {
 }
 
 impl Clients {
-    pub(crate) fn wish(&mut self, spec: ToySpec) -> usize {
-        self.wishes.push(Wish { spec, id: None, cancel_asked: false, cancel_promised: false });
+    pub(crate) fn wish(&mut self, spec: ToySpec, precedence: Precedence) -> usize {
+        self.wishes.push(Wish { spec, precedence, id: None, cancel_asked: false, cancel_promised: false });
         self.wishes.len() - 1
     }
 
@@ -40,7 +42,8 @@ impl Clients {
     pub(crate) fn submit(&mut self, wish: usize) -> Event {
         let spec = &self.wishes[wish].spec;
         let (spec, request_id) = (spec.value(), spec.tag.clone());
-        Event::Submit { reply: self.ask(Question::Submit(wish)), kind: "toy".into(), spec, request_id }
+        let precedence = self.wishes[wish].precedence.clone();
+        Event::Submit { reply: self.ask(Question::Submit(wish)), kind: "toy".into(), spec, request_id, precedence }
     }
 
     pub(crate) fn cancel(&mut self, wish: usize) -> Option<Event> {

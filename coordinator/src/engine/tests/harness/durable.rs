@@ -72,7 +72,14 @@ impl Durable {
             let records = self.records.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
             records.map(|(key, value)| (key.clone(), value.clone())).collect()
         };
-        Records { jobs: under(keys::JOBS), specs: under(keys::SPECS), plans: under(keys::PLANS), tasks: under(keys::TASKS) }
+        Records {
+            jobs: under(keys::JOBS),
+            specs: under(keys::SPECS),
+            plans: under(keys::PLANS),
+            tasks: under(keys::TASKS),
+            nodes: under(keys::NODES),
+            projects: under(keys::PROJECTS),
+        }
     }
 
     fn apply(&mut self, change: Change) {

@@ -93,6 +93,8 @@ impl World {
         }
         before.leads_to(&event, &effects, self.engine.state(), |node| self.heard[node] + LEASE <= self.now);
         checks::consistent(self.engine.state());
+        checks::quotas_are_kept(&effects, self.engine.state());
+        checks::closed_nodes_get_nothing(&effects, self.engine.state());
         self.seen.step(&event, &effects, self.epoch);
         for effect in &effects {
             if let Effect::Send { message: Message::Welcome { lease, .. }, .. } = effect {
@@ -128,7 +130,7 @@ impl World {
                     link.down.push_back(message);
                 }
             }
-            Some(Effect::Prepare(_) | Effect::Write(_)) | None => {}
+            Some(Effect::Confirm { .. } | Effect::Prepare(_) | Effect::Write(_)) | None => {}
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct ToySpec {
     pub(crate) exclusive: Option<String>,
     /// Bytes that make each task's spec larger.
     pub(crate) padding: usize,
+    /// Its tasks lose what they have done when they are stopped.
+    pub(crate) stubborn: bool,
     pub(crate) trouble: Option<Trouble>,
 }
 
@@ -145,6 +147,10 @@ impl ToySpec {
 impl Workload for Toy {
     fn kind(&self) -> &'static str {
         "toy"
+    }
+
+    fn is_resumable(&self, spec: &Value) -> bool {
+        ToySpec::read(spec).is_ok_and(|spec| !spec.stubborn)
     }
 
     fn plan(&self, spec: &Value) -> Result<Plan, SpecError> {
