@@ -75,6 +75,7 @@ impl Engine {
             job.set_phase(index, TaskPhase::Assigned(assignment));
             let Some(task) = job.tasks.get_mut(index as usize) else { continue };
             gang::begin(task, task.attempt.next());
+            self.state.timeline.begin(id, task.attempt, node.id.clone(), now);
             node.tasks.insert(id);
             fact::started(job, now, &mut self.state.facts);
             let Some(task) = job.tasks.get(index as usize) else { continue };

@@ -27,7 +27,7 @@ impl Engine {
         now: Millis,
         effects: &mut Effects,
     ) {
-        let State { jobs, nodes, facts, .. } = &mut self.state;
+        let State { jobs, nodes, facts, timeline, .. } = &mut self.state;
         let Some(job) = jobs.get_mut(&placement.job).filter(|job| job.phase == JobPhase::Running) else { return };
         let Some(first) = job.waiting_gangs(&placement.class).next() else { return };
         let members = job.members(first);
@@ -59,6 +59,7 @@ impl Engine {
             if let Some(node) = nodes.get_mut(&assignment.node) {
                 node.tasks.insert(id);
             }
+            timeline.begin(id, epoch, assignment.node.clone(), now);
             job.set_phase(index, TaskPhase::Assigned(assignment));
             let Some(task) = job.tasks.get_mut(index as usize) else { continue };
             begin(task, epoch);

@@ -18,7 +18,7 @@
 //! | `upkeep` | what operators say about nodes: cordon, drain, labels |
 //! | `recover` | the state that the records of a store describe |
 //!
-//! Beside them, each step notes [`Fact`]s for those who count.
+//! Beside them, each step notes [`Fact`]s for those who count, and a [`Timeline`] of attempts for those who look.
 
 mod assign;
 mod effect;
@@ -34,12 +34,14 @@ mod session;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod upkeep;
 
 pub use effect::{Effect, Message, Refusal, Run};
 pub use event::{Event, Held, ReplyId, Report, TaskProgress};
 pub use fact::{AttemptEnd, Fact, Figures};
 pub use recover::{Records, recover};
+pub use timeline::{Span, Timeline};
 pub use upkeep::NodeWish;
 
 use crate::model::{Change, Job, Millis, Node, Project, SessionId, Upkeep};
@@ -78,6 +80,8 @@ pub struct State {
     unplaced: bool,
     /// What happened and nobody has counted yet.
     facts: Vec<Fact>,
+    /// Which node ran what, and when.
+    timeline: Timeline,
 }
 
 /// The state and what it is stepped with.
@@ -167,6 +171,11 @@ impl State {
     /// Nodes that operators have said something about and that have no worker now.
     pub fn absent_nodes(&self) -> impl Iterator<Item = (&NodeId, &Upkeep)> {
         upkeep::absent(self)
+    }
+
+    /// Which node ran which attempt, and when.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     /// A lease that was never given before: the epoch of this coordinator, then a count.

@@ -38,7 +38,10 @@ impl Engine {
         let (members, outcome) = match outcome {
             TaskOutcome::Done(value) if running && standing == Standing::Whole => match Self::gather(job, index, value) {
                 Some((members, value)) => (members, TaskOutcome::Done(value)),
-                None => return self.state.facts.push(fact(end)),
+                None => {
+                    self.state.timeline.end(held.task, end, now);
+                    return self.state.facts.push(fact(end));
+                }
             },
             outcome => (vec![index], outcome),
         };
@@ -56,6 +59,8 @@ impl Engine {
             }
         }
         self.state.unplaced = true;
+        // A task that is given away again at once has a new attempt by then.
+        self.state.timeline.end(held.task, end, now);
         if running {
             match (standing, outcome) {
                 (Standing::Over, _) => self.follow(held.task, effects),
@@ -156,6 +161,7 @@ impl Engine {
         // A gang's member that has reported has ended already.
         if job.tasks.get(id.index as usize).is_some_and(|task| task.reported.is_none()) {
             self.state.facts.push(Fact::Ended { kind: job.kind.clone(), end: AttemptEnd::Lost, figures: None });
+            self.state.timeline.end(id, AttemptEnd::Lost, now);
         }
         if job.phase != JobPhase::Running {
             job.set_phase(id.index, TaskPhase::Cancelled);

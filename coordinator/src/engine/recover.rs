@@ -133,6 +133,7 @@ fn adopt_nodes(state: &mut State, expires: Millis) {
     for job in state.jobs.values() {
         for (index, task) in (0u32..).zip(&job.tasks) {
             if let Some(assignment) = task.assignment() {
+                state.timeline.begin(job.id.task(index), task.attempt, assignment.node.clone(), assignment.since);
                 let entry = held.entry(assignment.node.clone()).or_insert_with(|| (assignment.clone(), BTreeSet::new()));
                 entry.1.insert(job.id.task(index));
             }
