@@ -18,8 +18,9 @@ const span = (millis) => {
   const s = Math.max(0, millis) / 1000;
   if (s < 1) return `${Math.round(s * 1000)} ms`;
   if (s < 60) return `${s.toFixed(s < 10 ? 1 : 0)} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`;
-  return s < 86400 ? `${Math.floor(s / 3600)} h ${Math.floor(s % 3600 / 60)} min` : `${Math.floor(s / 86400)} d`;
+  const two = (large, of, small, rest) => (rest ? `${large} ${of} ${rest} ${small}` : `${large} ${of}`);
+  if (s < 3600) return two(Math.floor(s / 60), "min", "s", Math.floor(s % 60));
+  return s < 86400 ? two(Math.floor(s / 3600), "h", "min", Math.floor(s % 3600 / 60)) : `${Math.floor(s / 86400)} d`;
 };
 const ended = (job) => ["done", "failed", "cancelled"].includes(job.state);
 // Colours far apart for jobs that follow each other.
@@ -62,8 +63,11 @@ function drawJobs() {
     cell(row, job.id);
     cell(row, job.kind);
     cell(row, job.state, job.state);
-    cell(row, `${job.tasks_done}/${job.tasks_done + job.tasks_running + job.tasks_waiting}`);
-    cell(row, bar(job.bytes_done + job.bytes_reused, Math.max(job.bytes_total, job.bytes_done) + job.bytes_reused));
+    const count = job.tasks_done + job.tasks_running + job.tasks_waiting;
+    cell(row, `${job.tasks_done}/${count}`);
+    // Programs have no bytes: their tasks are what there is to count.
+    const size = Math.max(job.bytes_total, job.bytes_done) + job.bytes_reused;
+    cell(row, size ? bar(job.bytes_done + job.bytes_reused, size) : bar(job.tasks_done, count));
     cell(row, span((job.finished ?? fleet.now) - job.submitted));
     const label = cell(row, job.label);
     for (const [text, kind] of [[job.reason, "reason"], [job.failure, "failure"]]) {
@@ -173,7 +177,7 @@ function headline(text, bad) {
 function draw() {
   const ready = fleet.nodes.filter((node) => node.state !== "silent").length;
   const sum = (key) => fleet.jobs.reduce((all, job) => all + job[key], 0);
-  headline(`${ready} of ${fleet.nodes.length} nodes here, ${sum("tasks_running")} tasks running, ${sum("tasks_waiting")} waiting`);
+  headline(`nodes here: ${ready} of ${fleet.nodes.length}; tasks running: ${sum("tasks_running")}, waiting: ${sum("tasks_waiting")}`);
   drawJobs();
   drawChart();
   drawNodes();
