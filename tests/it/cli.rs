@@ -3,6 +3,7 @@
 mod fleet;
 mod merge;
 mod metrics;
+mod page;
 mod plan;
 mod planner_service;
 mod usage;

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{AttemptEnd, Span, State},
-    model::{Job, JobEnd, JobPhase, Millis, Node, Task, TaskPhase},
+    model::{Access, Job, JobEnd, JobPhase, Millis, Node, Task, TaskPhase},
 };
 use braid_workload::JobId;
 use serde::Serialize;
@@ -135,7 +135,12 @@ fn node_view(node: &Node) -> NodeView {
     let offer = node.inventory.clone().unwrap_or_default();
     NodeView {
         name: node.id.0.clone(),
-        state: if node.session.is_some() { "ready" } else { "silent" },
+        state: match (&node.session, node.access) {
+            (None, _) => "silent",
+            (Some(_), Access::Open) => "ready",
+            (Some(_), Access::Cordoned) => "cordoned",
+            (Some(_), Access::Draining(_)) => "draining",
+        },
         tasks: node.tasks.len(),
         threads: offer.threads,
         memory: offer.memory,
