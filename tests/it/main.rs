@@ -10,6 +10,7 @@ mod conformance;
 mod harness;
 #[cfg(feature = "etcd")]
 mod leadership;
+mod parallel;
 mod run;
 mod same_bytes;
 mod security;
