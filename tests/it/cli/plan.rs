@@ -245,7 +245,7 @@ fn a_profile_with_a_key_that_is_not_known_or_a_figure_that_cannot_be() {
     exit: 2
     --- stdout
     --- stderr
-    error: mine.yml: unknown field `all_to_each`, expected one of name, pools, all_to_all, all_gather at line 4, column 1
+    error: mine.yml: unknown field `all_to_each`, expected one of name, pools, all_to_all, all_gather, charges at line 4, column 1
     ");
     see!(scratch, with(&cluster.replace("memory_gib: 30", "memory_gib: lots")), @"
     exit: 2

@@ -19,10 +19,14 @@ pub struct Cluster {
     /// Its nodes, equal ones together; ranks follow this order.
     pub pools: Vec<Pool>,
     /// How fast the GPUs of a group exchange all with all.
-    pub all_to_all: Exchange,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_to_all: Option<Exchange>,
     /// How fast the GPUs of a group gather from all (memory states of linear layers); needed by models that have such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all_gather: Option<Exchange>,
+    /// Instead of both: what all exchange costs a group of each degree, as measured for one model.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub charges: BTreeMap<u32, Charge>,
 }
 
 /// Equal nodes.
@@ -56,6 +60,16 @@ pub struct Exchange {
     /// What one exchange costs apart from its bytes (β2 of FlexSP's eq. 13 for all_to_all), in milliseconds.
     #[serde(default)]
     pub latency_ms: f64,
+}
+
+/// What exchange costs a group, whatever it consists of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Charge {
+    /// Milliseconds for each token of the group.
+    pub per_token_ms: f64,
+    /// Milliseconds for the group, whatever it holds.
+    pub per_group_ms: f64,
 }
 
 impl Exchange {
@@ -118,6 +132,25 @@ impl Cluster {
         self.pools.iter().map(Pool::gpus).sum()
     }
 
+    /// What was measured for groups of `degree`: in proportion between two degrees, level outside; none if nothing was.
+    #[must_use]
+    pub fn charge(&self, degree: u32) -> Option<Charge> {
+        let below = self.charges.range(..=degree).next_back();
+        let above = self.charges.range(degree..).next();
+        match (below, above) {
+            (Some((&d0, a)), Some((&d1, b))) if d0 < d1 => {
+                let share = f64::from(degree - d0) / f64::from(d1 - d0);
+                let between = |a: f64, b: f64| a + (b - a) * share;
+                Some(Charge {
+                    per_token_ms: between(a.per_token_ms, b.per_token_ms),
+                    per_group_ms: between(a.per_group_ms, b.per_group_ms),
+                })
+            }
+            (Some((_, &charge)), _) | (None, Some((_, &charge))) => Some(charge),
+            (None, None) => None,
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.pools.is_empty() {
             return Err("pools is empty; a cluster has at least one pool of nodes".into());
@@ -139,7 +172,16 @@ impl Cluster {
         if all > u64::from(MAX_GPUS) {
             return Err(format!("{all} GPUs are more than a plan can be made for ({MAX_GPUS})"));
         }
-        self.all_to_all.check("all_to_all")?;
+        let from_zero = |x: f64| x.is_finite() && x >= 0.0;
+        for (degree, Charge { per_token_ms, per_group_ms }) in &self.charges {
+            if *degree < 2 || !from_zero(*per_token_ms) || !from_zero(*per_group_ms) {
+                return Err(format!("charges: {degree}: groups have 2 GPUs or more, and times are 0 or more"));
+            }
+        }
+        if self.all_to_all.is_none() && self.charges.is_empty() {
+            return Err("it needs all_to_all with gb_per_s, or charges that were measured".into());
+        }
+        self.all_to_all.as_ref().map_or(Ok(()), |e| e.check("all_to_all"))?;
         self.all_gather.as_ref().map_or(Ok(()), |e| e.check("all_gather"))
     }
 }
@@ -168,6 +210,18 @@ mod tests {
     }
 
     #[test]
+    fn measured_charges_are_interpolated_between_and_level_outside() {
+        let mut cluster = Cluster::built_in("a100x64").unwrap();
+        assert_eq!(cluster.charge(2), None);
+        let charge = |per_token_ms, per_group_ms| Charge { per_token_ms, per_group_ms };
+        cluster.charges = [(2, charge(1.0, 0.0)), (4, charge(0.5, 3.0))].into();
+        assert_eq!(
+            [2, 3, 4, 8].map(|d| cluster.charge(d).unwrap()),
+            [(1.0, 0.0), (0.75, 1.5), (0.5, 3.0), (0.5, 3.0)].map(|(t, g)| charge(t, g))
+        );
+    }
+
+    #[test]
     fn what_cannot_be_is_told() {
         let good = include_str!("../../profiles/a100x64.yml");
         for (from, to, said) in [
@@ -177,6 +231,8 @@ mod tests {
             ("2: 119.54", "2: 0", "above 0"),
             ("nodes: 8", "nodes: 80000", "640000 GPUs"),
             ("nodes: 8", "nodes: eight", "line 6"),
+            ("all_to_all:", "all_gather:", "needs all_to_all"),
+            ("all_to_all:", "charges: { 2: { per_token_ms: -1, per_group_ms: 0 } }\nall_to_all:", "charges: 2"),
         ] {
             let error = Cluster::parse("c.yml", &good.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(said) && error.starts_with("c.yml"), "{error}");

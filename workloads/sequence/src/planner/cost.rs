@@ -9,7 +9,7 @@
 //! in which sequences were added. Linear layers add a charge for each group, not for each token: the gather of W − 1
 //! memory states each way.
 
-use super::{Bytes, Cluster, Degree, Millis, ModelProfile, Rank, Tokens};
+use super::{Bytes, Charge, Cluster, Degree, Millis, ModelProfile, Rank, Tokens};
 use crate::SequenceError;
 
 /// Which degrees a group may have.
@@ -144,18 +144,13 @@ impl CostModel {
             let capacity = capacity as u64;
             for degree in degrees_of(pool.gpus(), pool.gpus_per_node, degrees) {
                 let d = f64::from(degree);
-                let (exchange, latency) = if degree == 1 {
-                    (0.0, 0.0)
-                } else {
-                    let v = cluster.all_to_all.bandwidth(degree);
-                    (model.all_to_all_mib_per_token() / (d * v), cluster.all_to_all.latency_ms)
-                };
+                let Charge { per_token_ms: exchange, per_group_ms } = charge(cluster, model, degree).map_err(problem)?;
                 kinds.push(GroupKind {
                     pool: index,
                     degree: Degree(degree),
                     per_square: speed.alpha1_ms / d,
                     per_token: speed.alpha2_ms / d + exchange,
-                    fixed: speed.beta1_ms + latency + gather_charge(cluster, model, degree).map_err(problem)?,
+                    fixed: speed.beta1_ms + per_group_ms,
                     exchange_per_token: exchange,
                     capacity: capacity * u64::from(degree),
                 });
@@ -237,15 +232,32 @@ fn degrees_of(gpus: u32, per_node: u32, degrees: Degrees) -> Vec<u32> {
     }
 }
 
-/// What the linear layers' gathers cost a group: forward and backward, (W − 1) states of the other workers.
-fn gather_charge(cluster: &Cluster, model: &ModelProfile, degree: u32) -> Result<f64, String> {
-    let Some(linear) = model.linear.filter(|l| l.layers > 0 && degree > 1) else { return Ok(0.0) };
-    let exchange = cluster.all_gather.as_ref().ok_or_else(|| {
-        format!("it has linear layers, so cluster {} needs all_gather with gb_per_s and latency_ms", cluster.name)
-    })?;
-    let state_mib = linear.state_elements as f64 * 4.0 / f64::from(1 << 20);
-    let once = f64::from(degree - 1) * state_mib / exchange.bandwidth(degree) + exchange.latency_ms;
-    Ok(2.0 * f64::from(linear.layers) * once)
+/// What exchange costs a group beyond its compute: as measured, or by what softmax and linear layers move.
+fn charge(cluster: &Cluster, model: &ModelProfile, degree: u32) -> Result<Charge, String> {
+    if degree == 1 {
+        return Ok(Charge::default());
+    }
+    if let Some(measured) = cluster.charge(degree) {
+        return Ok(measured);
+    }
+    let needs = |layers: &str, what: &str| {
+        format!("it has {layers} layers, so cluster {} needs {what} with gb_per_s and latency_ms", cluster.name)
+    };
+    let mut charge = Charge::default();
+    let mib_per_token = model.all_to_all_mib_per_token();
+    if mib_per_token > 0.0 {
+        let exchange = cluster.all_to_all.as_ref().ok_or_else(|| needs("softmax", "all_to_all"))?;
+        charge.per_token_ms = mib_per_token / (f64::from(degree) * exchange.bandwidth(degree));
+        charge.per_group_ms = exchange.latency_ms;
+    }
+    // forward and backward, (W − 1) states of the other workers
+    if let Some(linear) = model.linear.filter(|l| l.layers > 0) {
+        let exchange = cluster.all_gather.as_ref().ok_or_else(|| needs("linear", "all_gather"))?;
+        let state_mib = linear.state_elements as f64 * 4.0 / f64::from(1 << 20);
+        let once = f64::from(degree - 1) * state_mib / exchange.bandwidth(degree) + exchange.latency_ms;
+        charge.per_group_ms += 2.0 * f64::from(linear.layers) * once;
+    }
+    Ok(charge)
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ mod uniform;
 mod units;
 mod write;
 
-pub use cluster::{Cluster, Exchange, MAX_GPUS, Pool};
+pub use cluster::{Charge, Cluster, Exchange, MAX_GPUS, Pool};
 pub use cost::{CostModel, Degrees, GroupKind, Load, PoolShape};
 pub use lengths::{Batch, MAX_LENGTH, Sequence, parse_lengths};
 pub use model::{LinearLayers, ModelProfile, ParameterCount, Speed};

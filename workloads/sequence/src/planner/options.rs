@@ -41,6 +41,14 @@ impl Effort {
         }
     }
 
+    /// Comparisons of a sequence with a group, in the search for a step without a barrier.
+    pub(crate) fn search(self) -> usize {
+        match self {
+            Self::Fast => 10_000_000,
+            Self::Thorough => 100_000_000,
+        }
+    }
+
     pub(crate) fn work(self) -> Work {
         match self {
             Self::Fast => Work {

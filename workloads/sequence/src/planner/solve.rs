@@ -53,7 +53,7 @@ pub fn plan_until(batch: &Batch, cost: &CostModel, options: &PlanOptions, stop: 
     if options.barrier {
         return Ok(plan);
     }
-    Ok(no_barrier::plan(batch, &sequences, cost, options.effort, plan, stop))
+    Ok(no_barrier::plan(&sequences, cost, options.effort, &plan, stop))
 }
 
 /// A division into micro-batches, each planned.

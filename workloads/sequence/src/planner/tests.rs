@@ -54,13 +54,19 @@ proptest! {
 
     #[test]
     fn few_sequences_are_planned_as_fast_as_can_be_and_proved_so(
-        mut lengths in proptest::collection::vec(1u64..120, 1..7), power in 1u32..4, memory in 4.5f64..20.0,
+        mut lengths in proptest::collection::vec(1u64..120, 1..7), power in 1u32..4, memory in 8.1f64..24.0,
     ) {
         lengths.iter_mut().for_each(|n| *n *= 128);
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         let cost = cost(1 << power, memory);
         let instance = Instance::new(&cost, lengths.iter().copied());
         prop_assume!(cost.largest().is_some_and(|k| k.capacity >= lengths[0]));
+        let batch = Batch::exact(&lengths.iter().copied().map(Tokens).collect::<Vec<_>>());
+        let free = plan(&batch, &cost, &PlanOptions { barrier: false, ..PlanOptions::default() }).unwrap();
+        free.check(&batch, &cost).unwrap();
+        // What the plan says of its bound is no more than its time in any case.
+        let step = whole_step(&cost.in_units(128), &instance.classes);
+        prop_assert!(step <= free.predicted_ms.0 * (1.0 + 1e-6), "{step} of {}", free.predicted_ms);
         let (best, made) = (optimum(&cost, &lengths), draft(&instance, 30));
         let Some(best) = best else {
             prop_assert!(made.is_none());

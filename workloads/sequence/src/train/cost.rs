@@ -6,16 +6,19 @@ use crate::{
     SequenceError,
     model::{Mixing, ModelConfig, Table},
     planner::{
-        Cluster, CostModel, Degrees, Exchange, LinearLayers, ModelProfile, ParameterCount, Pool, Speed, Tokens, profile_file,
+        Charge, Cluster, CostModel, Degrees, Exchange, LinearLayers, ModelProfile, ParameterCount, Pool, Speed, Tokens,
+        profile_file,
     },
     profile::Fit,
 };
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 /// Arithmetic of a thread in operations a millisecond, where nothing was measured.
 const OPERATIONS_A_MS: f64 = 2e7;
 /// Bytes between ranks in GB/s, where nothing was measured.
 const GB_PER_S: f64 = 2.0;
+/// Milliseconds of an exchange beside its bytes, where nothing was measured.
+const LATENCY_MS: f64 = 0.1;
 /// Milliseconds of a micro-batch whatever it holds, where nothing was measured.
 const FIXED_MS: f64 = 1.0;
 /// The class of an estimated cluster's workers.
@@ -72,45 +75,30 @@ fn estimated(spec: &TrainSpec, vocabulary: usize) -> Profile {
         alpha2_ms: linear_operations(&spec.model, vocabulary) / OPERATIONS_A_MS,
         beta1_ms: FIXED_MS,
     };
-    let exchange = Exchange { gb_per_s: [(2, GB_PER_S)].into(), latency_ms: 0.1 };
-    profile(spec, speed, exchange.clone(), exchange)
+    let mut profile = profile(spec, speed);
+    (profile.cluster.all_to_all, profile.cluster.all_gather) = (Some(exchange()), Some(exchange()));
+    profile
 }
 
 /// The profile that a measurement says.
 pub fn measured_profile(spec: &TrainSpec, fit: &Fit) -> Profile {
     let speed = Speed { alpha1_ms: fit.alpha1_ms, alpha2_ms: fit.alpha2_ms, beta1_ms: fit.beta1_ms };
-    let plain = profile(spec, speed, free(), free()).model;
-    // The planner's terms, solved for the bandwidth that gives what was measured: a token's exchange, and a group's.
-    let per_token = |(&degree, &(per_token, _)): (&u32, &(f64, f64))| {
-        (degree, bandwidth(plain.all_to_all_mib_per_token() / f64::from(degree), per_token))
-    };
-    let gathered = |degree: u32| {
-        let linear = plain.linear.map_or(0.0, |linear| f64::from(linear.layers) * linear.state_elements as f64);
-        2.0 * linear * 4.0 / f64::from(1 << 20) * f64::from(degree - 1)
-    };
-    let fixed = |(&degree, &(_, fixed)): (&u32, &(f64, f64))| (degree, bandwidth(gathered(degree), fixed));
-    let speeds = |speeds: Vec<(u32, f64)>| match speeds.is_empty() {
-        true => free(),
-        false => Exchange { gb_per_s: speeds.into_iter().collect(), latency_ms: 0.0 },
-    };
-    let all_to_all = speeds(fit.exchange.iter().map(per_token).collect());
-    let all_gather = speeds(fit.exchange.iter().map(fixed).collect());
-    profile(spec, speed, all_to_all, all_gather)
+    let charge = |(&degree, &(per_token_ms, per_group_ms)): (&u32, &(f64, f64))| (degree, Charge { per_token_ms, per_group_ms });
+    let mut profile = profile(spec, speed);
+    profile.cluster.charges = fit.exchange.iter().map(charge).collect();
+    if profile.cluster.charges.is_empty() {
+        // One rank exchanges with none.
+        profile.cluster.all_to_all = Some(exchange());
+    }
+    profile
 }
 
-/// What takes no time to speak of.
-const FREE: f64 = 1e6;
-
-fn free() -> Exchange {
-    Exchange { gb_per_s: [(2, FREE)].into(), latency_ms: 0.0 }
+fn exchange() -> Exchange {
+    Exchange { gb_per_s: [(2, GB_PER_S)].into(), latency_ms: LATENCY_MS }
 }
 
-/// The bandwidth in GB/s at which so many MiB take so many milliseconds.
-fn bandwidth(mib: f64, millis: f64) -> f64 {
-    if millis > 0.0 && mib > 0.0 { (mib / millis).min(FREE) } else { FREE }
-}
-
-fn profile(spec: &TrainSpec, speed: Speed, all_to_all: Exchange, all_gather: Exchange) -> Profile {
+/// With nothing said of exchange.
+fn profile(spec: &TrainSpec, speed: Speed) -> Profile {
     let TrainSpec { model, ranks, .. } = spec;
     let linear = model.layers.len() - softmax_layers(model);
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -120,8 +108,9 @@ fn profile(spec: &TrainSpec, speed: Speed, all_to_all: Exchange, all_gather: Exc
         cluster: Cluster {
             name: "the ranks of a training".into(),
             pools: vec![Pool { class: CLASS.into(), nodes: 1, gpus_per_node: *ranks, memory_gib }],
-            all_to_all,
-            all_gather: Some(all_gather),
+            all_to_all: None,
+            all_gather: None,
+            charges: BTreeMap::new(),
         },
         model: ModelProfile {
             name: "the model of a training".into(),
@@ -154,27 +143,39 @@ fn linear_operations(model: &ModelConfig, vocabulary: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::spec::tests::SMALL, *};
     use crate::planner::{Degree, Load, Rank};
 
     #[test]
-    fn a_measured_profile_costs_what_was_measured() {
-        let spec = TrainSpec::parse("a.yml", super::super::spec::tests::SMALL).unwrap();
-        let fit =
-            Fit { alpha1_ms: 1e-4, alpha2_ms: 0.01, beta1_ms: 0.5, exchange: [(2, (0.003, 0.25))].into(), ..Fit::default() };
-        let Profile { cluster, model } = measured_profile(&spec, &fit);
-        let cost = CostModel::new(&cluster, &model, Tokens(64), Degrees::Any).unwrap();
-        for degree in [1, 2] {
-            let kind = cost.kind_at(Rank(0), Degree(degree)).unwrap();
-            let (time, load) = (kind.time(Load::of(60)).0, fit.millis(degree, 60.0, 3600.0));
-            assert!((time - load).abs() < 1e-4 * load, "degree {degree}: {time} against {load}");
-            assert_eq!(kind.capacity, 64 * u64::from(degree));
+    fn a_measured_profile_costs_what_was_measured_whatever_layers_there_are() {
+        let exchange = [(2, (0.003, 0.25)), (4, (0.002, 0.75))].into();
+        let fit = Fit { alpha1_ms: 1e-4, alpha2_ms: 0.01, beta1_ms: 0.5, exchange, ..Fit::default() };
+        for (layers, softmax) in [("gla, softmax", 1), ("softmax, softmax", 2), ("gla, gla", 0)] {
+            let text = SMALL.replace("gla, softmax", layers).replace("ranks: 2", "ranks: 4");
+            let spec = TrainSpec::parse("a.yml", &text).unwrap();
+            assert_eq!((softmax_layers(&spec.model), spec.ranks), (softmax, 4));
+            let written = serde_saphyr::to_string(&measured_profile(&spec, &fit)).unwrap();
+            let Profile { cluster, model } = Profile::parse("p.yml", &written).unwrap();
+            let cost = CostModel::new(&cluster, &model, Tokens(64), Degrees::Any).unwrap();
+            for degree in [1, 2, 4] {
+                let kind = cost.kind_at(Rank(0), Degree(degree)).unwrap();
+                let (time, load) = (kind.time(Load::of(60)).0, fit.millis(degree, 60.0, 3600.0));
+                assert!((time - load).abs() < 1e-9 * load, "{layers}, degree {degree}: {time} against {load}");
+                assert_eq!(kind.capacity, 64 * u64::from(degree));
+            }
         }
     }
 
     #[test]
+    fn the_profile_of_one_rank_reads() {
+        let spec = TrainSpec::parse("a.yml", SMALL).unwrap();
+        let fit = Fit { alpha2_ms: 0.1, ..Fit::default() };
+        Profile::parse("p.yml", &serde_saphyr::to_string(&measured_profile(&spec, &fit)).unwrap()).unwrap();
+    }
+
+    #[test]
     fn a_profile_whose_figures_cannot_be_is_refused() {
-        let spec = TrainSpec::parse("a.yml", super::super::spec::tests::SMALL).unwrap();
+        let spec = TrainSpec::parse("a.yml", SMALL).unwrap();
         let text = serde_saphyr::to_string(&estimated(&spec, 256)).unwrap();
         assert_eq!(Profile::parse("p.yml", &text).unwrap(), estimated(&spec, 256));
         for (from, to, said) in [("nodes: 1", "nodes: 0", "p.yml: pool worker"), ("cluster:", "clusters:", "unknown field")] {

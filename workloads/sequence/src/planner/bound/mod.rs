@@ -2,5 +2,6 @@
 
 pub(crate) mod by_degree;
 pub(crate) mod by_group;
+mod by_rank;
 mod master;
 pub(crate) mod whole_step;

@@ -8,8 +8,10 @@
 //! f(T) = Σ_q b_q min_j d_j μ_c(j) [ t_j(q) + fixed_j ( a t_j(q) / (T − fixed_j) + (1 − a) s_q / cap_j ) ]  >  N T   ⇒   step > T
 //! ```
 //!
-//! where class q may use kind j only if one of it alone fits there in memory and within T. f falls as T grows.
+//! where class q may use kind j only if one of it alone fits there in memory and within T. f falls as T grows. [`by_rank`] then raises
+//! what this finds.
 
+use super::by_rank;
 use crate::planner::{CostModel, Load};
 
 /// Shares of time in the number of groups that are tried.
@@ -46,7 +48,7 @@ pub(crate) fn whole_step(cost: &CostModel, classes: &[(Load, usize)]) -> f64 {
             prices.iter_mut().for_each(|price| *price *= f64::from(cost.world()) / sum);
         }
     }
-    bound
+    by_rank::raise(cost, classes, bound)
 }
 
 struct Question<'a> {

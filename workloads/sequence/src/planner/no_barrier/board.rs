@@ -1,6 +1,7 @@
 //! How long every rank is busy, and every place where a group of each kind may be.
 
-use crate::planner::{CostModel, Degrees};
+use super::fill::Placed;
+use crate::planner::{CostModel, Rank};
 
 /// Neighbouring ranks that a group may have.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,23 @@ impl<'a> Board<'a> {
         Self { cost, busy: vec![0.0; cost.world() as usize], slots: slots.collect() }
     }
 
+    /// With these groups.
+    pub(super) fn with(cost: &'a CostModel, placed: &[Placed]) -> Self {
+        let mut board = Self::new(cost);
+        placed.iter().for_each(|p| board.add(p.kind, p.slot, cost.kinds()[p.kind].time(p.load).0));
+        board
+    }
+
+    /// How long each rank is.
+    pub(super) fn busy(&self) -> &[f64] {
+        &self.busy
+    }
+
+    /// The slot of a kind that begins at this rank.
+    pub(super) fn slot_at(&self, kind: usize, first: Rank) -> Option<usize> {
+        self.slots[kind].iter().position(|slot| slot.first == first.0)
+    }
+
     /// Where groups of a kind may be.
     pub(super) fn slots(&self, kind: usize) -> &[Slot] {
         &self.slots[kind]
@@ -48,22 +66,17 @@ impl<'a> Board<'a> {
     }
 }
 
-/// The first rank of every slot, ascending: aligned to the degree for powers of two, else anywhere in a node or at any node.
+/// The first rank of every slot, ascending. Only groups that nest have any, each aligned to its own size: otherwise the ranks of a
+/// group would not come to it at once, and wait.
 fn firsts(cost: &CostModel, kind: usize) -> impl Iterator<Item = u32> + '_ {
     let k = &cost.kinds()[kind];
     let pool = &cost.pools()[k.pool];
     let (degree, node) = (k.degree.0, pool.gpus_per_node);
-    let step = match cost.degrees() {
-        Degrees::PowersOfTwo if degree <= node => 1,
-        Degrees::PowersOfTwo => degree,
-        Degrees::Any if degree < node => 1,
-        Degrees::Any => node,
-    };
-    let aligned = cost.degrees() == Degrees::PowersOfTwo && degree <= node;
-    let inside = move |first: &u32| {
-        let at = first % node;
-        first + degree <= pool.gpus
-            && if degree <= node { at + degree <= node && (!aligned || at.is_multiple_of(degree)) } else { true }
-    };
-    (0..pool.gpus).step_by(step as usize).filter(inside).map(|first| pool.first_rank.0 + first)
+    let nests = if degree < node { degree.is_power_of_two() } else { (degree / node).is_power_of_two() };
+    let inside = move |first: &u32| nests && first + degree <= pool.gpus && (degree >= node || first % node + degree <= node);
+    let aligned = (0..pool.gpus / node).flat_map(move |at| (at * node..(at + 1) * node).step_by(degree.min(node) as usize));
+    aligned
+        .filter(move |first| degree <= node || first.is_multiple_of(degree))
+        .filter(inside)
+        .map(|first| pool.first_rank.0 + first)
 }

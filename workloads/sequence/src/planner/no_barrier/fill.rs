@@ -21,13 +21,27 @@ enum To {
     Slot { kind: usize, slot: usize },
 }
 
-/// Puts every sequence, longest first, where it takes the least GPU-time more: its own in a group with room, with `thrift` of its
-/// share of the fixed time; with its whole share in a new group, which is more where the ranks have little time left to fill it.
+/// Puts every sequence somewhere, as [`insert`] does.
 pub(super) fn fill(instance: &Instance<'_>, makespan: f64, thrift: f64) -> Option<Vec<Placed>> {
+    let mut placed = Vec::new();
+    let all = 0..instance.items.len();
+    insert(instance, &mut Board::new(instance.cost), &mut placed, all, makespan, thrift).then_some(placed)
+}
+
+/// Puts every one of `items`, longest first, where it takes the least GPU-time more: its own in a group with room, with `thrift` of
+/// its share of the fixed time; with its whole share in a new group, which is more where the ranks have little time left to fill it.
+/// Says whether all found a place within `makespan`.
+pub(super) fn insert(
+    instance: &Instance<'_>,
+    board: &mut Board<'_>,
+    placed: &mut Vec<Placed>,
+    items: impl Iterator<Item = usize>,
+    makespan: f64,
+    thrift: f64,
+) -> bool {
     let kinds = instance.kinds();
-    let mut board = Board::new(instance.cost);
-    let mut placed: Vec<Placed> = Vec::new();
-    for (item, &load) in instance.items.iter().enumerate() {
+    for item in items {
+        let load = instance.items[item];
         let mut best: Option<(f64, f64, To)> = None;
         // Of equal costs the one that leaves less over.
         let mut consider = |cost: f64, left: f64, to: To| {
@@ -55,7 +69,8 @@ pub(super) fn fill(instance: &Instance<'_>, makespan: f64, thrift: f64) -> Optio
                 }
             }
         }
-        match best?.2 {
+        let Some((_, _, to)) = best else { return false };
+        match to {
             To::Group(index) => {
                 let p = &mut placed[index];
                 p.load = p.load.plus(load);
@@ -68,5 +83,5 @@ pub(super) fn fill(instance: &Instance<'_>, makespan: f64, thrift: f64) -> Optio
             }
         }
     }
-    Some(placed)
+    true
 }
