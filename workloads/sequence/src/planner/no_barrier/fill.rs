@@ -1,7 +1,7 @@
 //! Groups on ranks within a makespan, or the finding that this way of choosing them does not manage.
 
 use super::board::Board;
-use crate::planner::{Load, instance::Instance};
+use crate::planner::{GroupKind, Load, instance::Instance};
 
 /// A group and where it is.
 #[derive(Debug, Clone)]
@@ -14,6 +14,16 @@ pub(super) struct Placed {
     pub(super) items: Vec<usize>,
 }
 
+/// What is to be saved.
+#[derive(Debug, Clone)]
+pub(super) struct Taste {
+    /// How much of a group's fixed time a sequence pays that takes room in it: little fills groups up, all keeps sequences where they
+    /// are computed cheapest.
+    pub(super) thrift: f64,
+    /// What a GPU's time costs, by pool.
+    pub(super) prices: Vec<f64>,
+}
+
 /// Where a sequence goes.
 #[derive(Debug, Clone, Copy)]
 enum To {
@@ -22,10 +32,10 @@ enum To {
 }
 
 /// Puts every sequence somewhere, as [`insert`] does.
-pub(super) fn fill(instance: &Instance<'_>, makespan: f64, thrift: f64) -> Option<Vec<Placed>> {
+pub(super) fn fill(instance: &Instance<'_>, makespan: f64, taste: &Taste) -> Option<Vec<Placed>> {
     let mut placed = Vec::new();
     let all = 0..instance.items.len();
-    insert(instance, &mut Board::new(instance.cost), &mut placed, all, makespan, thrift).then_some(placed)
+    insert(instance, &mut Board::new(instance.cost), &mut placed, all, makespan, taste).then_some(placed)
 }
 
 /// Puts every one of `items`, longest first, where it takes the least GPU-time more: its own in a group with room, with `thrift` of
@@ -37,9 +47,10 @@ pub(super) fn insert(
     placed: &mut Vec<Placed>,
     items: impl Iterator<Item = usize>,
     makespan: f64,
-    thrift: f64,
+    taste: &Taste,
 ) -> bool {
     let kinds = instance.kinds();
+    let price = |k: &GroupKind| f64::from(k.degree.0) * taste.prices[k.pool];
     for item in items {
         let load = instance.items[item];
         let mut best: Option<(f64, f64, To)> = None;
@@ -54,8 +65,8 @@ pub(super) fn insert(
             let then = p.load.plus(load);
             let more = k.variable(load);
             if k.holds(then) && board.slots(p.kind)[p.slot].busy + more <= makespan {
-                let share = thrift * k.fixed * load.tokens as f64 / k.capacity as f64;
-                consider(f64::from(k.degree.0) * (more + share), (k.capacity - then.tokens) as f64, To::Group(index));
+                let share = taste.thrift * k.fixed * load.tokens as f64 / k.capacity as f64;
+                consider(price(k) * (more + share), (k.capacity - then.tokens) as f64, To::Group(index));
             }
         }
         for (kind, k) in kinds.iter().enumerate().filter(|(_, k)| k.holds(load)) {
@@ -65,7 +76,7 @@ pub(super) fn insert(
                 let left = makespan - s.busy - k.fixed;
                 if more <= left {
                     let share = if more > 0.0 { k.fixed * more / left.min(full) } else { k.fixed };
-                    consider(f64::from(k.degree.0) * (more + share), k.capacity as f64 + left, To::Slot { kind, slot });
+                    consider(price(k) * (more + share), k.capacity as f64 + left, To::Slot { kind, slot });
                 }
             }
         }

@@ -6,7 +6,7 @@
 
 use super::{
     board::Board,
-    fill::{Placed, insert},
+    fill::{Placed, Taste, insert},
 };
 use crate::planner::{instance::Instance, solve::Stop};
 
@@ -16,6 +16,8 @@ const POWER: i32 = 8;
 const MOST: usize = 12;
 /// In so many of ten rounds the first of them is one of the busiest rank.
 const BUSIEST: u8 = 7;
+/// Prices of pools differ by a factor of e to this at most: in which pool GPU-time is short is not known before.
+const SPREAD: f64 = 4.0;
 
 /// Improves `placed` until `work` comparisons of a sequence with a group or slot are used up, or the busiest rank has no more to do
 /// than `bound`.
@@ -29,6 +31,7 @@ pub(super) fn improve(
 ) -> Vec<Placed> {
     let mut random = fastrand::Rng::with_seed(seed);
     let slots: usize = (0..instance.kinds().len()).map(|kind| Board::new(instance.cost).slots(kind).len()).sum();
+    let pools = instance.cost.pools().len();
     let mut best = placed;
     let mut board = Board::with(instance.cost, &best);
     let mut state = state(&board);
@@ -43,8 +46,9 @@ pub(super) fn improve(
             best.iter().enumerate().filter(|(g, _)| !apart.contains(g)).map(|(_, p)| p.clone()).collect();
         let mut next = Board::with(instance.cost, &changed);
         let makespan = bound + (state.busiest - bound) * (0.5 + 0.5 * random.f64());
-        let thrift = random.f64();
-        if insert(instance, &mut next, &mut changed, items.into_iter(), makespan, thrift) {
+        let prices = (0..pools).map(|_| (SPREAD * (random.f64() - 0.5)).exp()).collect();
+        let taste = Taste { thrift: random.f64(), prices };
+        if insert(instance, &mut next, &mut changed, items.into_iter(), makespan, &taste) {
             let then = self::state(&next);
             if then.better_than(&state) {
                 (best, board, state) = (changed, next, then);

@@ -20,13 +20,15 @@ mod write;
 
 use super::{CostModel, Effort, Plan, Sequence, bound::whole_step::whole_step, instance::Instance, solve::Stop};
 use board::Board;
-use fill::{Placed, fill};
+use fill::{Placed, Taste, fill};
 use improve::improve;
 use rayon::prelude::*;
 
-/// How much of a group's fixed time a sequence pays that takes room in it: little fills groups up, all keeps sequences where they
-/// are computed cheapest.
+/// Thrifts tried.
 const THRIFT: [f64; 3] = [1.0, 0.6, 0.2];
+/// Prices of pools tried: speed to this power. At 0 the faster pool is filled with the longest sequences, for they take least
+/// GPU-time there, and is then short of time for the others; at 2 it is kept for those that gain most.
+const PRICED: [f64; 3] = [0.0, 1.0, 2.0];
 /// The first makespan tried lies so far above the bound, as a share; then twice as far.
 const ABOVE: f64 = 0.01;
 /// How closely the least makespan of a filling is found, as a share of the bound.
@@ -42,8 +44,9 @@ pub(super) fn plan(sequences: &[Sequence], cost: &CostModel, effort: Effort, bar
     let dealt = given.clone().map(|placed| barred::deal(cost, placed));
     let mut starts: Vec<Vec<Placed>> = given.into_iter().chain(dealt).collect();
     let reached = starts.iter().map(|placed| busiest(cost, placed)).fold(f64::INFINITY, f64::min);
-    starts.extend(THRIFT.into_iter().filter_map(|thrift| least(&instance, bound, reached, thrift, stop)));
+    starts.extend(tastes(cost).iter().filter_map(|taste| least(&instance, bound, reached, taste, stop)));
     starts.sort_by(|a, b| busiest(cost, a).total_cmp(&busiest(cost, b)));
+    starts.dedup_by(|a, b| busiest(cost, a).total_cmp(&busiest(cost, b)).is_eq());
     starts.truncate(STARTS);
     let work = effort.search() / starts.len().max(1);
     let improved =
@@ -53,18 +56,31 @@ pub(super) fn plan(sequences: &[Sequence], cost: &CostModel, effort: Effort, bar
     improved.iter().map(|placed| write::plan(cost, sequences, placed, bound)).fold(begun, better)
 }
 
+/// Ways to fill: with every thrift and, where there are several pools, at several prices of them.
+fn tastes(cost: &CostModel) -> Vec<Taste> {
+    let time = |pool: usize| {
+        let kinds = cost.kinds().iter().filter(|k| k.pool == pool);
+        kinds.map(|k| f64::from(k.degree.0) * k.per_token).fold(f64::INFINITY, f64::min)
+    };
+    let powers = if cost.pools().len() == 1 { &PRICED[..1] } else { &PRICED };
+    let prices = powers.iter().map(|power| (0..cost.pools().len()).map(|pool| (time(0) / time(pool)).powf(*power)).collect());
+    let prices: Vec<Vec<f64>> = prices.collect();
+    let each = THRIFT.into_iter().flat_map(|thrift| prices.iter().map(move |prices| Taste { thrift, prices: prices.clone() }));
+    each.collect()
+}
+
 /// The least makespan for which filling finds groups, to a share of the bound; none if that is not below `ceiling`.
-fn least(instance: &Instance<'_>, bound: f64, ceiling: f64, thrift: f64, stop: Stop<'_>) -> Option<Vec<Placed>> {
+fn least(instance: &Instance<'_>, bound: f64, ceiling: f64, taste: &Taste, stop: Stop<'_>) -> Option<Vec<Placed>> {
     let (mut low, mut high) = (bound, bound);
     let mut best = None;
     while best.is_none() && high < ceiling && !stop() {
         low = high;
         high = (bound + 2.0 * (high - bound).max(0.5 * ABOVE * bound)).min(ceiling);
-        best = fill(instance, high, thrift);
+        best = fill(instance, high, taste);
     }
     while best.is_some() && high - low > PRECISION * bound && !stop() {
         let middle = 0.5 * (low + high);
-        match fill(instance, middle, thrift) {
+        match fill(instance, middle, taste) {
             Some(placed) => (best, high) = (Some(placed), middle),
             None => low = middle,
         }
