@@ -32,7 +32,7 @@ mod sweep;
 mod testing;
 mod vq;
 
-pub use combiner::Combiner;
+pub use combiner::{AxialCombiner, Combiner, LogsparseCombiner};
 pub use conv::ShortConvolution;
 pub use delta::{DeltaNet, GatedDeltaNet, Kda, Memories, MixtureOfMemories};
 pub use features::HedgehogForm;

@@ -10,7 +10,7 @@ use super::{
         heads::{Columns, add_columns, runs, share_out},
         softmax::online::{Back, Online, PairGradients, Pairs, QUERIES},
     },
-    Combiner, Document,
+    Combiner, Document, documents,
 };
 
 /// One head: where its tokens and its summaries are found.
@@ -105,7 +105,7 @@ fn own_documents<T>(of: &Combiner, span: &Span<'_, T>) -> Vec<(Document, Range<u
         let own = document.tokens.start.max(span.own.start)..document.tokens.end.min(span.own.end);
         (document, own)
     };
-    of.documents(span.documents).map(own).filter(|(_, own)| !own.is_empty()).collect()
+    documents(span.documents, of.region).map(own).filter(|(_, own)| !own.is_empty()).collect()
 }
 
 pub(super) fn forward<T: Real>(of: &Combiner, span: &Span<'_, T>, shared: &[T], out: &mut [T]) {

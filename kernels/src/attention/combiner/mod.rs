@@ -1,4 +1,12 @@
-//! Combiner (arXiv 2107.05768) in its Fixed form: full attention by way of summaries, in n^1.5.
+//! Combiner (arXiv 2107.05768): full attention by way of summaries. Three forms differ in which tokens a summary stands for:
+//!
+//! | | beside the tokens of its own region, a query sees | cost of a token and head |
+//! |---|---|---|
+//! | [`Combiner`] (Fixed) | one summary of each earlier region | 2 (c + n/c)(dk + dv) |
+//! | [`LogsparseCombiner`] | one of each run of 2^j regions that the binary digits of its own region's number name | 2 (c + log n/c)(dk + dv) |
+//! | [`AxialCombiner`] | of each earlier region the summary that the token in its own column made | 2 (c + n/c)(dk + dv) |
+//!
+//! This file is the Fixed form.
 //!
 //! A document is cut into regions of c tokens, counted from its start. A query attends to the tokens of its own region so far and
 //! to one summary of each earlier region, under one softmax:
@@ -13,9 +21,11 @@
 //! document may be short: nobody attends to its summary, so it has none.
 //!
 //! Over ranks: the summaries are gathered, each from the rank that holds its region's last token; so the c − 1 tokens before a span
-//! are its halo. Sent: dk + dv a region and head, which grows with the sequence. Cost of a token and head: 2 (c + n/c)(dk + dv).
+//! are its halo. Sent: dk + dv a region and head, which grows with the sequence.
 
 mod attend;
+mod axial;
+mod logsparse;
 mod region;
 #[cfg(test)]
 mod tests;
@@ -24,8 +34,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Documents, Gathered, Gradients, Halo, Real, Span, Tensor, heads::add_columns};
+use super::{
+    Documents, Gathered, Gradients, Halo, Real, Span, Tensor,
+    heads::{Columns, add_columns},
+};
 use region::Region;
+
+pub use axial::AxialCombiner;
+pub use logsparse::LogsparseCombiner;
 
 /// Combiner-Fixed. Inputs q and k (heads × dk), v (heads × dv); output heads × dv.
 ///
@@ -51,31 +67,49 @@ struct Document {
     first_region: usize,
 }
 
+fn documents(documents: &Documents, region: usize) -> impl Iterator<Item = Document> + use<'_> {
+    documents.segments(0..documents.tokens()).scan(0, move |next, segment| {
+        let first_region = *next;
+        *next += (segment.tokens.len() - 1) / region;
+        Some(Document { tokens: segment.tokens, first_region })
+    })
+}
+
+/// The regions whose last token is among the span's own, and that have a successor: their tokens.
+fn own_regions<T>(span: &Span<'_, T>, region: usize) -> Vec<Range<usize>> {
+    let of = |document: Document| {
+        let count = (document.tokens.len() - 1) / region;
+        (0..count).map(move |i| document.tokens.start + i * region).map(move |first| first..first + region)
+    };
+    documents(span.documents, region).flat_map(of).filter(|region| span.own.contains(&(region.end - 1))).collect()
+}
+
+/// Adds gradients of some rows from `row` on: of every head those of all inputs, which have so many elements a head.
+fn add_heads<T: Real>(gradients: &mut Gradients<T>, row: usize, heads: &[[Vec<T>; 3]], widths: [usize; 3]) {
+    for (head, d_inputs) in heads.iter().enumerate() {
+        for ((gradient, d_input), width) in gradients.inputs.iter_mut().zip(d_inputs).zip(widths) {
+            add_columns(gradient, heads.len() * width, (row, head * width), d_input, width);
+        }
+    }
+}
+
 impl Combiner {
-    fn documents<'a>(&self, documents: &'a Documents) -> impl Iterator<Item = Document> + use<'a> {
-        let region = self.region;
-        documents.segments(0..documents.tokens()).scan(0, move |next, segment| {
-            let first_region = *next;
-            *next += (segment.tokens.len() - 1) / region;
-            Some(Document { tokens: segment.tokens, first_region })
-        })
-    }
-
-    /// The regions whose last token is among the span's own, and that have a successor: their tokens.
-    fn own_regions<T>(&self, span: &Span<'_, T>) -> Vec<Range<usize>> {
-        let of = |document: Document| {
-            let count = (document.tokens.len() - 1) / self.region;
-            (0..count).map(move |i| document.tokens.start + i * self.region).map(|first| first..first + self.region)
-        };
-        self.documents(span.documents).flat_map(of).filter(|region| span.own.contains(&(region.end - 1))).collect()
-    }
-
     fn summary_width(&self) -> usize {
         self.heads * (self.key_width + self.value_width)
     }
 
     fn region<'a, T: Real>(&self, span: &'a Span<'a, T>, tokens: &Range<usize>, head: usize) -> Region<'a, T> {
-        Region::new(self, span, span.row(tokens.start)..span.row(tokens.end), head)
+        let Combiner { heads, key_width, value_width, scale, .. } = *self;
+        let columns = |input: usize, width| Columns::head(span.inputs[input], heads, width, head);
+        Region {
+            queries: columns(0, key_width),
+            keys: columns(1, key_width),
+            values: columns(2, value_width),
+            rows: span.row(tokens.start)..span.row(tokens.end),
+            scale: T::of(scale),
+            key_width,
+            value_width,
+        }
     }
 }
 
@@ -98,7 +132,7 @@ impl<T: Real> Gathered<T> for Combiner {
     }
 
     fn contribution_len(&self, span: &Span<'_, T>) -> usize {
-        self.own_regions(span).len() * self.summary_width()
+        own_regions(span, self.region).len() * self.summary_width()
     }
 
     fn contribute(&self, span: &Span<'_, T>) -> Vec<T> {
@@ -110,7 +144,7 @@ impl<T: Real> Gathered<T> for Combiner {
             }
             summary
         };
-        self.own_regions(span).into_par_iter().map(summaries).collect::<Vec<_>>().concat()
+        own_regions(span, self.region).into_par_iter().map(summaries).collect::<Vec<_>>().concat()
     }
 
     fn forward(&self, span: &Span<'_, T>, shared: &[T], out: &mut [T]) {
@@ -122,7 +156,7 @@ impl<T: Real> Gathered<T> for Combiner {
     }
 
     fn contribute_backward(&self, span: &Span<'_, T>, d_own: &[T], gradients: &mut Gradients<T>) {
-        let regions = self.own_regions(span);
+        let regions = own_regions(span, self.region);
         let part = |(tokens, d_summary): (&Range<usize>, &[T])| {
             let (d_keys, d_values) = d_summary.split_at(self.heads * self.key_width);
             let d_heads = d_keys.chunks(self.key_width).zip(d_values.chunks(self.value_width)).enumerate();
@@ -131,11 +165,7 @@ impl<T: Real> Gathered<T> for Combiner {
         };
         let parts: Vec<_> = regions.par_iter().zip(d_own.par_chunks(self.summary_width())).map(part).collect();
         for (row, parts) in parts {
-            for (head, d_inputs) in parts.into_iter().enumerate() {
-                for (i, (d_input, width)) in d_inputs.iter().zip([self.key_width, self.key_width, self.value_width]).enumerate() {
-                    add_columns(&mut gradients.inputs[i], self.heads * width, (row, head * width), d_input, width);
-                }
-            }
+            add_heads(gradients, row, &parts, [self.key_width, self.key_width, self.value_width]);
         }
     }
 }

@@ -2,22 +2,20 @@
 
 use std::ops::Range;
 
-use super::{
-    super::{
-        Real, Span,
-        heads::{Columns, axpy, dot, softmax},
-    },
-    Combiner,
+use super::super::{
+    Real,
+    heads::{Columns, axpy, dot, softmax},
 };
 
 pub(super) struct Region<'a, T> {
-    queries: Columns<'a, T>,
-    keys: Columns<'a, T>,
-    values: Columns<'a, T>,
-    rows: Range<usize>,
-    scale: T,
-    key_width: usize,
-    value_width: usize,
+    pub(super) queries: Columns<'a, T>,
+    pub(super) keys: Columns<'a, T>,
+    pub(super) values: Columns<'a, T>,
+    /// Where its tokens are in those.
+    pub(super) rows: Range<usize>,
+    pub(super) scale: T,
+    pub(super) key_width: usize,
+    pub(super) value_width: usize,
 }
 
 /// The elementwise maximum of some rows, and which row each element is from: the first of equals.
@@ -33,14 +31,7 @@ fn pool<T: Real>(columns: Columns<'_, T>, rows: Range<usize>, width: usize) -> (
     (top, from)
 }
 
-impl<'a, T: Real> Region<'a, T> {
-    pub(super) fn new(of: &Combiner, span: &'a Span<'a, T>, rows: Range<usize>, head: usize) -> Self {
-        let columns = |input: usize, width| Columns::head(span.inputs[input], of.heads, width, head);
-        let Combiner { key_width, value_width, scale, .. } = *of;
-        let (queries, keys, values) = (columns(0, key_width), columns(1, key_width), columns(2, value_width));
-        Self { queries, keys, values, rows, scale: T::of(scale), key_width, value_width }
-    }
-
+impl<T: Real> Region<'_, T> {
     /// What the pooled query makes of each token.
     fn weights(&self, query: &[T]) -> Vec<T> {
         let mut weights: Vec<_> = self.rows.clone().map(|row| self.scale * dot(query, self.keys.row(row))).collect();
