@@ -28,7 +28,7 @@ SHAPES = {
     "everything": [
         "--set",
         "coordinator.replicas=5,etcd.enabled=true,worker.gpus=8,worker.runtimeClassName=nvidia,metrics.podMonitor=true,"
-        "networkPolicy.enabled=true,adminSecret=mine,worker.hostPath=,image.tag=1.2.3",
+        "networkPolicy.enabled=true,joinSecret=mine,worker.hostPath=,image.tag=1.2.3",
     ],
     "volumes": ["--set-json", f"worker={yaml.safe_load(VOLUME)['worker']}".replace("'", '"')],
 }

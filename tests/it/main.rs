@@ -7,6 +7,7 @@ mod bad_input;
 mod chaos;
 mod cli;
 mod conformance;
+mod deploy;
 mod harness;
 #[cfg(feature = "etcd")]
 mod leadership;

@@ -21,8 +21,8 @@ app.kubernetes.io/component: {{ .component }}
 {{- .Values.image.tag | default .Chart.AppVersion -}}
 {{- end -}}
 
-{{- define "braid.adminSecret" -}}
-{{- .Values.adminSecret | default (printf "%s-admin" (include "braid.name" .)) -}}
+{{- define "braid.joinSecret" -}}
+{{- .Values.joinSecret | default (printf "%s-join" (include "braid.name" .)) -}}
 {{- end -}}
 
 {{/* The coordinators, as clients and workers name them. */}}
