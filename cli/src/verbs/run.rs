@@ -14,6 +14,7 @@ use crate::{
     trust::TrustArgs,
     units,
     wire::ReachArgs,
+    work::PrecedenceArgs,
 };
 use braid_command::{Array, CommandError, CommandSpec, KIND, SaveSignal};
 use follow::Style;
@@ -79,6 +80,8 @@ pub(crate) struct RunArgs {
     coordinator: Option<Addresses>,
     #[command(flatten)]
     trust: TrustArgs,
+    #[command(flatten)]
+    precedence: PrecedenceArgs,
     /// Do not wait: print the number of the job and return
     #[arg(long)]
     detach: bool,
@@ -98,7 +101,7 @@ pub(super) async fn run(args: RunArgs, console: &Console) -> Result {
         console.warn("--threads says what this process may use; on a fleet each worker has its own");
     }
     let client = Client::connect(&ReachArgs { coordinator: Some(coordinator), trust: args.trust }).await?;
-    let job = client.submit(KIND, text, request_id::random()).await?;
+    let job = client.submit_as(args.precedence, KIND, text, request_id::random()).await?;
     if args.detach {
         return console.data(&job.id.to_string());
     }
