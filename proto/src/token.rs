@@ -39,7 +39,7 @@ pub struct Token {
 
 /// Text that is no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a token: one begins with braid-join- or braid-user- and has 141 characters")]
+#[error("not a token: one begins with braid-join- or braid-user- and has 140 characters")]
 pub struct NoToken;
 
 impl Fingerprint {
@@ -163,11 +163,11 @@ mod tests {
         for purpose in [Purpose::Join, Purpose::User] {
             let token = Token { purpose, secret: Secret::new([0xa5; 32]), ca: Fingerprint::of(b"certificate") };
             let text = token.reveal();
-            assert_eq!(text.len(), 141);
+            assert_eq!(text.len(), 140);
             assert_eq!(format!("{text}\n").parse(), Ok(token.clone()));
             assert!(!format!("{token:?}").contains("a5a5"), "{token:?}");
             for wrong in
-                [&text[1..], &text[..140], &format!("{text}-"), &text.replace("a5", "ä"), &text.replace("braid-", "braid-x"), ""]
+                [&text[1..], &text[..139], &format!("{text}-"), &text.replace("a5", "ä"), &text.replace("braid-", "braid-x"), ""]
             {
                 assert_eq!(wrong.parse::<Token>(), Err(NoToken), "{wrong}");
             }

@@ -20,11 +20,28 @@ const FILES: &[(&str, &[&str])] = &[
 /// Flags of the other programs that these files call.
 const FOREIGN: &[&str] = &[
     // docker and the lines of a Dockerfile
-    "--build-arg", "--target", "--mount", "--from", "--chown", "--no-install-recommends", "--release", "--locked", "--bin", "--features",
+    "--build-arg",
+    "--target",
+    "--mount",
+    "--from",
+    "--chown",
+    "--no-install-recommends",
+    "--release",
+    "--locked",
+    "--bin",
+    "--features",
     // kubectl
     "--from-file",
     // Slurm
-    "--nodes", "--gpus-per-node", "--time", "--job-name", "--ntasks-per-node", "--exclusive", "--requeue", "--signal", "--overlap",
+    "--nodes",
+    "--gpus-per-node",
+    "--time",
+    "--job-name",
+    "--ntasks-per-node",
+    "--exclusive",
+    "--requeue",
+    "--signal",
+    "--overlap",
     "--kill-on-bad-exit",
 ];
 
@@ -71,7 +88,10 @@ fn the_units_say_what_systemd_reads() {
                 sections.insert(name);
             } else {
                 let key = line.split_once('=').map(|(key, _)| key);
-                assert!(!section.is_empty() && key.is_some_and(|key| key.chars().all(char::is_alphanumeric)), "{file}:{number}: {line}");
+                assert!(
+                    !section.is_empty() && key.is_some_and(|key| key.chars().all(char::is_alphanumeric)),
+                    "{file}:{number}: {line}"
+                );
             }
         }
         assert_eq!(sections, BTreeSet::from(["Install", "Service", "Unit"]), "{file}");
@@ -97,7 +117,10 @@ fn every_metric_of_the_dashboard_is_documented() {
             assert!(!names.is_empty(), "{title}: {query}");
             for name in names {
                 let base = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-                assert!(known.contains(&format!("`{name}`")) || known.contains(&format!("`{base}`")), "{title}: no metric {name}");
+                assert!(
+                    known.contains(&format!("`{name}`")) || known.contains(&format!("`{base}`")),
+                    "{title}: no metric {name}"
+                );
             }
         }
     }

@@ -121,7 +121,7 @@ fn a_signal_reaches_the_program_and_a_second_ends_all_at_once() {
     fs::remove_file(scratch.join("pid")).unwrap();
     let mut run = command(scratch.path());
     run.args(["run", "--grace", "1h", "--", "sh", "-c", "trap '' TERM INT; echo $$ > pid; while :; do sleep 0.05; done"]);
-    let mut process = Process::spawn("braid run", run, &scratch.join("log"));
+    let mut process = Process::spawn("braid run", run, &scratch.join("log of the second"));
     let pid = written(&scratch, "pid");
     process.signal(Signal::INT);
     eventually("word of the cancel", || process.log().contains("cancelling").then_some(()));

@@ -102,7 +102,7 @@ fn plaintext_and_strangers_are_refused_unless_asked_for() {
     exit: 2
     --- stdout
     --- stderr
-    error: not a token: one begins with braid-join- or braid-user- and has 141 characters
+    error: not a token: one begins with braid-join- or braid-user- and has 140 characters
     ");
     see!(scratch, scratch.braid(["job", "ls", "--coordinator", "127.0.0.1:1"]), @"
     exit: 2
