@@ -49,6 +49,7 @@ impl Local {
             token: None,
             protection: Protection::Inside,
             policy: None,
+            record: None,
             lease: DEFAULT_LEASE,
         };
         let coordinator = Box::pin(Coordinator::start(options, kinds::workloads())).await.map_err(start_error)?;

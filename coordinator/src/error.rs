@@ -23,6 +23,14 @@ pub enum CoordinatorError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The recording cannot be written.
+    #[error("cannot write the recording {}: {source}", file.display())]
+    Recording {
+        /// Where it was to go.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The machine gives no random numbers.
     #[error("the machine gives no random numbers for a secret: {0}")]
     NoSecret(String),
@@ -37,7 +45,7 @@ impl CoordinatorError {
         match self {
             Self::Store(error) => error.hint().map(str::to_owned),
             Self::Security(SecurityError::Store(error)) => error.hint().map(str::to_owned),
-            Self::NoSecret(_) | Self::NoThread(_) | Self::Security(_) | Self::Audit { .. } => None,
+            Self::NoSecret(_) | Self::NoThread(_) | Self::Security(_) | Self::Audit { .. } | Self::Recording { .. } => None,
             Self::Record(_) => Some("was the store written by another version of braid, or edited by hand?".into()),
         }
     }

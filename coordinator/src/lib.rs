@@ -8,6 +8,7 @@
 //! * [`model`] — jobs, tasks and nodes as data, with their state machines;
 //! * [`engine`] — the pure core: events in, effects out;
 //! * [`placement`] — the pure question of what runs where;
+//! * [`replay`] — what was recorded, decided again;
 //! * [`store`] — where records live: memory, a file, etcd;
 //! * `leadership` — which of several coordinators leads, and until when;
 //! * [`security`] — who may do what: certificates, tokens, the table of calls, the audit log;
@@ -24,6 +25,7 @@ mod leadership;
 mod logs;
 pub mod model;
 pub mod placement;
+pub mod replay;
 pub mod runtime;
 pub mod security;
 pub mod store;

@@ -6,4 +6,5 @@ mod metrics;
 mod page;
 mod plan;
 mod planner_service;
+mod sim;
 mod usage;

@@ -7,6 +7,7 @@ mod job;
 mod node;
 mod plan;
 mod project;
+mod replay;
 mod table;
 mod task;
 mod watch;
@@ -17,6 +18,7 @@ pub(crate) use job::{JobList, JobShow, state_word};
 pub(crate) use node::{NodeList, NodeShow};
 pub(crate) use plan::{PlanFormat, PlanView};
 pub(crate) use project::ProjectList;
+pub(crate) use replay::ReplayView;
 pub(crate) use table::fields;
 pub(crate) use task::task_word;
 pub(crate) use watch::watch;
@@ -60,6 +62,11 @@ pub(crate) trait View: Serialize {
     fn names(&self) -> Vec<String>;
     /// Whether it will never change again.
     fn is_final(&self) -> bool;
+}
+
+/// The text of a view that is printed once.
+pub(crate) fn once(view: &impl View, format: Format) -> Result<String> {
+    render(view, format, now(), false)
 }
 
 /// The text of a view. `compact` puts JSON on one line, for streams of documents.

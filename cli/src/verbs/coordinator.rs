@@ -54,6 +54,9 @@ pub(crate) struct CoordinatorArgs {
     /// A YAML file that says which folders jobs may use [default: any]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// A file to write down each event and what is decided, for `braid sim replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// What workers must present to join, with --insecure
     #[arg(long, value_name = "T", requires = "insecure")]
     token: Option<String>,
@@ -104,6 +107,7 @@ pub(super) async fn run(args: CoordinatorArgs, console: &Console) -> Result {
             false => Protection::Checked { node_life: args.certificate_life.unwrap_or(DEFAULT_NODE_LIFE) },
         },
         policy,
+        record: args.record,
         lease: args.lease.unwrap_or(DEFAULT_LEASE),
     };
     let coordinator = tokio::select! {

@@ -11,6 +11,7 @@ mod plan;
 mod profile;
 mod project;
 mod run;
+mod sim;
 mod token;
 #[cfg(feature = "tui")]
 mod top;
@@ -53,6 +54,9 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Token(token::TokenVerb),
     Audit(audit::AuditArgs),
+    /// What a coordinator decided, decided again
+    #[command(subcommand)]
+    Sim(sim::SimVerb),
     Bench(bench::BenchArgs),
     Completions(completions::CompletionsArgs),
     /// End what a worker leaves behind; a worker starts it
@@ -88,6 +92,7 @@ impl Verb {
             Self::Top(args) => until_signal(Box::pin(top::run(args, console))).await,
             Self::Token(verb) => until_signal(Box::pin(token::run(verb, console))).await,
             Self::Audit(args) => until_signal(Box::pin(audit::run(args, console))).await,
+            Self::Sim(verb) => sim::run(verb, console),
             Self::Bench(args) => until_signal(Box::pin(bench::run(args, console))).await,
             Self::Run(args) => Box::pin(run::run(args, console)).await,
             Self::Completions(args) => completions::run(args, console),

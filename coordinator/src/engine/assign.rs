@@ -23,6 +23,11 @@ impl Engine {
         (!problem.classes.is_empty()).then_some(problem)
     }
 
+    /// Whether [`problem`](Self::problem) would look for one.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.state.unplaced
+    }
+
     /// Placement may have changed its mind: ask it again.
     pub fn reconsider(&mut self) {
         self.state.unplaced = true;

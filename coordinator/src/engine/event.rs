@@ -6,15 +6,18 @@ use crate::{
     placement::Decision,
 };
 use braid_workload::{AttemptId, JobId, LeaseId, NodeId, TaskId, TaskOutcome};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
 /// Names a question so that its answer finds whoever asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ReplyId(pub u64);
 
 /// Something that happened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// A client wants a job.
     Submit {
@@ -91,7 +94,7 @@ pub enum Event {
 }
 
 /// An attempt that a worker has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// Of which task.
     pub task: TaskId,
@@ -102,7 +105,7 @@ pub struct Held {
 }
 
 /// How far an attempt is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskProgress {
     /// Of which task.
     pub task: TaskId,
@@ -115,7 +118,7 @@ pub struct TaskProgress {
 }
 
 /// How an attempt ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The node whose worker says so: nobody ends what another has, whatever numbers it guesses.
     pub node: NodeId,

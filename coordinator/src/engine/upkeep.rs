@@ -3,6 +3,7 @@
 use super::{Effect, Effects, Engine, Message, Refusal, State};
 use crate::model::{Access, Change, Millis, Node, Upkeep, keys};
 use braid_workload::NodeId;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -14,7 +15,8 @@ const MAX_LABELS: usize = 64;
 const MAX_LABEL: usize = 256;
 
 /// What an operator wants of a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NodeWish {
     /// Give it nothing new.
     Cordon,

@@ -1,7 +1,7 @@
 //! A plan for all that waits: the [`program`](super::program) of a problem, solved, in terms of jobs and nodes.
 
 use super::{
-    Problem, Resource,
+    Placement, Problem, Resource,
     program::{Budget, Cancelled, Effort, Program, solve},
     timing::{RESOURCES, in_use, usual_rate},
 };
@@ -23,6 +23,18 @@ pub struct Plan {
     pub bound: f64,
     /// What the makespan falls by when a resource of a node has a second less to do, the dearest first. In sum at most 1.
     pub prices: Vec<Price>,
+}
+
+impl Plan {
+    /// The targets as a list. A gang counts its members.
+    pub fn placements(&self) -> Vec<Placement> {
+        let of = |((job, class), on): (&(JobId, Class), &BTreeMap<NodeId, u32>)| {
+            let place =
+                |(node, count): (&NodeId, &u32)| Placement { job: *job, class: class.clone(), node: node.clone(), count: *count };
+            on.iter().map(place).collect::<Vec<Placement>>()
+        };
+        self.targets.iter().flat_map(of).collect()
+    }
 }
 
 /// What a resource of a node is worth.

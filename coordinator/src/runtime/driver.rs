@@ -6,12 +6,14 @@ use super::{
     handle::{COMMANDS, Command, Handle, Release, Stopped},
     outbox::Outbox,
     planning::Planning,
+    recording::Recorder,
 };
 use crate::{
     engine::{Effect, Engine, Event, Message, Refusal, ReplyId},
     leadership::Tenure,
     model::{Change, SessionId},
     placement::{Guide, hand_out},
+    replay,
     store::{Op, WriterHandle},
 };
 use braid_telemetry::metrics::FleetMetrics;
@@ -50,6 +52,7 @@ pub(super) struct Driver {
     tenure: Tenure,
     writer: WriterHandle,
     metrics: Arc<FleetMetrics>,
+    recorder: Recorder,
     outbox: Outbox<Held>,
     commands: mpsc::Receiver<Command>,
     durable: watch::Sender<u64>,
@@ -71,6 +74,7 @@ impl Driver {
         clock: Clock,
         tenure: Tenure,
         metrics: Arc<FleetMetrics>,
+        recorder: Recorder,
     ) -> (Self, Handle) {
         let (send, commands) = mpsc::channel(COMMANDS);
         let (changes, changes_seen) = watch::channel(0);
@@ -83,6 +87,7 @@ impl Driver {
             tenure,
             writer,
             metrics,
+            recorder,
             outbox: Outbox::new(),
             commands,
             durable: watch::channel(0).0,
@@ -130,7 +135,8 @@ impl Driver {
                     Some(command) => self.take_batch(command).await,
                     None => break None,
                 },
-                plan = self.planning.next(), if open => {
+                (question, plan) = self.planning.next(), if open => {
+                    self.recorder.planned(question, &plan);
                     self.guide = plan.into();
                     self.engine.reconsider();
                     self.place().await;
@@ -174,7 +180,13 @@ impl Driver {
 
     /// Hands out at once what nodes have room for, along the newest plan; says whether there was anything to decide.
     async fn place(&mut self) -> bool {
-        let Some(problem) = self.engine.problem() else { return false };
+        let unsettled = self.engine.is_unsettled();
+        let Some(problem) = self.engine.problem() else {
+            if unsettled {
+                self.recorder.idle();
+            }
+            return false;
+        };
         let start = Instant::now();
         let decision = hand_out(&problem, &mut self.guide);
         self.metrics.placed(start.elapsed());
@@ -189,7 +201,8 @@ impl Driver {
         }
         let left = self.engine.state().problem();
         if left.nodes.len() > 1 && !left.classes.is_empty() {
-            self.planning.ask(left);
+            let question = self.planning.ask(left);
+            self.recorder.asked(question);
         }
     }
 
@@ -228,7 +241,11 @@ impl Driver {
             self.sessions.remove(&session);
         }
         let quiet = matches!(event, Event::Tick);
-        let effects = self.engine.step(event, self.clock.now());
+        let (now, recorded) = (self.clock.now(), self.recorder.keep(&event));
+        let effects = self.engine.step(event, now);
+        if let Some(event) = recorded {
+            self.recorder.step(now, event, replay::effects(&effects));
+        }
         for fact in self.engine.facts() {
             counting::count(&self.metrics, fact);
         }

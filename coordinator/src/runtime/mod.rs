@@ -21,6 +21,7 @@ mod driver;
 mod handle;
 mod outbox;
 mod planning;
+mod recording;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use crate::{
 use braid_proto::VERSION;
 use braid_telemetry::metrics::FleetMetrics;
 use braid_workload::{Registry, Roots, Workload};
+use recording::Recording;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use term::Term;
 use tokio::sync::watch;
@@ -62,6 +64,8 @@ pub struct Options {
     pub protection: Protection,
     /// The folders that jobs may use; any, without it.
     pub policy: Option<Roots>,
+    /// Where to write down what is decided and why, for a [replay](crate::replay); nowhere, without it.
+    pub record: Option<PathBuf>,
     /// How long a worker may be silent before its tasks go elsewhere, and a leader before another takes over. At least 1 s;
     /// more than an election of etcd takes.
     pub lease: Duration,
@@ -101,6 +105,7 @@ struct Shared {
     rights: api::Rights,
     tasks: TaskTracker,
     metrics: Arc<FleetMetrics>,
+    recording: Option<Recording>,
     /// The way to the engine of the term under way.
     engine: watch::Sender<Option<Handle>>,
 }
@@ -161,6 +166,9 @@ impl Coordinator {
         let (engine, to_engine) = watch::channel(None);
         let folder = options.data_dir.as_ref().map(|dir| dir.join("logs"));
         let logs = Logs::start(folder, &tasks, cancel.clone(), Arc::clone(&metrics));
+        let recording = options
+            .record
+            .map(|file| Recording::start(&file, &tasks).map_err(|source| CoordinatorError::Recording { file, source }));
         let shared = Shared {
             store,
             place: options.store.to_string(),
@@ -170,6 +178,7 @@ impl Coordinator {
             rights,
             tasks: tasks.clone(),
             metrics: Arc::clone(&metrics),
+            recording: recording.transpose()?,
             engine,
         };
         let (standing, seen) = watch::channel(Standing::Nobody);

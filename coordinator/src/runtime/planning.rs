@@ -27,8 +27,13 @@ const PACE: Duration = Duration::from_millis(200);
 /// The driver's end.
 pub(super) struct Planning {
     shared: Arc<Shared>,
-    plans: mpsc::Receiver<Plan>,
+    plans: mpsc::Receiver<Answer>,
+    /// Questions so far.
+    asked: u64,
 }
+
+/// A plan, with the number of its question.
+pub(super) type Answer = (u64, Plan);
 
 #[derive(Default)]
 struct Shared {
@@ -39,7 +44,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Asked {
-    problem: Option<Problem>,
+    problem: Option<(u64, Problem)>,
     since: Option<Instant>,
     closed: bool,
 }
@@ -54,13 +59,15 @@ impl Planning {
         if let Err(error) = started {
             tracing::warn!(%error, "there is no thread for planning: placement is greedy");
         }
-        Self { shared, plans }
+        Self { shared, plans, asked: 0 }
     }
 
-    /// Asks for a plan; an older question that nobody has looked at is dropped.
-    pub(super) fn ask(&self, problem: Problem) {
-        self.shared.lock().problem = Some(problem);
+    /// Asks for a plan; an older question that nobody has looked at is dropped. Returns the number of the question.
+    pub(super) fn ask(&mut self, problem: Problem) -> u64 {
+        self.asked += 1;
+        self.shared.lock().problem = Some((self.asked, problem));
         self.shared.wake.notify_one();
+        self.asked
     }
 
     /// Cancels a plan that has taken too long. Called now and then.
@@ -71,9 +78,9 @@ impl Planning {
     }
 
     /// The next plan. Never resolves without a thread. May be dropped and called again without loss.
-    pub(super) async fn next(&mut self) -> Plan {
+    pub(super) async fn next(&mut self) -> Answer {
         match self.plans.recv().await {
-            Some(plan) => plan,
+            Some(answer) => answer,
             None => std::future::pending().await,
         }
     }
@@ -93,15 +100,15 @@ impl Shared {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, plans: &mpsc::Sender<Plan>) {
-        while let Some(problem) = self.next() {
+    fn run(&self, plans: &mpsc::Sender<Answer>) {
+        while let Some((question, problem)) = self.next() {
             let start = Instant::now();
             let effort = Effort::QUICK;
             let planned = plan(&problem, effort, Budget::cancellable(effort.work, Arc::clone(&self.cancel)));
             self.lock().since = None;
             match planned {
                 Ok(plan) => {
-                    if plans.blocking_send(plan).is_err() {
+                    if plans.blocking_send((question, plan)).is_err() {
                         return;
                     }
                 }
@@ -112,7 +119,7 @@ impl Shared {
     }
 
     /// The next question, or `None` when no more will come.
-    fn next(&self) -> Option<Problem> {
+    fn next(&self) -> Option<(u64, Problem)> {
         let mut asked = self.lock();
         loop {
             if asked.closed {
@@ -161,7 +168,7 @@ mod tests {
         let mut plans = 0;
         loop {
             plans += 1;
-            let plan = tokio::time::timeout(Duration::from_secs(20), planning.next()).await.expect("a plan comes soon");
+            let (_, plan) = tokio::time::timeout(Duration::from_secs(20), planning.next()).await.expect("a plan comes soon");
             if plan.targets.keys().any(|(job, _)| *job == JobId(100)) {
                 break;
             }

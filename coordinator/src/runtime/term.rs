@@ -2,15 +2,17 @@
 //!
 //! A coordinator that has its store to itself has one term; one of several has a term for each time that it leads.
 
-use super::{Handle, Shared, Stopped, clock::Clock, driver::Driver};
+use super::{Handle, Shared, Stopped, clock::Clock, driver::Driver, recording::Recorder};
 use crate::{
     api,
     engine::{Engine, Records, recover},
     error::CoordinatorError,
     leadership::Tenure,
     model::keys,
+    replay::{FORMAT, Header},
     store::{Fence, Guard, Measured, Store, Writer, WriterHandle},
 };
+use braid_proto::VERSION;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -33,20 +35,25 @@ impl Term {
     /// # Errors
     /// [`CoordinatorError`] when the store cannot be claimed, or holds what is not Braid's.
     pub(super) async fn start(shared: &Shared, seat: Option<Guard>, tenure: Tenure) -> Result<Self, CoordinatorError> {
-        let Shared { store, workloads, lease, logs, rights, tasks, metrics, .. } = shared;
+        let Shared { store, workloads, lease, logs, rights, tasks, metrics, recording, .. } = shared;
         let fence = Fence::claim_under(store.as_ref(), seat).await?;
         let epoch = fence.epoch();
         let clock = Clock::start();
         let records = read(store.as_ref()).await?;
-        let state = recover(&records, epoch.0, *lease, clock.now())?;
+        let now = clock.now();
+        let state = recover(&records, epoch.0, *lease, now)?;
         let unfinished = state.jobs().filter(|job| !job.is_over()).count();
         tracing::info!(store = %shared.place, %epoch, unfinished, "coordinator starts");
 
+        let recorder = recording.as_ref().map_or_else(Recorder::default, |recording| {
+            let (version, placer) = (VERSION.to_owned(), "lp".to_owned());
+            recording.term(Header { format: FORMAT, version, epoch: epoch.0, lease: *lease, placer, now }, records)
+        });
         let (cancel, writing) = (CancellationToken::new(), CancellationToken::new());
         let measured = Measured::new(Arc::clone(store), Arc::clone(metrics));
         let writer = Writer::spawn(Arc::new(measured), fence, writing.clone());
         let engine = Engine::new(state, workloads.clone(), *lease, super::secret()?);
-        let (driver, handle) = Driver::new(engine, writer.clone(), clock, tenure, Arc::clone(metrics));
+        let (driver, handle) = Driver::new(engine, writer.clone(), clock, tenure, Arc::clone(metrics), recorder);
         tasks.spawn(driver.run(cancel.clone()));
         shared.engine.send_replace(Some(handle.clone()));
         let routes = api::routes(&handle, logs, rights.clone(), *lease, tasks, &cancel);

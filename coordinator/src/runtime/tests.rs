@@ -34,6 +34,7 @@ fn options(store: StoreUrl) -> Options {
         token: None,
         protection: Protection::Open,
         policy: None,
+        record: None,
         lease: Duration::from_secs(2),
     }
 }

@@ -161,6 +161,7 @@ fn help_names_every_verb_and_exit_code() {
       top          Watch the fleet on a terminal
       token        Tokens, for machines to join and for people
       audit        Show who did what
+      sim          What a coordinator decided, decided again
       completions  Print completions for a shell
       help         Print this message or the help of the given subcommand(s)
 

@@ -12,6 +12,8 @@ pub(crate) struct CoordinatorSetup {
     pub(crate) token: Option<String>,
     /// As `--lease`.
     pub(crate) lease: Option<String>,
+    /// As `--record`, in its folder.
+    pub(crate) record: Option<String>,
 }
 
 /// A coordinator on loopback, with its data in a folder of its own.
@@ -102,7 +104,9 @@ impl Coordinator {
 fn launch(scratch: &Scratch, setup: &CoordinatorSetup, listen: &str) -> (Process, String) {
     let mut command = run::command(scratch.path());
     command.args(["coordinator", "--insecure", "--listen", listen, "--data-dir", "data"]);
-    for (flag, value) in [("--store", &setup.store), ("--token", &setup.token), ("--lease", &setup.lease)] {
+    for (flag, value) in
+        [("--store", &setup.store), ("--token", &setup.token), ("--lease", &setup.lease), ("--record", &setup.record)]
+    {
         if let Some(value) = value {
             command.args([flag, value]);
         }
