@@ -42,6 +42,7 @@ impl Fleet {
             token: None,
             protection: Protection::Checked { node_life: HOUR },
             policy: None,
+            record: None,
             lease: Duration::from_secs(5),
         };
         let noop: Arc<dyn Workload> = Arc::new(Noop);
