@@ -68,7 +68,7 @@ struct Replay<'a> {
 
 enum Stage {
     Nothing,
-    Records(Header, Records),
+    Records(Box<(Header, Records)>),
     Running(Box<Running>),
 }
 
@@ -89,17 +89,18 @@ impl Replay<'_> {
             Line::Header(header) => {
                 self.summary.terms += 1;
                 self.summary.recorded_by.clone_from(&header.version);
-                self.stage = Stage::Records(header, Records::default());
+                self.stage = Stage::Records(Box::new((header, Records::default())));
                 return Ok(());
             }
             Line::Record { key, value } => {
-                let Stage::Records(_, records) = &mut self.stage else { return Err(ReplayError::NoHeader { line: number }) };
-                line::file(records, key, value);
+                let Stage::Records(begin) = &mut self.stage else { return Err(ReplayError::NoHeader { line: number }) };
+                line::file(&mut begin.1, key, value);
                 return Ok(());
             }
             _ => {}
         }
-        if let Stage::Records(header, records) = &self.stage {
+        if let Stage::Records(begin) = &self.stage {
+            let (header, records) = &**begin;
             let state = recover(records, header.epoch, header.lease, header.now)?;
             // What members of gangs show each other decides nothing.
             let engine = Engine::new(state, self.workloads.clone(), header.lease, String::new());

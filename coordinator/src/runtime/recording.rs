@@ -38,7 +38,7 @@ pub(super) struct Recording {
 }
 
 enum Entry {
-    Begin(Header, Records),
+    Begin(Box<(Header, Records)>),
     Line(String),
 }
 
@@ -69,7 +69,7 @@ impl Recording {
 
     /// Begins a term with these records. When the disk is so far behind that not even this fits, the term is not recorded.
     pub(super) fn term(&self, header: Header, records: Records) -> Recorder {
-        if self.to.try_send(Entry::Begin(header, records)).is_err() {
+        if self.to.try_send(Entry::Begin(Box::new((header, records)))).is_err() {
             tracing::warn!("this term is not recorded: what came before is not written yet");
             return Recorder::default();
         }
@@ -147,7 +147,8 @@ fn keep(file: File, lines: &Receiver<Entry>, waiting: &AtomicUsize) -> io::Resul
             }
         };
         match entry {
-            Entry::Begin(header, held) => {
+            Entry::Begin(begin) => {
+                let (header, held) = *begin;
                 for line in std::iter::once(Line::Header(header)).chain(records(&held)) {
                     writeln!(file, "{}", line.write()?)?;
                 }
