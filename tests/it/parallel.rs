@@ -10,8 +10,8 @@ use std::{
 };
 
 use braid_kernels::attention::{
-    Combiner, Documents, Gathered, Gla, Gradients, HedgehogForm, Hydra, Kda, LightNet, LinearAttention, Lolcats, Mixer, Softmax,
-    SoftmaxHeads, Span, StateShape, Tensor,
+    AxialCombiner, Combiner, Documents, Gathered, Gla, Gradients, HedgehogForm, Hydra, Kda, LightNet, LinearAttention,
+    LogsparseCombiner, Lolcats, Mixer, Softmax, SoftmaxHeads, Span, StateShape, Tensor,
 };
 use braid_sequence::parallel::{Layout, SequenceGroup, Shard};
 use braid_worker::exchange::tcp::{GroupId, GroupSpec, Listener, Token, connect};
@@ -189,4 +189,6 @@ fn layers_that_gather_are_one_rank_over_any_split_on_sockets() {
     let heads = SoftmaxHeads { queries: 4, keys: 2, key_width: 3, value_width: 5, scale: 0.7 };
     gathered_on_sockets(&Softmax { heads });
     gathered_on_sockets(&Combiner { heads: 2, key_width: 3, value_width: 4, region: 11, scale: 0.6 });
+    gathered_on_sockets(&LogsparseCombiner { heads: 2, key_width: 3, value_width: 4, region: 4, scale: 0.6 });
+    gathered_on_sockets(&AxialCombiner { heads: 2, key_width: 3, value_width: 4, row: 11, scale: 0.6 });
 }

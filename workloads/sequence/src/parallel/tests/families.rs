@@ -1,9 +1,9 @@
 //! All families, small, each with numbers that suit it.
 
 use braid_kernels::attention::{
-    Combiner, DeltaNet, GatedDeltaNet, GatedSlots, Gathered, Gla, Hedgehog, HedgehogForm, Hydra, Kda, Liger, LigerHybrid,
-    LightNet, Lightning, LinearAttention, Lolcats, Memories, Mixer, MixtureOfMemories, Real, ScalarGate, ShortConvolution,
-    SlidingWindow, Softmax, SoftmaxHeads, VqAttention,
+    AxialCombiner, Combiner, DeltaNet, GatedDeltaNet, GatedSlots, Gathered, Gla, Hedgehog, HedgehogForm, Hydra, Kda, Liger,
+    LigerHybrid, LightNet, Lightning, LinearAttention, LogsparseCombiner, Lolcats, Memories, Mixer, MixtureOfMemories, Real,
+    ScalarGate, ShortConvolution, SlidingWindow, Softmax, SoftmaxHeads, VqAttention,
 };
 
 /// How a number of a tensor is made of a normal one.
@@ -80,5 +80,7 @@ pub(super) fn gathered<T: Real>() -> Vec<Family<dyn Gathered<T>>> {
         of(Softmax { heads }),
         of(Combiner { heads: 2, key_width: 3, value_width: 4, region: 3, scale: 0.6 }),
         of(Combiner { heads: 1, key_width: 2, value_width: 2, region: 11, scale: 0.6 }),
+        of(LogsparseCombiner { heads: 2, key_width: 3, value_width: 4, region: 3, scale: 0.6 }),
+        of(AxialCombiner { heads: 2, key_width: 3, value_width: 4, row: 7, scale: 0.6 }),
     ]
 }
