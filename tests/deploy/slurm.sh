@@ -6,15 +6,18 @@ set -euo pipefail
 
 braid=$(realpath "${1:?which braid}")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-dir=$(mktemp -d /tmp/braid-slurm.XXXXXX)
+dir=$(mktemp -d)
 chmod 755 "$dir"
 export SLURM_CONF=$dir/slurm.conf
 pids=()
 
 stop() {
-    scancel --full -u root 2>/dev/null || true
-    for ((i = ${#pids[@]} - 1; i >= 0; i--)); do kill "${pids[i]}" 2>/dev/null || true; done
-    wait 2>/dev/null || true
+    # The controller of $SLURM_CONF, which is ours; it may not have come up.
+    if sinfo >/dev/null 2>&1; then scancel --full --user "$(id -un)"; fi
+    for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
+        if kill -0 "${pids[i]}" 2>/dev/null; then kill "${pids[i]}"; fi
+    done
+    wait
     [ -n "${KEEP:-}" ] || rm -rf "$dir"
 }
 trap stop EXIT
