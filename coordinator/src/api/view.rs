@@ -7,11 +7,7 @@ use braid_workload::{NodeId, TaskId};
 /// A job as clients see it.
 pub(super) fn job(job: &Job) -> v1::Job {
     let tally = job.tally();
-    let (running_done, running_reused) = job
-        .tasks
-        .iter()
-        .filter(|task| task.assignment().is_some())
-        .fold((0u64, 0u64), |(done, reused), task| (done.saturating_add(task.done), reused.saturating_add(task.reused)));
+    let (bytes_done, bytes_reused) = job.bytes_so_far();
     let mut view = v1::Job {
         id: job.id.0,
         kind: job.kind.clone(),
@@ -23,8 +19,8 @@ pub(super) fn job(job: &Job) -> v1::Job {
         tasks_running: tally.assigned,
         tasks_done: tally.done,
         bytes_total: tally.bytes,
-        bytes_done: tally.bytes_done.saturating_add(running_done).min(tally.bytes),
-        bytes_reused: job.reused.saturating_add(running_reused),
+        bytes_done,
+        bytes_reused,
         reason: job.reason.as_ref().map(ToString::to_string),
         priority: job.precedence.priority,
         project: job.precedence.project.clone(),

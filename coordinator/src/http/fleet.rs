@@ -100,11 +100,7 @@ fn is_current(state: &State, span: &Span) -> bool {
 
 fn job_view(job: &Job) -> JobView {
     let tally = job.tally();
-    let (done, reused) = job
-        .tasks
-        .iter()
-        .filter(|task| task.assignment().is_some())
-        .fold((0u64, 0u64), |(done, reused), task| (done.saturating_add(task.done), reused.saturating_add(task.reused)));
+    let (bytes_done, bytes_reused) = job.bytes_so_far();
     let (state, failure) = match &job.phase {
         JobPhase::Running => ("running", None),
         JobPhase::Ending(JobEnd::Cancelled) => ("cancelling", None),
@@ -124,8 +120,8 @@ fn job_view(job: &Job) -> JobView {
         tasks_running: tally.assigned,
         tasks_done: tally.done,
         bytes_total: tally.bytes,
-        bytes_done: tally.bytes_done.saturating_add(done).min(tally.bytes),
-        bytes_reused: job.reused.saturating_add(reused),
+        bytes_done,
+        bytes_reused,
         reason: job.reason.as_ref().map(ToString::to_string),
         failure,
     }

@@ -197,6 +197,15 @@ impl Job {
         self.tally
     }
 
+    /// Bytes done, and bytes kept from an earlier run, with those that tasks report which still run.
+    pub(crate) fn bytes_so_far(&self) -> (u64, u64) {
+        let running = self.tasks.iter().filter(|task| task.assignment().is_some());
+        let (done, reused) = running.fold((self.tally.bytes_done, self.reused), |(done, reused), task| {
+            (done.saturating_add(task.done), reused.saturating_add(task.reused))
+        });
+        (done.min(self.tally.bytes), reused)
+    }
+
     /// Tasks that wait, by class, in the order in which they were made.
     pub(crate) fn waiting(&self) -> &BTreeMap<Class, BTreeSet<u32>> {
         &self.waiting
