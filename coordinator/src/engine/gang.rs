@@ -8,7 +8,8 @@
 //!       └───────────────────────────── broken: the others are told to stop
 //! ```
 //! One attempt number for all members is the gang's epoch. A member of a broken gang may report what it likes: it waits again,
-//! and nothing is held against it. Nothing of this is stored but the tasks themselves: whole is what looks whole.
+//! and nothing is held against it, unless it says that no further try can go better: that ends the job. Nothing of this is
+//! stored but the tasks themselves: whole is what looks whole.
 
 use super::{Effect, Effects, Engine, Held, Message, Run, State, fact, fairness::Ledger};
 use crate::{

@@ -64,6 +64,10 @@ impl Engine {
         if running {
             match (standing, outcome) {
                 (Standing::Over, _) => self.follow(held.task, effects),
+                // Whoever gave up on this member told of it first; why it could not go on is what ends the job.
+                (Standing::Broken, TaskOutcome::Failed(failure)) if failure.kind == FailureKind::Fatal => {
+                    self.failed(held.task, failure, now, effects);
+                }
                 (Standing::Broken, _) => self.failed(held.task, Failure::cancelled(), now, effects),
                 (Standing::Whole, TaskOutcome::Done(value)) => {
                     observe_pace(job, index, ran);

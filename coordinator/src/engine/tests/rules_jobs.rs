@@ -227,3 +227,27 @@ fn what_peers_say_fits_into_a_record() {
     let label = fixture.submit(spec(&"é".repeat(5000))).unwrap();
     assert_eq!(fixture.job(label).label.len(), MAX_TEXT);
 }
+
+#[test]
+fn what_ends_a_gang_for_good_ends_the_job_whoever_tells_first() {
+    for fatal_first in [true, false] {
+        let mut fixture = Fixture::new();
+        fixture.hello(1, "a", Vec::new());
+        fixture.hello(2, "b", Vec::new());
+        let job = fixture.submit(ToySpec { parts: 0, gang: 2, ..spec("gang") }).unwrap();
+        let plan = fixture.place().remove(0);
+        fixture.finish(1, &plan);
+        let members = fixture.place();
+        let [first, second] = &members[..] else { panic!("{members:?}") };
+        let wrong = Failure::fatal("the checkpoint is another's");
+        let left = Failure::retry("rank 0 has left the exchange");
+        let mut reports = [(second.held, left), (first.held, wrong)];
+        if fatal_first {
+            reports.reverse();
+        }
+        for (held, failure) in reports {
+            fixture.fail(1, held, failure);
+        }
+        assert_eq!(fixture.failure(job).message, "the checkpoint is another's", "told first: {fatal_first}");
+    }
+}
