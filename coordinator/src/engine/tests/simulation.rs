@@ -1,10 +1,10 @@
 //! Whatever happens, in whatever order: every accepted job ends with the right result, and each task takes effect once.
 //!
 //! Each seed is a world of its own. A failure prints `BRAID_SIM=PROFILE:SEED`; with that in the environment the test runs
-//! only this world and prints what happens in it. `BRAID_SIM_SEEDS` sets the number of worlds.
+//! only this world and prints what happens in it. `BRAID_SIM_SEEDS` sets the number of worlds of each profile.
 
 use super::harness::{
-    LEASE, Seen, World, checks,
+    Cut, LEASE, Seen, World, checks,
     toy::{ToySpec, Trouble},
 };
 use crate::{
@@ -23,6 +23,8 @@ use std::{
 #[derive(Clone, Copy)]
 struct Profile {
     name: &'static str,
+    /// How many there are of it unless the environment says otherwise.
+    worlds: u64,
     workers: usize,
     jobs: usize,
     steps: usize,
@@ -32,6 +34,10 @@ struct Profile {
     kill: u32,
     drop: u32,
     pause: u32,
+    /// The network of one worker delivers nothing for a while, now and then that of all.
+    partition: u32,
+    /// The store takes nothing for a while.
+    outage: u32,
     cancel: u32,
     /// Operators say something about a node.
     upkeep: u32,
@@ -43,6 +49,7 @@ struct Profile {
 
 const CALM: Profile = Profile {
     name: "calm",
+    worlds: 100,
     workers: 3,
     jobs: 12,
     steps: 1200,
@@ -51,6 +58,8 @@ const CALM: Profile = Profile {
     kill: 0,
     drop: 0,
     pause: 0,
+    partition: 0,
+    outage: 0,
     cancel: 0,
     upkeep: 0,
     fail: 0,
@@ -58,18 +67,47 @@ const CALM: Profile = Profile {
     tick: 2,
 };
 
-const PROFILES: [Profile; 4] = [
+const PROFILES: [Profile; 5] = [
     CALM,
-    Profile { name: "workers", kill: 4, drop: 10, pause: 3, cancel: 3, upkeep: 10, fail: 20, trouble: 300, tick: 10, ..CALM },
-    Profile { name: "coordinator", performs: 3, crash: 8, cancel: 3, trouble: 200, ..CALM },
+    Profile {
+        name: "workers",
+        worlds: 250,
+        kill: 4,
+        drop: 10,
+        pause: 3,
+        cancel: 3,
+        upkeep: 10,
+        fail: 20,
+        trouble: 300,
+        tick: 10,
+        ..CALM
+    },
+    Profile { name: "coordinator", worlds: 250, performs: 3, outage: 3, crash: 8, cancel: 3, trouble: 200, ..CALM },
+    Profile {
+        name: "network",
+        worlds: 300,
+        workers: 4,
+        partition: 12,
+        outage: 3,
+        crash: 1,
+        drop: 4,
+        cancel: 3,
+        fail: 10,
+        trouble: 150,
+        tick: 15,
+        ..CALM
+    },
     Profile {
         name: "storm",
+        worlds: 300,
         workers: 5,
         performs: 3,
         crash: 6,
         kill: 6,
         drop: 20,
         pause: 3,
+        partition: 6,
+        outage: 2,
         cancel: 6,
         upkeep: 10,
         fail: 30,
@@ -84,6 +122,8 @@ struct Run {
     rng: Rng,
     profile: Profile,
     failed: BTreeMap<TaskId, u32>,
+    /// The store takes nothing until then.
+    outage_ends: Millis,
 }
 
 impl Run {
@@ -93,7 +133,7 @@ impl Run {
         if seed % 2 == 1 {
             world.placer = Box::new(Lp { effort: Effort { work: 500_000, columns: 50 } });
         }
-        Self { world, rng: Rng::with_seed(seed), profile, failed: BTreeMap::new() }
+        Self { world, rng: Rng::with_seed(seed), profile, failed: BTreeMap::new(), outage_ends: Millis(0) }
     }
 
     fn chance(&mut self, in_a_thousand: u32) -> bool {
@@ -102,10 +142,13 @@ impl Run {
 
     /// One thing happens.
     fn act(&mut self) {
-        let Profile { crash, kill, drop, pause, cancel, upkeep, tick, performs, .. } = self.profile;
+        let Profile { crash, kill, drop, pause, partition, outage, cancel, upkeep, tick, performs, .. } = self.profile;
         self.world.now = Millis(self.world.now.0 + self.rng.u64(0..=tick));
-        for _ in 0..self.rng.usize(0..=performs) {
-            self.world.perform();
+        self.world.endure();
+        if self.outage_ends <= self.world.now {
+            for _ in 0..self.rng.usize(0..=performs) {
+                self.world.perform();
+            }
         }
         let worker = self.rng.usize(0..self.world.workers.len());
         if self.chance(crash) {
@@ -122,6 +165,13 @@ impl Run {
             // Everybody is silent for so long that some leases end; who was lost does not know it.
             self.world.now = Millis(self.world.now.0 + self.rng.u64(0..1500));
             return self.world.step(Event::Tick);
+        }
+        if self.chance(partition) {
+            return self.partition(worker);
+        }
+        if self.chance(outage) {
+            self.outage_ends = self.moment();
+            self.world.seen.outages += 1;
         }
         if self.chance(drop)
             && let Some(session) = self.world.workers[worker].session
@@ -143,6 +193,7 @@ impl Run {
             2 if self.world.workers[worker].session.is_none() => self.world.connect(worker),
             // Even one that has a session may open a newer one.
             2 if self.chance(drop) => self.world.connect(worker),
+            2 if self.chance(100) => self.world.break_off(worker),
             2 | 3 => {
                 let event = self.world.workers[worker].keep_alive();
                 self.world.tell(event, worker);
@@ -151,6 +202,22 @@ impl Run {
             6 | 7 => self.decide(),
             8..=10 => self.finish(worker),
             _ => self.network(),
+        }
+    }
+
+    /// A moment that is as likely within a lease as it is long after.
+    fn moment(&mut self) -> Millis {
+        let lease = LEASE.as_millis() as u64;
+        let lasts = if self.rng.bool() { self.rng.u64(0..lease) } else { self.rng.u64(lease..3 * lease) };
+        Millis(self.world.now.0 + lasts)
+    }
+
+    fn partition(&mut self, worker: usize) {
+        let (cut, heals) = ([Cut::Up, Cut::Down, Cut::Both, Cut::Both][self.rng.usize(0..4)], self.moment());
+        let all = self.rng.u8(0..8) == 0;
+        let workers = if all { 0..self.world.workers.len() } else { worker..worker + 1 };
+        for worker in workers {
+            self.world.partition(worker, cut, heals);
         }
     }
 
@@ -294,7 +361,7 @@ fn simulate(profile: Profile) {
     if only.is_some_and(|(name, _)| name != profile.name) {
         return;
     }
-    let seeds = std::env::var("BRAID_SIM_SEEDS").map_or(30, |seeds| seeds.parse().unwrap());
+    let seeds = std::env::var("BRAID_SIM_SEEDS").map_or(profile.worlds, |seeds| seeds.parse().unwrap());
     let seeds = only.map_or(0..seeds, |(_, seed)| seed..seed + 1);
     let (start, mut seen) = (Instant::now(), Seen::default());
     for seed in seeds.clone() {
@@ -312,6 +379,9 @@ fn simulate(profile: Profile) {
         assert!(profile.drop == 0 || (seen.kept > 0 && seen.dropped > 0 && seen.stale > 0 && seen.replaced > 0), "{seen:?}");
         assert!(seen.reported > 0 && (profile.kill == 0 || seen.regathered > 0), "{seen:?}");
         assert!(profile.crash == 0 || (seen.crashes > 0 && seen.adopted > 0), "{seen:?}");
+        let delayed = seen.rode_out > 0 && seen.cut_off > 0 && seen.broken_off > 0 && seen.overtaken > 0 && seen.repeated > 0;
+        assert!(profile.partition == 0 || delayed, "{seen:?}");
+        assert!(profile.outage == 0 || seen.outages > 0, "{seen:?}");
         assert!(profile.trouble == 0 || (seen.failed > 0 && seen.cancelled > 0 && seen.stops > 0), "{seen:?}");
     }
 }
@@ -332,6 +402,17 @@ fn coordinators_that_crash_lose_nothing() {
 }
 
 #[test]
-fn all_at_once_lose_nothing() {
+fn networks_that_hold_back_and_reorder_lose_nothing() {
     simulate(PROFILES[3]);
+}
+
+#[test]
+fn all_at_once_lose_nothing() {
+    simulate(PROFILES[4]);
+}
+
+/// What CI runs is at least a thousand worlds.
+#[test]
+fn there_are_a_thousand_worlds() {
+    assert!(PROFILES.iter().map(|profile| profile.worlds).sum::<u64>() >= 1000);
 }

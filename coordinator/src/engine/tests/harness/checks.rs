@@ -43,6 +43,12 @@ pub(crate) fn consistent(state: &State) {
                 "{} waits for a gang that is broken",
                 job.id.task(index)
             );
+            let same = |member: u32| {
+                let other = &job.tasks[member as usize];
+                (other.phase == TaskPhase::Done, other.attempt) == (true, task.attempt)
+            };
+            let whole = task.phase != TaskPhase::Done || job.members(index).all(same);
+            assert!(whole, "the gang of {} is done by half", job.id.task(index));
             let all = job.members(index).all(|member| job.tasks[member as usize].reported.is_some());
             assert!(!all, "the gang of {} has ended and is not done", job.id.task(index));
         }
@@ -89,6 +95,25 @@ pub(crate) fn closed_nodes_get_nothing(effects: &[Effect], state: &State) {
         let Effect::Send { session, message: Message::Run(run) } = effect else { continue };
         let node = state.sessions.get(session).and_then(|id| state.nodes.get(id)).expect("a stream that is written to is known");
         assert!(node.access.is_open(), "{:?} is sent to {}, which is {:?}", run.held, node.id, node.access);
+    }
+}
+
+/// Who starts a member of a gang starts all of it, in one step and with one number.
+pub(crate) fn gangs_start_whole(effects: &[Effect], state: &State) {
+    let mut gangs: BTreeMap<(TaskId, AttemptId), (BTreeSet<u32>, usize)> = BTreeMap::new();
+    for effect in effects {
+        let Effect::Send { message: Message::Run(run), .. } = effect else { continue };
+        let Some(gang) = &run.gang else { continue };
+        assert_eq!(run.held.attempt, gang.epoch, "{:?}", run.held);
+        assert_eq!(run.held.task.index, gang.first.index + gang.rank, "{:?}", run.held);
+        let (ranks, size) = gangs.entry((gang.first, gang.epoch)).or_insert((BTreeSet::new(), gang.members.len()));
+        assert!(ranks.insert(gang.rank) && *size == gang.members.len(), "{:?} is sent twice or elsewhere", run.held);
+    }
+    for ((first, epoch), (ranks, size)) in gangs {
+        assert_eq!(ranks.len(), size, "the gang of {first} starts half");
+        let job = state.job(first.job).expect("a job of which something starts is known");
+        let members = &job.tasks[first.index as usize..][..size];
+        assert!(members.iter().all(|task| task.attempt == epoch && task.assignment().is_some()), "the gang of {first}");
     }
 }
 

@@ -6,6 +6,7 @@
 pub(crate) mod checks;
 mod clients;
 pub(crate) mod durable;
+mod partition;
 mod seen;
 pub(crate) mod toy;
 pub(crate) mod worker;
@@ -18,6 +19,8 @@ use crate::{
 use braid_workload::{AttemptId, LeaseId, NodeId, Registry, TaskId, Workload};
 use clients::Clients;
 use durable::Durable;
+use partition::Partition;
+pub(crate) use partition::{Cut, Way};
 pub(crate) use seen::Seen;
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -48,6 +51,10 @@ pub(crate) struct World {
     leases: HashSet<LeaseId>,
     heard: BTreeMap<NodeId, Millis>,
     tries: BTreeMap<TaskId, AttemptId>,
+    partitions: BTreeMap<usize, Partition>,
+    /// The newest session of each worker that the coordinator has read from.
+    newest: BTreeMap<usize, SessionId>,
+    reports: HashSet<(TaskId, AttemptId, LeaseId)>,
 }
 
 /// One stream: what is on its way up and down.
@@ -80,6 +87,9 @@ impl World {
             leases: HashSet::new(),
             heard: BTreeMap::new(),
             tries: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            reports: HashSet::new(),
         }
     }
 
@@ -95,6 +105,7 @@ impl World {
         checks::consistent(self.engine.state());
         checks::quotas_are_kept(&effects, self.engine.state());
         checks::closed_nodes_get_nothing(&effects, self.engine.state());
+        checks::gangs_start_whole(&effects, self.engine.state());
         self.seen.step(&event, &effects, self.epoch);
         for effect in &effects {
             if let Effect::Send { message: Message::Welcome { lease, .. }, .. } = effect {
@@ -119,7 +130,7 @@ impl World {
     pub(crate) fn perform(&mut self) {
         match self.durable.perform() {
             Some(Effect::Answer { reply, result }) => self.clients.answer(reply, result, &self.durable.records),
-            Some(Effect::Close { session, .. }) => self.close(session),
+            Some(Effect::Close { session, .. }) => self.dismiss(session),
             Some(Effect::Send { session, message }) => {
                 if let Message::Run(run) = &message {
                     let held = run.held;
@@ -152,17 +163,43 @@ impl World {
         }
     }
 
+    /// The coordinator ends a stream; a worker that it cannot reach does not know.
+    fn dismiss(&mut self, session: SessionId) {
+        let Some(link) = self.links.get(&session) else { return };
+        let (worker, before) = (link.worker, self.workers[link.worker].session);
+        self.close(session);
+        if self.is_cut(worker, Way::Down) {
+            self.workers[worker].session = before;
+        }
+    }
+
     /// The coordinator reads the next message of a stream.
     pub(crate) fn read(&mut self, session: SessionId) {
+        let Some(link) = self.links.get(&session) else { return };
+        let worker = link.worker;
+        if self.is_cut(worker, Way::Up) {
+            return;
+        }
         let Some(event) = self.links.get_mut(&session).and_then(|link| link.up.pop_front()) else { return };
         if matches!(event, Event::Disconnected { .. }) {
             self.links.remove(&session);
+        }
+        let newest = self.newest.entry(worker).or_insert(session);
+        self.seen.overtaken += u64::from(session < *newest);
+        *newest = session.max(*newest);
+        if let Event::Finished { report, .. } = &event {
+            let held = report.held;
+            self.seen.repeated += u64::from(!self.reports.insert((held.task, held.attempt, held.lease)));
         }
         self.step(event);
     }
 
     /// The worker reads the next message of a stream.
     pub(crate) fn deliver(&mut self, session: SessionId) {
+        let Some(link) = self.links.get(&session) else { return };
+        if self.is_cut(link.worker, Way::Down) {
+            return;
+        }
         let Some(link) = self.links.get_mut(&session) else { return };
         let worker = &mut self.workers[link.worker];
         let message = link.down.pop_front();
@@ -199,8 +236,11 @@ impl World {
         self.durable.crash();
         self.clients.hang_up();
         self.decisions.clear();
-        for worker in &mut self.workers {
-            worker.session = None;
+        for worker in 0..self.workers.len() {
+            // Who cannot be reached does not know.
+            if !self.is_cut(worker, Way::Down) {
+                self.workers[worker].session = None;
+            }
         }
         self.links.clear();
         self.epoch += 1;
@@ -217,6 +257,7 @@ impl World {
 
     /// Without further faults: everybody comes back, everything arrives, and all jobs end.
     pub(crate) fn settle(&mut self) {
+        self.heal_all();
         for _ in 0..10_000 {
             let busy = self.engine.state().jobs().any(|job| !job.is_over());
             let unanswered = self.clients.unanswered();

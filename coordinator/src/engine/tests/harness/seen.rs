@@ -23,6 +23,20 @@ pub(crate) struct Seen {
     pub(crate) stale: u64,
     /// Streams ended for a newer one of the same node.
     pub(crate) replaced: u64,
+    /// Networks that delivered nothing for a while.
+    pub(crate) partitions: u64,
+    /// Those of them that a session outlived.
+    pub(crate) rode_out: u64,
+    /// Those that healed when the node was lost and its worker still ran something.
+    pub(crate) cut_off: u64,
+    /// Streams that only the coordinator knew to have ended.
+    pub(crate) broken_off: u64,
+    /// Messages that were read after those of a newer session of the same worker.
+    pub(crate) overtaken: u64,
+    /// Results that were read more than once.
+    pub(crate) repeated: u64,
+    /// Times in which the store took nothing.
+    pub(crate) outages: u64,
     pub(crate) stops: u64,
     /// Members of gangs whose value waits for those of the others.
     pub(crate) reported: u64,
@@ -92,6 +106,13 @@ impl Seen {
             unknown,
             stale,
             replaced,
+            partitions,
+            rode_out,
+            cut_off,
+            broken_off,
+            overtaken,
+            repeated,
+            outages,
             stops,
             reported,
             regathered,
@@ -108,6 +129,13 @@ impl Seen {
         self.unknown += unknown;
         self.stale += stale;
         self.replaced += replaced;
+        self.partitions += partitions;
+        self.rode_out += rode_out;
+        self.cut_off += cut_off;
+        self.broken_off += broken_off;
+        self.overtaken += overtaken;
+        self.repeated += repeated;
+        self.outages += outages;
         self.stops += stops;
         self.reported += reported;
         self.regathered += regathered;
