@@ -9,6 +9,8 @@ use braid_kernels::philox4x32;
 pub(crate) enum Purpose {
     /// The domains of a batch.
     Batch = 1,
+    /// The order in which a sweep tries the domains.
+    Sweep = 2,
 }
 
 /// The draws of one purpose at one step.
@@ -45,5 +47,15 @@ impl Draws {
             last = index;
         }
         last // rounding left a little over
+    }
+
+    /// The numbers below `count` in any order, each order alike (Fisher and Yates).
+    pub(crate) fn permutation(&mut self, count: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..count).collect();
+        for index in (1..count).rev() {
+            let other = (self.uniform() * (index + 1) as f64) as usize;
+            order.swap(index, other.min(index));
+        }
+        order
     }
 }
