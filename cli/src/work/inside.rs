@@ -17,13 +17,19 @@ use std::{
     fs,
     fs::{File, TryLockError},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
+use tokio::time::sleep;
+
+/// How long another process may hold the folder before it is believed to live. One that was killed lets go of its files when
+/// its memory is given back, which takes a second and more for a large merge.
+const LETTING_GO: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(work: &Work<'_>, limits: Limits, console: &Console, start: Instant) -> Result {
     let mut signals = Signals::listen()?;
-    let state = StateFolder::claim(work.out)?;
+    let state = StateFolder::claim(work.out, LETTING_GO).await?;
     let mut local = Local::start(&state.path, limits).await?;
     let client = local.client().clone();
     let ended = async {
@@ -51,8 +57,8 @@ struct StateFolder {
 }
 
 impl StateFolder {
-    /// Takes the folder `.OUT.braid-state` beside OUT, empty.
-    fn claim(out: &Path) -> Result<Self> {
+    /// Takes the folder `.OUT.braid-state` beside OUT, empty. Waits so long for another process to end.
+    async fn claim(out: &Path, patience: Duration) -> Result<Self> {
         let cannot =
             |what: &str, path: &Path, error: &io::Error| Error::unavailable(format!("cannot {what} {}: {error}", path.display()));
         let (Some(parent), Some(name)) = (out.parent(), out.file_name()) else {
@@ -63,16 +69,22 @@ impl StateFolder {
         hidden.push(".braid-state");
         let path = parent.join(hidden);
         let made = parent.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
-        fs::create_dir_all(&path).map_err(|error| cannot("create", &path, &error))?;
         let name = path.join("lock");
-        let lock = File::create(&name).map_err(|error| cannot("create", &name, &error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::new(Exit::NotFoundOrConflict, format!("another process is writing into {}", out.display())));
+        let begun = Instant::now();
+        let lock = loop {
+            // Opened anew each time: who ends in order removes the folder and the file with it.
+            fs::create_dir_all(&path).map_err(|error| cannot("create", &path, &error))?;
+            let lock = File::create(&name).map_err(|error| cannot("create", &name, &error))?;
+            match lock.try_lock() {
+                Ok(()) if is_at(&lock, &name) => break lock,
+                Ok(()) | Err(TryLockError::WouldBlock) if begun.elapsed() < patience => sleep(Duration::from_millis(20)).await,
+                Ok(()) | Err(TryLockError::WouldBlock) => {
+                    let text = format!("another process is writing into {}", out.display());
+                    return Err(Error::new(Exit::NotFoundOrConflict, text));
+                }
+                Err(TryLockError::Error(error)) => return Err(cannot("lock", &name, &error)),
             }
-            Err(TryLockError::Error(error)) => return Err(cannot("lock", &name, &error)),
-        }
+        };
         let claimed = Self { path, made, _lock: lock };
         claimed.clear().map_err(|error| cannot("clear", &claimed.path, &error))?;
         Ok(claimed)
@@ -100,24 +112,55 @@ impl Drop for StateFolder {
     }
 }
 
+/// Whether this open file is the one of this name.
+fn is_at(file: &File, name: &Path) -> bool {
+    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    file.metadata().map(id).ok().is_some_and(|ours| fs::metadata(name).is_ok_and(|theirs| id(theirs) == ours))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_process_at_a_time_and_nothing_is_left() {
+    const SHORT: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn one_process_at_a_time_and_nothing_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
         fs::create_dir(folder.path().join(".out.braid-state")).unwrap();
         fs::write(folder.path().join(".out.braid-state/state.redb"), "old").unwrap();
-        let state = StateFolder::claim(&out).unwrap();
+        let state = StateFolder::claim(&out, SHORT).await.unwrap();
         assert!(!state.path.join("state.redb").exists(), "the state of a killed process is not continued");
-        let error = StateFolder::claim(&out).err().unwrap();
+        let error = StateFolder::claim(&out, SHORT).await.err().unwrap();
         assert_eq!(error.exit.code(), 3);
-        assert!(StateFolder::claim(&folder.path().join("other")).is_ok());
+        assert!(StateFolder::claim(&folder.path().join("other"), SHORT).await.is_ok());
         drop(state);
-        drop(StateFolder::claim(&folder.path().join("a/b/out")).unwrap());
+        drop(StateFolder::claim(&folder.path().join("a/b/out"), SHORT).await.unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        assert_eq!(StateFolder::claim(Path::new("/")).err().unwrap().exit.code(), 2);
+        assert_eq!(StateFolder::claim(Path::new("/"), SHORT).await.err().unwrap().exit.code(), 2);
+    }
+    #[tokio::test]
+    async fn a_process_that_ends_is_waited_for_whether_it_leaves_the_folder_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let name = folder.path().join(".out.braid-state/lock");
+        for killed in [true, false] {
+            let (held, state) = if killed {
+                fs::create_dir(folder.path().join(".out.braid-state")).unwrap();
+                let held = File::create(&name).unwrap();
+                held.lock().unwrap();
+                (Some(held), None)
+            } else {
+                (None, Some(StateFolder::claim(&out, SHORT).await.unwrap()))
+            };
+            let end = async {
+                sleep(2 * SHORT).await;
+                drop((held, state));
+            };
+            let (next, ()) = tokio::join!(StateFolder::claim(&out, Duration::from_secs(60)), end);
+            let _next = next.unwrap();
+            assert!(StateFolder::claim(&out, SHORT).await.is_err(), "the lock is where others look for it");
+        }
     }
 }
