@@ -76,9 +76,8 @@ impl Fleet {
 
     /// The same when the one at a place is dead.
     fn leader_beside(&self, dead: Option<usize>) -> usize {
-        let says_so = |coordinator: &Coordinator| coordinator.log().lines().rev().find_map(leads).unwrap_or(false);
         let alive = || self.coordinators.iter().enumerate().filter(|(place, _)| Some(*place) != dead);
-        eventually("a leader", || alive().find(|(_, coordinator)| says_so(coordinator)).map(|(place, _)| place))
+        eventually("a leader", || alive().find(|(_, coordinator)| coordinator.leads()).map(|(place, _)| place))
     }
 
     /// The job ends well, with the bytes that one process makes, and no task was begun twice.
@@ -105,15 +104,6 @@ impl Fleet {
 struct Task {
     state: String,
     attempt: u64,
-}
-
-/// What a line of a log says about who leads.
-fn leads(line: &str) -> Option<bool> {
-    if line.contains("this coordinator leads") {
-        Some(true)
-    } else {
-        (line.contains("steps down") || line.contains("stands by")).then_some(false)
-    }
 }
 
 fn the_leader_is_killed(etcd: Etcd) {

@@ -1,8 +1,12 @@
 //! A coordinator process.
 
-use super::{Process, Run, Scratch, eventually, run};
+use super::{Host, Process, Run, Scratch, eventually, run};
 use rustix::process::Signal;
-use std::{ffi::OsStr, path::Path, process::Command};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// How to start one.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +18,10 @@ pub(crate) struct CoordinatorSetup {
     pub(crate) lease: Option<String>,
     /// As `--record`, in its folder.
     pub(crate) record: Option<String>,
+    /// With TLS, as it is without `--insecure`.
+    pub(crate) secure: bool,
+    /// Where it runs, unless that is this machine.
+    pub(crate) host: Option<Host>,
 }
 
 /// A coordinator on loopback, with its data in a folder of its own.
@@ -33,7 +41,8 @@ impl Coordinator {
 
     pub(crate) fn start(setup: CoordinatorSetup) -> Self {
         let scratch = Scratch::new();
-        let (process, address) = launch(&scratch, &setup, "127.0.0.1:0");
+        let here = setup.host.as_ref().map_or("127.0.0.1", |host| &host.address);
+        let (process, address) = launch(&scratch, &setup, &format!("{here}:0"));
         Self { process, address, setup, scratch }
     }
 
@@ -68,10 +77,36 @@ impl Coordinator {
         self.process.log()
     }
 
+    /// Whether it leads, by what it said last since it was started.
+    #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
+    pub(crate) fn leads(&self) -> bool {
+        let says = |line: &str| {
+            let stands_by = || (line.contains("steps down") || line.contains("stands by")).then_some(false);
+            line.contains("this coordinator leads").then_some(true).or_else(stands_by)
+        };
+        self.process.log_of_this_life().lines().rev().find_map(says).unwrap_or(false)
+    }
+
+    /// The token of an admin that it leaves when it starts, with TLS.
+    pub(crate) fn credentials(&self) -> PathBuf {
+        self.scratch.join("data/admin.json")
+    }
+
     /// Starts it again at the same address with the same data; kills it first if it still runs.
     pub(crate) fn restart(&mut self) {
         self.process.kill9();
         (self.process, self.address) = launch(&self.scratch, &self.setup, &self.address);
+    }
+
+    /// The same as a service manager does it: again while it ends at once, as it does when its store elects a leader.
+    #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
+    pub(crate) fn restart_until_it_listens(&mut self) {
+        self.process.kill9();
+        (self.process, self.address) = eventually("the coordinator to start", || {
+            let mut process = spawn(&self.scratch, &self.setup, &self.address);
+            let line = process.first_line_if_any()?;
+            Some((process, address(&line)))
+        });
     }
 
     /// Runs a verb that talks to this coordinator, in `folder`.
@@ -86,8 +121,13 @@ impl Coordinator {
 
     /// A verb that talks to this coordinator, not yet started.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, folder: &Path, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = run::command(folder);
-        command.args(args).env("BRAID_COORDINATOR", &self.address).env("BRAID_INSECURE", "1");
+        let mut command = run::command_on(self.setup.host.as_ref(), folder);
+        command.args(args).env("BRAID_COORDINATOR", &self.address);
+        if self.setup.secure {
+            command.env("BRAID_CREDENTIALS", self.credentials());
+        } else {
+            command.env("BRAID_INSECURE", "1");
+        }
         command
     }
 
@@ -102,8 +142,21 @@ impl Coordinator {
 }
 
 fn launch(scratch: &Scratch, setup: &CoordinatorSetup, listen: &str) -> (Process, String) {
-    let mut command = run::command(scratch.path());
-    command.args(["coordinator", "--insecure", "--listen", listen, "--data-dir", "data"]);
+    let mut process = spawn(scratch, setup, listen);
+    let line = process.first_line();
+    (process, address(&line))
+}
+
+fn address(line: &str) -> String {
+    line.strip_prefix("listening on ").unwrap_or_else(|| panic!("not an address: {line}")).to_owned()
+}
+
+fn spawn(scratch: &Scratch, setup: &CoordinatorSetup, listen: &str) -> Process {
+    let mut command = run::command_on(setup.host.as_ref(), scratch.path());
+    command.args(["coordinator", "--listen", listen, "--data-dir", "data"]);
+    if !setup.secure {
+        command.arg("--insecure");
+    }
     for (flag, value) in
         [("--store", &setup.store), ("--token", &setup.token), ("--lease", &setup.lease), ("--record", &setup.record)]
     {
@@ -111,9 +164,5 @@ fn launch(scratch: &Scratch, setup: &CoordinatorSetup, listen: &str) -> (Process
             command.args([flag, value]);
         }
     }
-    let mut process = Process::spawn("coordinator", command, &scratch.join("coordinator.log"));
-    let line = process.first_line();
-    let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("not an address: {line}"));
-    let address = address.to_owned();
-    (process, address)
+    Process::spawn("coordinator", command, &scratch.join("coordinator.log"))
 }

@@ -1,6 +1,6 @@
 //! An etcd of the test's own: a server, or a cluster of several.
 
-use super::{Process, Scratch, eventually};
+use super::{Host, Process, Scratch, eventually};
 use rustix::process::Signal;
 use std::{
     net::{TcpListener, TcpStream},
@@ -28,6 +28,7 @@ struct MemberCommand {
     peer: u16,
     cluster: String,
     scratch: Scratch,
+    host: Option<Host>,
 }
 
 impl Etcd {
@@ -38,17 +39,26 @@ impl Etcd {
 
     /// Starts so many servers and waits until each answers.
     pub(crate) fn cluster(count: usize) -> Self {
+        Self::on((0..count).map(|_| None).collect())
+    }
+
+    /// Starts one server on each of these hosts, of which `None` is this machine.
+    pub(crate) fn on(hosts: Vec<Option<Host>>) -> Self {
+        let count = hosts.len();
         // Held together so that they differ: etcd cannot say which port it got.
         let free: Vec<_> = (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports: Vec<u16> = free.iter().map(|port| port.local_addr().unwrap().port()).collect();
         drop(free);
         let names: Vec<String> = (0..count).map(|n| format!("m{n}")).collect();
+        let members = names.iter().zip(&ports).zip(&hosts);
         let cluster: Vec<String> =
-            names.iter().zip(&ports).map(|(name, peer)| format!("{name}=http://127.0.0.1:{peer}")).collect();
+            members.map(|((name, peer), host)| format!("{name}=http://{}:{peer}", address(host.as_ref()))).collect();
         let members: Vec<_> = names
             .iter()
+            .zip(hosts)
             .enumerate()
-            .map(|(n, name)| MemberCommand {
+            .map(|(n, (name, host))| MemberCommand {
+                host,
                 name: name.clone(),
                 client: ports[count + n],
                 peer: ports[n],
@@ -64,7 +74,7 @@ impl Etcd {
 
     /// As `--store` takes it.
     pub(crate) fn url(&self) -> String {
-        let endpoints: Vec<_> = self.members.iter().map(|member| format!("127.0.0.1:{}", member.command.client)).collect();
+        let endpoints: Vec<_> = self.members.iter().map(|member| member.command.endpoint()).collect();
         format!("etcd://{}", endpoints.join(","))
     }
 
@@ -76,6 +86,18 @@ impl Etcd {
     /// Kills one server.
     pub(crate) fn kill9_member(&mut self, which: usize) {
         self.members[which].process.kill9();
+    }
+
+    /// Starts one server again with the same data.
+    pub(crate) fn restart_member(&mut self, which: usize) {
+        let member = &mut self.members[which];
+        member.process.kill9();
+        member.process = member.command.launch();
+    }
+
+    /// Stops one server in its tracks, or lets it go on.
+    pub(crate) fn signal_member(&self, which: usize, signal: Signal) {
+        self.members[which].process.signal(signal);
     }
 
     /// Starts all servers again with the same data.
@@ -94,24 +116,43 @@ impl Etcd {
 
     fn wait(&mut self) {
         for Member { process, command } in &mut self.members {
-            let address = ([127, 0, 0, 1], command.client).into();
             eventually("etcd", || {
                 assert!(process.is_running(), "etcd has ended:\n{}", process.log());
-                TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()
+                command.listens().then_some(())
             });
         }
     }
 }
 
 impl MemberCommand {
+    fn endpoint(&self) -> String {
+        format!("{}:{}", address(self.host.as_ref()), self.client)
+    }
+
+    /// Whether it takes connections. Of one on another host the log says so.
+    fn listens(&self) -> bool {
+        if self.host.is_some() {
+            let log = std::fs::read_to_string(self.scratch.join("etcd.log")).unwrap_or_default();
+            return log.contains("ready to serve client requests");
+        }
+        let address = ([127, 0, 0, 1], self.client).into();
+        TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+    }
+
     fn launch(&self) -> Process {
-        let (client, peer) = (format!("http://127.0.0.1:{}", self.client), format!("http://127.0.0.1:{}", self.peer));
-        let mut command = Command::new("etcd");
-        command.args(["--name", &self.name, "--log-level", "warn", "--data-dir"]).arg(self.scratch.join("etcd"));
+        let (client, peer) =
+            (format!("http://{}", self.endpoint()), format!("http://{}:{}", address(self.host.as_ref()), self.peer));
+        let mut command = self.host.as_ref().map_or_else(|| Command::new("etcd"), |host| host.command("etcd"));
+        let level = if self.host.is_some() { "info" } else { "warn" };
+        command.args(["--name", &self.name, "--log-level", level, "--data-dir"]).arg(self.scratch.join("etcd"));
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         // Elections of half a second: tests have no patience for etcd's own second and more.
         command.args(["--initial-cluster", &self.cluster, "--heartbeat-interval", "50", "--election-timeout", "500"]);
         Process::spawn("etcd", command, &self.scratch.join("etcd.log"))
     }
+}
+
+fn address(host: Option<&Host>) -> &str {
+    host.map_or("127.0.0.1", |host| &host.address)
 }

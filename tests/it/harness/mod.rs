@@ -6,6 +6,7 @@ mod coordinator;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod family;
+mod network;
 mod process;
 mod run;
 mod scratch;
@@ -16,7 +17,12 @@ pub(crate) use coordinator::{Coordinator, CoordinatorSetup};
 #[cfg(feature = "etcd")]
 pub(crate) use etcd::Etcd;
 pub(crate) use family::{Family, SMALL, Size};
+pub(crate) use network::Host;
+#[cfg(feature = "etcd")]
+pub(crate) use network::Network;
 pub(crate) use process::Process;
+#[cfg(feature = "etcd")]
+pub(crate) use run::command_on;
 pub(crate) use run::{Run, braid, command, filters, finish, timed};
 pub(crate) use scratch::{Scratch, names};
 pub(crate) use worker::{Worker, WorkerSetup};

@@ -18,24 +18,35 @@ pub(crate) struct Process {
     child: Child,
     name: String,
     log: PathBuf,
+    /// How long the log was when it was started.
+    log_begins: u64,
 }
 
 impl Process {
     /// Starts `command`; stdout is a pipe, stderr goes to `log` (appended, so that a restart keeps what was there).
     pub(crate) fn spawn(name: &str, mut command: Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
+        let log_begins = file.metadata().unwrap().len();
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
-        Self { child, name: name.to_owned(), log: log.to_owned() }
+        Self { child, name: name.to_owned(), log: log.to_owned(), log_begins }
     }
 
     /// The first line of stdout. What follows is read and thrown away, so that the child never blocks on it.
     pub(crate) fn first_line(&mut self) -> String {
         self.first_lines::<1>().into_iter().next().unwrap_or_default()
+    }
+
+    /// The same of one that may end without it.
+    #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
+    pub(crate) fn first_line_if_any(&mut self) -> Option<String> {
+        let stdout = self.child.stdout.take().expect("the first line is asked for once");
+        let line = lines_of(stdout, 1).recv_timeout(PATIENCE).ok()?;
+        (!line.is_empty()).then(|| line.trim_end().to_owned())
     }
 
     /// So many lines of stdout. What follows is read and thrown away.
@@ -56,6 +67,12 @@ impl Process {
     /// What it wrote to stderr so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it wrote to stderr since this process began.
+    pub(crate) fn log_of_this_life(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(log.get(self.log_begins as usize..).unwrap_or_default()).into_owned()
     }
 
     pub(crate) fn pid(&self) -> Pid {

@@ -1,6 +1,6 @@
 //! One run of the command from start to end, as its user sees it.
 
-use super::{PATIENCE, Scratch};
+use super::{Host, PATIENCE, Scratch};
 use std::{
     ffi::OsStr,
     fmt,
@@ -20,7 +20,13 @@ pub(crate) struct Run {
 
 /// The command in `folder`, with nothing of the caller's environment that could change what it says.
 pub(crate) fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_braid"));
+    command_on(None, folder)
+}
+
+/// The same on a host of a network of the test's own.
+pub(crate) fn command_on(host: Option<&Host>, folder: &Path) -> Command {
+    let program = env!("CARGO_BIN_EXE_braid");
+    let mut command = host.map_or_else(|| Command::new(program), |host| host.command(program));
     for variable in
         ["BRAID_COORDINATOR", "BRAID_CREDENTIALS", "BRAID_INSECURE", "BRAID_TOKEN", "BRAID_LOG", "RUST_BACKTRACE", "COLUMNS"]
     {
@@ -38,8 +44,13 @@ pub(crate) fn braid<S: AsRef<OsStr>>(folder: &Path, args: impl IntoIterator<Item
 }
 
 /// Runs a command to its end, however much it prints.
-pub(crate) fn finish(mut command: Command) -> Run {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+pub(crate) fn finish(command: Command) -> Run {
+    try_finish(command).unwrap()
+}
+
+/// The same where the program may be missing.
+pub(super) fn try_finish(mut command: Command) -> std::io::Result<Run> {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let id = rustix::process::Pid::from_child(&child);
     let (send, receive) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || send.send(child.wait_with_output()));
@@ -50,11 +61,11 @@ pub(crate) fn finish(mut command: Command) -> Run {
         panic!("{command:?} did not end within {PATIENCE:?}:\n{}", String::from_utf8_lossy(&output.stderr));
     };
     let output = output.unwrap();
-    Run {
+    Ok(Run {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    })
 }
 
 impl Scratch {

@@ -1,6 +1,6 @@
 //! A worker process.
 
-use super::{Process, Scratch, run};
+use super::{Host, Process, Scratch, run};
 use rustix::process::Signal;
 
 /// How to start one.
@@ -11,6 +11,10 @@ pub(crate) struct WorkerSetup {
     pub(crate) threads: Option<usize>,
     /// As `--memory`.
     pub(crate) memory: Option<String>,
+    /// With TLS: `token` is one to join with.
+    pub(crate) secure: bool,
+    /// Where it runs, unless that is this machine.
+    pub(crate) host: Option<Host>,
 }
 
 /// A worker, with its name in a folder of its own.
@@ -58,8 +62,11 @@ impl Worker {
 }
 
 fn launch(scratch: &Scratch, setup: &WorkerSetup, join: &str) -> Process {
-    let mut command = run::command(scratch.path());
-    command.args(["worker", "--insecure", "--join", join, "--data-dir", "data"]);
+    let mut command = run::command_on(setup.host.as_ref(), scratch.path());
+    command.args(["worker", "--join", join, "--data-dir", "data"]);
+    if !setup.secure {
+        command.arg("--insecure");
+    }
     command.args(["--threads", &setup.threads.unwrap_or(1).to_string()]);
     for (flag, value) in [("--token", &setup.token), ("--memory", &setup.memory)] {
         if let Some(value) = value {
