@@ -4,7 +4,7 @@ use super::{
     Loss, ModelConfig, ModelError, Table,
     dense::{rms_norm, rms_norm_backward},
     layer::Layer,
-    loss::cross_entropy,
+    loss::{cross_entropy, losses},
 };
 use crate::parallel::SequenceGroup;
 use std::ops::Range;
@@ -76,6 +76,20 @@ impl Model {
             embedding[at..at + self.width].iter_mut().zip(row).for_each(|(to, value)| *to += value);
         }
         Ok(loss)
+    }
+
+    /// The loss of each of the shard's own tokens that has a successor, in nats and in order. Computes no gradient. All ranks of the
+    /// group call it together.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the exchange with the group fails.
+    pub fn losses(&self, parameters: &[f32], group: &SequenceGroup<'_>, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+        let mut x = self.embed(parameters, &tokens[group.own()]);
+        for layer in &self.layers {
+            (x, _) = layer.forward(parameters, group, x)?;
+        }
+        let normed = rms_norm(&x, &parameters[self.norm.clone()], self.epsilon);
+        Ok(losses(&normed, &parameters[self.head.clone()], &successors(group, tokens), self.width))
     }
 
     fn embed(&self, parameters: &[f32], tokens: &[u32]) -> Vec<f32> {

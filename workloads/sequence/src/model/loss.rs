@@ -43,6 +43,22 @@ pub(super) fn cross_entropy(
     (loss, d_hidden)
 }
 
+/// The loss of hidden states against the next token of each, in nats, token by token: those that have a successor, in order.
+pub(super) fn losses(hidden: &[f32], head: &[f32], targets: &[Option<u32>], width: usize) -> Vec<f32> {
+    let mut losses = vec![];
+    let vocabulary = head.len() / width;
+    for (hidden, targets) in hidden.chunks(ROWS * width).zip(targets.chunks(ROWS)) {
+        let scores = linear(hidden, head, width);
+        for (row, target) in scores.chunks(vocabulary).zip(targets) {
+            let Some(target) = target else { continue };
+            let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = row.iter().map(|score| f64::from((score - top).exp())).sum();
+            losses.push((sum.ln() + f64::from(top) - f64::from(row[*target as usize])) as f32);
+        }
+    }
+    losses
+}
+
 /// Turns scores into the gradient of `scale ·` their cross-entropy, which is returned.
 fn softmax_minus_one(row: &mut [f32], target: usize, scale: f32) -> f64 {
     let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -72,6 +88,7 @@ mod tests {
         assert_eq!(loss.tokens, 1);
         assert!((loss.nats - 7f64.ln()).abs() < 1e-6, "{loss:?}");
         assert_eq!(d_hidden.len(), hidden.len());
+        assert_eq!(losses(&hidden, &head, &[Some(2), None], width), [loss.nats as f32]);
         assert!(d_hidden[width..].iter().all(|&x| x == 0.0), "a token without successor has no gradient");
     }
 

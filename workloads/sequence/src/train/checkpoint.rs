@@ -5,12 +5,10 @@
 //! A checkpoint appears whole: it is written under another name, flushed, and renamed.
 
 use super::{Corpus, Tokenizer, TrainError, TrainJob, TrainSpec};
-use crate::model::{Mixing, Moments, Table};
-use safetensors::{Dtype, SafeTensors, View};
+use crate::model::{Mixing, Moments, Table, tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{
-    borrow::Cow,
     fs::{self, File},
     path::{Path, PathBuf},
 };
@@ -113,7 +111,7 @@ impl<'a> Checkpoints<'a> {
             tokenizer: self.tokenizer_digest(),
         };
         self.write_tensors(&fresh.join("model.safetensors"), &[("", &checkpoint.parameters)])?;
-        let moments = [("mean.", &checkpoint.moments.mean), ("square.", &checkpoint.moments.square)];
+        let moments = [("mean.", &*checkpoint.moments.mean), ("square.", &*checkpoint.moments.square)];
         self.write_tensors(&fresh.join("optimizer.safetensors"), &moments)?;
         self.write_small(&fresh)?;
         write_json(&fresh.join("trainer_state.json"), &json!(state))?;
@@ -197,33 +195,12 @@ impl<'a> Checkpoints<'a> {
         Ok(steps)
     }
 
-    fn write_tensors(&self, path: &Path, groups: &[(&str, &Vec<f32>)]) -> Result<(), TrainError> {
-        let tensors = groups.iter().flat_map(|(prefix, values)| {
-            let tensor = move |place: &'a crate::model::Place| {
-                (format!("{prefix}{}", place.name), Floats { shape: place.shape.clone(), values: &values[place.range.clone()] })
-            };
-            self.table.places().iter().map(tensor)
-        });
-        let about = Some([("format".to_owned(), "pt".to_owned())].into());
-        safetensors::serialize_to_file(tensors, about, path)
-            .map_err(|error| TrainError::file("write", path)(std::io::Error::other(error)))?;
-        File::open(path).and_then(|file| file.sync_all()).map_err(TrainError::file("flush", path))
+    fn write_tensors(&self, path: &Path, groups: &[(&str, &[f32])]) -> Result<(), TrainError> {
+        tensors::write(path, self.table, groups).map_err(TrainError::file("write", path))
     }
 
     fn read(&self, path: &Path, prefix: &str) -> Result<Vec<f32>, String> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let bytes = fs::read(path).map_err(|error| format!("{name}: {error}"))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| format!("{name}: {error}"))?;
-        let mut values = vec![0.0; self.table.elements()];
-        for place in self.table.places() {
-            let tensor = file.tensor(&format!("{prefix}{}", place.name)).map_err(|error| format!("{name}: {error}"))?;
-            if tensor.dtype() != Dtype::F32 || tensor.shape() != place.shape {
-                return Err(format!("{name}: {} is {:?} {:?}", place.name, tensor.dtype(), tensor.shape()));
-            }
-            let (numbers, _) = tensor.data().as_chunks::<4>();
-            values[place.range.clone()].iter_mut().zip(numbers).for_each(|(value, bytes)| *value = f32::from_le_bytes(*bytes));
-        }
-        Ok(values)
+        tensors::read(path, self.table, prefix)
     }
 }
 
@@ -250,28 +227,4 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
 
 fn sync(folder: &Path) -> Result<(), TrainError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(TrainError::file("flush", folder))
-}
-
-/// A tensor of f32 in memory.
-struct Floats<'a> {
-    shape: Vec<usize>,
-    values: &'a [f32],
-}
-
-impl View for Floats<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.values.iter().flat_map(|value| value.to_le_bytes()).collect())
-    }
-
-    fn data_len(&self) -> usize {
-        self.values.len() * 4
-    }
 }
