@@ -1,7 +1,9 @@
 //! The kinds of job that this binary knows. A new kind is one line in each of the two tables.
 
+use crate::trainers;
 use braid_command::{CommandExecute, CommandWorkload, Guard};
 use braid_merge::{MergeExecute, MergeWorkload};
+use braid_mixture::job::{MixtureExecute, MixtureWorkload};
 use braid_noop::Noop;
 use braid_sequence::{
     profile::{ProfileExecute, ProfileWorkload},
@@ -12,15 +14,22 @@ use std::sync::Arc;
 
 /// The deciding halves, for a coordinator.
 pub(crate) fn workloads() -> Registry<dyn Workload> {
-    let kinds: [Arc<dyn Workload>; 5] =
-        [Arc::new(MergeWorkload), Arc::new(Noop), Arc::new(TrainWorkload), Arc::new(ProfileWorkload), Arc::new(CommandWorkload)];
+    let kinds: [Arc<dyn Workload>; 6] = [
+        Arc::new(MergeWorkload),
+        Arc::new(MixtureWorkload::new(trainers::all())),
+        Arc::new(Noop),
+        Arc::new(TrainWorkload),
+        Arc::new(ProfileWorkload),
+        Arc::new(CommandWorkload),
+    ];
     Registry::new(kinds.map(|kind| (kind.kind(), kind)))
 }
 
 /// The doing halves, for a worker.
 pub(crate) fn executors() -> Registry<dyn Execute> {
-    let kinds: [Arc<dyn Execute>; 5] = [
+    let kinds: [Arc<dyn Execute>; 6] = [
         Arc::new(MergeExecute::default()),
+        Arc::new(MixtureExecute::new(trainers::all())),
         Arc::new(Noop),
         Arc::new(TrainExecute),
         Arc::new(ProfileExecute),
@@ -30,7 +39,7 @@ pub(crate) fn executors() -> Registry<dyn Execute> {
 }
 
 /// This very program, with the verb that makes it a guard. The link names it even when its file has been replaced.
-fn guard() -> Guard {
+pub(crate) fn guard() -> Guard {
     Guard::new("/proc/self/exe", ["guard"])
 }
 
@@ -41,6 +50,6 @@ mod tests {
         let deciding: Vec<_> = super::workloads().kinds().collect();
         let doing: Vec<_> = super::executors().kinds().collect();
         assert_eq!(deciding, doing);
-        assert_eq!(deciding.len(), 5);
+        assert_eq!(deciding.len(), 6);
     }
 }

@@ -24,6 +24,7 @@ mod request_id;
 mod serving;
 mod signals;
 mod status;
+mod trainers;
 mod trust;
 mod units;
 mod verbs;

@@ -23,7 +23,8 @@ use std::{
 /// Enough work for kills to find some: about 135 MB a checkpoint.
 const WORK: Size = Size { layers: 6, hidden: 768, vocabulary: 16_384, ..SMALL };
 
-fn seeds(count: u64) -> Vec<u64> {
+/// The seeds to try, or the one that `BRAID_CHAOS_SEED` names.
+pub(crate) fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("BRAID_CHAOS_SEED") {
         Ok(seed) => vec![seed.parse().expect("BRAID_CHAOS_SEED is a number")],
         Err(_) => (0..count).collect(),

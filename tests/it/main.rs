@@ -11,6 +11,7 @@ mod deploy;
 mod harness;
 #[cfg(feature = "etcd")]
 mod leadership;
+mod mix;
 mod parallel;
 mod run;
 mod same_bytes;

@@ -4,6 +4,7 @@
 mod access;
 mod explain;
 mod job;
+mod mix;
 mod node;
 mod plan;
 mod project;
@@ -15,6 +16,7 @@ mod watch;
 pub(crate) use access::{AuditList, TokenList};
 pub(crate) use explain::ExplanationView;
 pub(crate) use job::{JobList, JobShow, state_word};
+pub(crate) use mix::{MixFormat, MixView};
 pub(crate) use node::{NodeList, NodeShow};
 pub(crate) use plan::{PlanFormat, PlanView};
 pub(crate) use project::ProjectList;

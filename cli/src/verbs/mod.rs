@@ -6,6 +6,7 @@ mod completions;
 mod coordinator;
 mod job;
 mod merge;
+mod mix;
 mod node;
 mod plan;
 mod profile;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     Merge(merge::MergeArgs),
+    Mix(mix::MixArgs),
     Train(train::TrainArgs),
     Profile(profile::ProfileArgs),
     Plan(plan::PlanArgs),
@@ -80,6 +82,7 @@ impl Verb {
     pub(crate) async fn run(self, console: &Console) -> Result {
         match self {
             Self::Merge(args) => Box::pin(merge::run(args, console)).await,
+            Self::Mix(args) => Box::pin(mix::run(args, console)).await,
             Self::Train(args) => Box::pin(train::run(args, console)).await,
             Self::Profile(args) => Box::pin(profile::run(args, console)).await,
             Self::Plan(args) => until_signal(Box::pin(plan::run(args, console))).await,

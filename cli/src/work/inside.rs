@@ -5,6 +5,7 @@
 
 use super::{Work, watch};
 use crate::{
+    client::verdict,
     console::Console,
     error::{Error, Result},
     exit::Exit,
@@ -12,6 +13,7 @@ use crate::{
     request_id,
     signals::Signals,
 };
+use braid_proto::v1::Job;
 use std::{
     ffi::OsString,
     fs,
@@ -27,7 +29,7 @@ use tokio::time::sleep;
 /// its memory is given back, which takes a second and more for a large merge.
 const LETTING_GO: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(work: &Work<'_>, limits: Limits, console: &Console, start: Instant) -> Result {
+pub(super) async fn run(work: &Work<'_>, limits: Limits, console: &Console) -> Result<Job> {
     let mut signals = Signals::listen()?;
     let state = StateFolder::claim(work.out, LETTING_GO).await?;
     let mut local = Local::start(&state.path, limits).await?;
@@ -44,7 +46,7 @@ pub(super) async fn run(work: &Work<'_>, limits: Limits, console: &Console, star
     match job.failure {
         // Its number is of no use to anyone: the job ends with the process.
         Some(failure) => Err(Error { hint: failure.hint, ..Error::new(Exit::JobFailed, failure.message) }),
-        None => watch::conclude(&job, work.out, start.elapsed(), console),
+        None => verdict(&job).map(|()| job),
     }
 }
 

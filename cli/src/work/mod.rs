@@ -5,7 +5,7 @@ mod watch;
 
 use crate::{
     address::Addresses,
-    client::Client,
+    client::{Client, verdict},
     console::Console,
     error::{Error, Result},
     local::Limits,
@@ -15,6 +15,7 @@ use crate::{
     verbs::LimitArgs,
     wire::ReachArgs,
 };
+use braid_proto::v1::Job;
 use std::{num::NonZeroUsize, path::Path, time::Instant};
 
 /// A job and what it leaves behind.
@@ -68,20 +69,29 @@ pub(crate) struct PrecedenceArgs {
     pub(crate) project: Option<String>,
 }
 
-/// Carries it out.
+/// Carries it out, and says where the result is.
 pub(crate) async fn run(work: Work<'_>, place: WhereArgs, console: &Console, start: Instant) -> Result {
-    // Large, and of every verb that works.
-    Box::pin(carry_out(work, place, console, start)).await
+    let out = work.out;
+    match ended(work, place, console).await? {
+        Some(job) => watch::conclude(&job, out, start.elapsed(), console),
+        None => Ok(()),
+    }
 }
 
-async fn carry_out(work: Work<'_>, place: WhereArgs, console: &Console, start: Instant) -> Result {
+/// Carries it out. The job, which is done; none where it was left to a fleet.
+pub(crate) async fn ended(work: Work<'_>, place: WhereArgs, console: &Console) -> Result<Option<Job>> {
+    // Large, and of every verb that works.
+    Box::pin(carry_out(work, place, console)).await
+}
+
+async fn carry_out(work: Work<'_>, place: WhereArgs, console: &Console) -> Result<Option<Job>> {
     let Some(coordinator) = place.coordinator else {
         if place.detach {
             return Err(Error::usage("--detach leaves the work to a fleet, but there is no --coordinator"));
         }
         let (threads, memory) = place.limits.resolve();
         let threads = NonZeroUsize::new(work.threads).map_or(threads, |needed| needed.max(threads));
-        return inside::run(&work, Limits { threads, memory, gpus: 0 }, console, start).await;
+        return inside::run(&work, Limits { threads, memory, gpus: 0 }, console).await.map(Some);
     };
     if place.limits.is_given() {
         console.warn("--threads and --memory say what this process may use; on a fleet each worker has its own");
@@ -89,10 +99,12 @@ async fn carry_out(work: Work<'_>, place: WhereArgs, console: &Console, start: I
     let client = Client::connect(&ReachArgs { coordinator: Some(coordinator), trust: place.trust }).await?;
     let job = client.submit_as(place.precedence, work.kind, work.spec, request_id::random()).await?;
     if place.detach {
-        return console.data(&job.id.to_string());
+        console.data(&job.id.to_string())?;
+        return Ok(None);
     }
     console.note(&format!("job {}: {}", job.id, job.label));
     let mut signals = Signals::listen()?;
     let ended = watch::to_the_end(&client, job.id, work.shows, &mut signals, std::future::pending(), console).await?;
-    watch::conclude(&ended, work.out, start.elapsed(), console)
+    verdict(&ended)?;
+    Ok(Some(ended))
 }

@@ -2,7 +2,7 @@
 
 use super::Shows;
 use crate::{
-    client::{Client, verdict},
+    client::Client,
     console::Console,
     error::{Error, Result},
     exit::Exit,
@@ -101,9 +101,8 @@ fn stopped() -> Error {
     interrupted().with_hint("what is done is kept: the same command goes on where this one stopped")
 }
 
-/// Says where the result is, or why there is none.
+/// Says where the result is.
 pub(super) fn conclude(job: &Job, out: &Path, took: Duration, console: &Console) -> Result {
-    verdict(job)?;
     if console.is_quiet() {
         return Ok(());
     }

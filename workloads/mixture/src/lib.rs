@@ -5,11 +5,13 @@
 //!                  swarm/    (small runs -> a fitted law -> proportions)   ├─ document/ (what any trainer reads)
 //!                                                                          │
 //! counters, seed  ─ compose  (which domain each slot of a batch goes to)  ─┘
+//!
+//! job/  a graph of tasks that carries all of it out ─ trainer/ (whoever trains: handed in) ─ data/ (files -> sequences)
 //! ```
 //!
-//! This crate is the deciding half alone and pure: no file, no clock, no chance but a counter-based generator keyed by seed and
-//! step. It trains nothing. Whatever it knows is a value that a job stores; what goes on from that value goes on as if nothing
-//! had happened.
+//! What decides is pure: no file, no clock, no chance but a counter-based generator keyed by seed and step. Whatever it knows is a
+//! value that a job stores; what goes on from that value goes on as if nothing had happened. Files are the business of `data`, and
+//! of the doing half of `job`. Nothing here trains: a trainer is handed in.
 //!
 //! A job drives an online method like this; the trainer is anything that can do a [`Leg`](online::Leg) and report:
 //!
@@ -45,12 +47,15 @@
 //! Domains are named once ([`Domains`]); from there on everything that has one entry a domain is in their order.
 
 mod compose;
+pub mod data;
 mod domains;
 mod draw;
 mod error;
+pub mod job;
 mod numerics;
 pub mod online;
 mod proportions;
+pub mod trainer;
 
 pub use compose::{BatchRule, Composer, Tally};
 pub use domains::Domains;

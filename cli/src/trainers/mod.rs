@@ -1,0 +1,16 @@
+//! Who trains for a mixture: a kind of job knows no trainer, and no other kind; here they are brought together.
+
+mod builtin;
+mod command;
+
+use crate::kinds;
+use braid_command::CommandExecute;
+use braid_mixture::trainer::{Trainer, Trainers};
+use std::sync::Arc;
+
+/// The trainers that a spec may name.
+pub(crate) fn all() -> Trainers {
+    let builtin: Arc<dyn Trainer> = Arc::new(builtin::Builtin);
+    let command = Arc::new(command::Command::new(CommandExecute::new(kinds::guard())));
+    Trainers::new([("builtin", builtin), ("command", command)])
+}

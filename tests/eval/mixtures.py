@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Mixture methods on real text: three mixtures of Debian's packages, paired seeds, an exact stratified control.
+
+    ./x mix                      # all of it: hours; nightly
+    ./x mix --seeds 3 --steps 300 --only A2
+
+Downloads packages with apt-get, extracts their text, drops exact duplicates, runs `braid mix`, and prints the tables of docs/mix.md.
+A claim is made only where the 95 % interval of the paired differences excludes zero.
+"""
+
+import argparse
+import gzip
+import hashlib
+import html
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+# Domain: packages (the first pattern that apt knows of each group is taken), which of their files, and how text is got out of them.
+DOMAINS = {
+    "man_en": ([["manpages"], ["manpages-dev"]], r"/man[1-8]/", "gz"),
+    "man_de": ([["manpages-de"]], r"/man[1-8]/", "gz"),
+    "rust": ([["rust-src"]], r"/library/.*\.rs$", "plain"),
+    "python": ([["libpython3.13-stdlib", "libpython3.12-stdlib", "libpython3.11-stdlib"]], r"\.py$", "plain"),
+    "anarchism": ([["anarchism"]], r"\.(md|txt)(\.gz)?$", "gz"),
+    "fortunes_de": ([["fortunes-de"]], r"/fortunes/[^.]*$", "plain"),
+    "fortunes_ru": ([["fortunes-ru"]], r"/fortunes/[^.]*$", "plain"),
+    "pgdoc": ([["postgresql-doc-17", "postgresql-doc-16", "postgresql-doc-15"]], r"\.html$", "html"),
+    "gcide": ([["dict-gcide"]], r"\.dict\.dz$", "gz"),
+}
+
+# Name: domains, tokens of each at most, which is where small domains repeat.
+MIXTURES = {
+    "A2": (["man_en", "rust"], None),
+    "B3": (["anarchism", "python", "man_de"], None),
+    "C7": (["anarchism", "fortunes_de", "fortunes_ru", "man_en", "rust", "pgdoc", "gcide"], 300_000),
+}
+
+# Read at most so much of a domain: a run sees a few million tokens.
+MOST = 8_000_000
+
+
+def run(*command, cwd=None):
+    subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
+
+
+def known(package):
+    found = subprocess.run(["apt-cache", "show", package], capture_output=True, text=True)
+    return found.returncode == 0 and "Filename:" in found.stdout
+
+
+def text_of(path, how):
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        data = gzip.decompress(data)
+    if how == "html":
+        text = re.sub(rb"<(script|style)\b.*?</\1>|<[^>]*>", b" ", data, flags=re.S)
+        data = re.sub(r"[ \t]+", " ", html.unescape(text.decode("utf-8", "replace"))).encode()
+    return data
+
+
+def fetch(name, folder):
+    """The text of a domain, one document a file of a package; exact duplicates dropped."""
+    target = folder / f"{name}.jsonl"
+    if target.exists():
+        return target
+    groups, pattern, how = DOMAINS[name]
+    documents, seen, size = [], set(), 0
+    for group in groups:
+        package = next((package for package in group if known(package)), None)
+        if package is None:
+            sys.exit(f"apt knows none of {', '.join(group)}")
+        with tempfile.TemporaryDirectory() as work:
+            run("apt-get", "download", package, cwd=work)
+            for deb in pathlib.Path(work).glob("*.deb"):
+                run("dpkg-deb", "-x", str(deb), work + "/out")
+            for path in sorted((pathlib.Path(work) / "out").rglob("*")):
+                if not path.is_file() or path.is_symlink() or not re.search(pattern, str(path)):
+                    continue
+                data = text_of(path, how)
+                digest = hashlib.sha256(data).digest()
+                if digest in seen or size > MOST:
+                    continue
+                seen.add(digest)
+                documents.append(data.decode("utf-8", "replace"))
+                size += len(data)
+    if size < 100_000:
+        sys.exit(f"{name}: only {size} bytes of text were found")
+    part = target.with_suffix(".part")
+    part.write_text("".join(json.dumps({"text": text}) + "\n" for text in documents))
+    part.rename(target)
+    return target
+
+
+def spec(names, cap, corpus, args):
+    domains = {name: {"paths": [str(fetch(name, corpus))], **({"cap": cap} if cap else {})} for name in names}
+    quarter = max(args.steps // 12, 4)
+    slots = max(args.batch, len(names))
+    interval = max(quarter // (4 * len(names)), 2)
+    return {
+        "domains": domains,
+        "split": {"block": 4096 if cap else 32768, "validation": 0.05, "test": 0.05},
+        "context": 32,
+        "batch": slots,
+        "steps": args.steps,
+        "evaluate": 128,
+        "trainer": {
+            "builtin": {
+                "model": {"width": 32, "heads": 2, "head_dim": 16, "mlp_width": 96, "layers": ["gla"]},
+                "optimizer": {"lr": 3e-3, "warmup": args.steps // 10, "final_lr": 1e-4},
+            }
+        },
+        "methods": [
+            "stratified",
+            "proportional",
+            {"method": "aioli", "round": quarter, "sweeps": 1, "interval": interval, "rate": 0.5},
+            {"method": "aioli", "name": "aioli-released", "semantics": "released", "round": quarter, "sweeps": 1,
+             "interval": interval, "rate": 0.2, "memory": 0.1},
+            {"method": "skill-it", "every": quarter},
+            {"method": "doremi"},
+            {"method": "odm", "every": 5},
+            {"method": "ado"},
+        ],
+        "seeds": list(range(1, args.seeds + 1)),
+        "checkpoint_every": max(args.steps // 4, 1),
+    }
+
+
+def table(name, report, seconds):
+    print(f"\n### {name}\n\n| method | perplexity | difference | 95 % interval | lower in | sure | steps a run | validations a run |")
+    print("|---|---|---|---|---|---|---|---|")
+    for method in report["methods"]:
+        runs, paired = method["runs"], method["difference"]
+        steps = sum(run["cost"]["steps"] + run["cost"]["probe_steps"] for run in runs) / len(runs)
+        validations = sum(run["cost"]["validations"] for run in runs) / len(runs)
+        if paired:
+            low, high = paired["low"], paired["high"]
+            sure = "yes" if low is not None and (low > 0 or high < 0) else "no"
+            interval = "" if low is None else f"{low:+.3f} … {high:+.3f}"
+            rest = f"{paired['mean']:+.3f} | {interval} | {paired['below']} of {paired['pairs']} | {sure}"
+        else:
+            rest = "control | | | "
+        print(f"| {method['name']} | {method['perplexity']:.3f} | {rest} | {steps:.0f} | {validations:.0f} |")
+    print(f"\n{seconds:.0f} s of wall time.", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--braid", required=True, help="the program")
+    parser.add_argument("--corpus", type=pathlib.Path, required=True, help="a folder for the text, which is kept")
+    parser.add_argument("--out", type=pathlib.Path, help="a folder for the results, which are gone on from")
+    parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--threads", default="2")
+    parser.add_argument("--only", choices=MIXTURES, action="append")
+    args = parser.parse_args()
+    args.corpus.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        out = args.out or pathlib.Path(temporary)
+        out.mkdir(parents=True, exist_ok=True)
+        for name in args.only or MIXTURES:
+            names, cap = MIXTURES[name]
+            written = out / f"{name}.yml"
+            written.write_text(json.dumps(spec(names, cap, args.corpus.resolve(), args), indent=1))  # JSON is YAML
+            start = time.monotonic()
+            subprocess.run([args.braid, "-q", "mix", written, out / name, "--threads", args.threads], check=True, stdout=subprocess.DEVNULL)
+            table(name, json.loads((out / name / "report.json").read_text()), time.monotonic() - start)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+//! Where the data of a domain lies, as a spec says it. Reads nothing.
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The files of a domain. In a spec also just a path, or a list of paths.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub struct DomainSource {
+    /// Files, or folders that are read with all that is in them, in the order of their names.
+    pub paths: Vec<PathBuf>,
+    /// The field of a line of `.jsonl`, or the column of a `.parquet`, that holds the text.
+    pub field: String,
+    /// What a `.bin` without an index beside it holds.
+    pub integers: Integers,
+    /// Take the first so many tokens alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cap: Option<u64>,
+}
+
+/// The integers that a file of tokens is made of, little endian.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Integers {
+    /// Two bytes each.
+    #[default]
+    Uint16,
+    /// Four bytes each.
+    Uint32,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a path, a list of paths, or {paths, field, integers, cap}")]
+enum Written {
+    Path(PathBuf),
+    Paths(Vec<PathBuf>),
+    Full(Full),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Full {
+    paths: Vec<PathBuf>,
+    #[serde(default = "text")]
+    field: String,
+    #[serde(default)]
+    integers: Integers,
+    cap: Option<u64>,
+}
+
+fn text() -> String {
+    "text".into()
+}
+
+impl DomainSource {
+    /// The same with paths made absolute, beginning from `folder`.
+    #[must_use]
+    pub fn beside(mut self, folder: &Path) -> Self {
+        self.paths.iter_mut().for_each(|path| *path = folder.join(&*path));
+        self
+    }
+}
+
+impl From<Written> for DomainSource {
+    fn from(written: Written) -> Self {
+        let full = match written {
+            Written::Path(path) => Full { paths: vec![path], field: text(), integers: Integers::default(), cap: None },
+            Written::Paths(paths) => Full { paths, field: text(), integers: Integers::default(), cap: None },
+            Written::Full(full) => full,
+        };
+        let Full { paths, field, integers, cap } = full;
+        Self { paths, field, integers, cap }
+    }
+}

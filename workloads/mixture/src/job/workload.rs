@@ -1,0 +1,147 @@
+//! The deciding half: prepare, then all campaigns beside each other, then the report.
+
+use super::{
+    JobError, KIND, MixJob,
+    campaign::Stage,
+    report::Summary,
+    runs::CampaignId,
+    step::{self, Prepared, Step},
+};
+use crate::trainer::Trainers;
+use braid_workload::{Advance, Demand, JobResult, Plan, Reach, SpecError, TaskSpec, Workload};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Decides what the tasks of a mixture are.
+#[derive(Clone)]
+pub struct MixtureWorkload {
+    trainers: Trainers,
+}
+
+impl MixtureWorkload {
+    /// With the trainers that a spec may name: it checks their settings, and uses none of them.
+    pub fn new(trainers: Trainers) -> Self {
+        Self { trainers }
+    }
+
+    fn checked(&self, spec: &Value) -> Result<MixJob, JobError> {
+        let job = read_job(spec)?;
+        job.spec.check()?;
+        let (name, settings) = job.spec.trainer()?;
+        self.trainers.get(name)?.check(settings)?;
+        Ok(job)
+    }
+}
+
+/// What the coordinator keeps of a job: where each campaign stands, in the order of [`CampaignId::all`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct State(Vec<Stage>);
+
+impl Workload for MixtureWorkload {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn is_resumable(&self, _: &Value) -> bool {
+        true
+    }
+
+    fn plan(&self, spec: &Value) -> Result<Plan, SpecError> {
+        let MixJob { spec, out } = self.checked(spec).map_err(|error| refuse(&error))?;
+        if !out.is_absolute() {
+            return Err(SpecError { kind: KIND, message: format!("out is {out:?}, not an absolute path") });
+        }
+        let (domains, methods, seeds) = (spec.domains.0.len(), spec.methods.len(), spec.seeds.len());
+        let many = |count: usize, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+        Ok(Plan {
+            label: format!(
+                "{} over {}, {} steps, {} -> {}",
+                many(methods, "method"),
+                many(domains, "domain"),
+                spec.steps,
+                many(seeds, "seed"),
+                out.display()
+            ),
+            exclusive: Some(format!("out:{}", out.display())),
+            state: Value::Null,
+            tasks: vec![task(&spec, &Step::Prepare).map_err(|error| refuse(&error))?],
+        })
+    }
+
+    fn reach(&self, spec: &Value) -> Result<Reach, SpecError> {
+        read_job(spec).and_then(|job| job.reach(&self.trainers)).map_err(|error| refuse(&error))
+    }
+
+    fn advance(
+        &self,
+        spec: &Value,
+        state: &Value,
+        finished: &TaskSpec,
+        value: &Value,
+        open: usize,
+    ) -> Result<Advance, SpecError> {
+        advance(spec, state, finished, value, open).map_err(|error| refuse(&error))
+    }
+}
+
+fn advance(spec: &Value, state: &Value, finished: &TaskSpec, value: &Value, open: usize) -> Result<Advance, JobError> {
+    let MixJob { spec, .. } = read_job(spec)?;
+    let campaigns = CampaignId::all(&spec);
+    let finished: Step = step::read(&finished.payload)?;
+    let campaign = match finished {
+        Step::Prepare => {
+            step::read::<Prepared>(value)?;
+            let (stages, steps): (Vec<_>, Vec<_>) = campaigns.into_iter().map(Stage::start).unzip();
+            return go_on(&spec, Some(&State(stages)), &steps.concat());
+        }
+        Step::Report => {
+            let summary: Summary = step::read(value)?;
+            return Ok(Advance::Finished(JobResult { summary: summary.line(), details: value.clone() }));
+        }
+        Step::Run { run } | Step::Branch { run, .. } => run.campaign,
+    };
+    let mut state: State = step::read(state)?;
+    let unknown = || JobError::Task(format!("there is no {campaign:?}"));
+    let index = campaigns.iter().position(|known| *known == campaign).ok_or_else(unknown)?;
+    let stage = state.0.get_mut(index).ok_or_else(unknown)?;
+    let before = *stage;
+    let (after, mut steps) = match finished {
+        Step::Run { run } => before.ran(run, &step::read(value)?),
+        Step::Branch { run, .. } => before.branched(run),
+        Step::Prepare | Step::Report => (before, vec![]),
+    };
+    *stage = after;
+    if steps.is_empty() && open == 0 {
+        steps.push(Step::Report);
+    }
+    go_on(&spec, (after != before).then_some(&state), &steps)
+}
+
+fn go_on(spec: &super::MixSpec, state: Option<&State>, steps: &[Step]) -> Result<Advance, JobError> {
+    let tasks = steps.iter().map(|step| task(spec, step)).collect::<Result<_, _>>()?;
+    Ok(Advance::Continue { state: state.map(step::write).transpose()?, tasks })
+}
+
+/// A model of this trainer takes one thread: many runs go on at once instead.
+fn task(spec: &super::MixSpec, step: &Step) -> Result<TaskSpec, JobError> {
+    let label = match step {
+        Step::Prepare => "prepare".into(),
+        Step::Run { run } => run.label(spec),
+        Step::Branch { run, probe, branch } => format!("{}, branch {branch} at step {}", run.label(spec), probe.step),
+        Step::Report => "report".into(),
+    };
+    Ok(TaskSpec { label, payload: step::write(step)?, demand: Demand { threads: 1, ..Demand::default() } })
+}
+
+pub(super) fn read_job(spec: &Value) -> Result<MixJob, JobError> {
+    serde_json::from_value(spec.clone()).map_err(|error| JobError::Spec { name: "the job".into(), problem: error.to_string() })
+}
+
+fn refuse(error: &JobError) -> SpecError {
+    let message = match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    };
+    SpecError { kind: KIND, message }
+}
