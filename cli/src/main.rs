@@ -35,7 +35,9 @@ use clap::Parser;
 use console::Console;
 use error::Error;
 use exit::Exit;
+use logging::Tone;
 use std::{process::ExitCode, time::Duration};
+use tracing::Instrument;
 use verbs::Verb;
 
 /// Threads for the network, timers and signals; computing has its own.
@@ -72,8 +74,8 @@ fn main() -> ExitCode {
         }
     };
     let console = Console::new(cli.quiet, cli.no_color);
-    logging::start(cli.verb.role(), cli.verbose, cli.quiet, console.is_colored());
-    match run(cli.verb, &console) {
+    let tone = Tone { verbose: cli.verbose, quiet: cli.quiet, color: console.is_colored() };
+    match run(cli.verb, tone, &console) {
         Ok(()) => Exit::Ok.into(),
         Err(error) => {
             if error.exit != Exit::Ok {
@@ -84,14 +86,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(verb: Verb, console: &Console) -> error::Result {
+fn run(verb: Verb, tone: Tone, console: &Console) -> error::Result {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
         .thread_name("braid-io")
         .enable_all()
         .build()
         .map_err(|error| Error::unavailable(format!("cannot start the runtime: {error}")))?;
-    let ended = runtime.block_on(verb.run(console));
+    // What sends traces lives on the runtime.
+    let seen = runtime.block_on(async { logging::start(verb.role(), tone) });
+    let span = verb.span();
+    let ended = runtime.block_on(verb.run(console).instrument(span));
+    seen.finish();
     // What still blocks now (a read of a dead mount) must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
     ended

@@ -7,6 +7,7 @@ use crate::{
     leader,
     trust::{Trust, TrustArgs},
 };
+use braid_telemetry::trace;
 use hyper_util::rt::TokioIo;
 use std::{io, time::Duration};
 use tokio::{io::DuplexStream, sync::mpsc};
@@ -39,7 +40,7 @@ pub(crate) struct ReachArgs {
     pub(crate) trust: TrustArgs,
 }
 
-/// Puts a person's token on each call.
+/// Puts a person's token on each call, and where it stands in a trace.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
 
@@ -48,6 +49,7 @@ impl Interceptor for Bearer {
         if let Some(value) = &self.0 {
             request.metadata_mut().insert("authorization", value.clone());
         }
+        trace::carry(request.metadata_mut());
         Ok(request)
     }
 }

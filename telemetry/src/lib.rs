@@ -6,9 +6,11 @@
 //!   a look at the state, at each request ──────┘
 //! ```
 //! * [`metrics`] — the names in one place, and a set of metrics for each role, filled by whoever acts;
-//! * [`http`] — a router with what every role serves, for others to add to.
+//! * [`http`] — a router with what every role serves, for others to add to;
+//! * [`trace`] — where in a trace something happens, and, with the feature `otel`, the way to a collector.
 //!
 //! It decides nothing, holds no global state, and knows neither jobs nor workers: figures come in as numbers and words.
 
 pub mod http;
 pub mod metrics;
+pub mod trace;

@@ -17,4 +17,6 @@ mod run;
 mod same_bytes;
 mod security;
 mod timed;
+#[cfg(feature = "otel")]
+mod trace;
 mod train;

@@ -20,7 +20,7 @@ optimizer: { lr: 1e-2, warmup: 3 }
 ";
 
 /// A folder with documents of unequal length and a spec.
-fn training(steps: u64) -> Scratch {
+pub(crate) fn training(steps: u64) -> Scratch {
     let scratch = Scratch::new();
     let text = "five quacking zephyrs jolt my wax bed; how vexingly quick daft zebras jump. ";
     fs::create_dir(scratch.path().join("texts")).unwrap();

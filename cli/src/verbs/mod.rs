@@ -29,6 +29,7 @@ use crate::{
     signals::{Signals, interrupted},
 };
 use std::path::{Path, PathBuf};
+use tracing::Span;
 
 /// The first word after `braid`.
 #[derive(Debug, clap::Subcommand)]
@@ -73,8 +74,21 @@ impl Verb {
     /// Who writes the log while this verb runs.
     pub(crate) fn role(&self) -> Role {
         match self {
-            Self::Coordinator(_) | Self::Worker(_) => Role::Service,
+            Self::Coordinator(_) => Role::Coordinator,
+            Self::Worker(_) => Role::Worker,
             _ => Role::Client,
+        }
+    }
+
+    /// The beginning of a trace, for a verb that makes a job. A coordinator and a worker are part of the traces of others.
+    pub(crate) fn span(&self) -> Span {
+        match self {
+            Self::Merge(_) => tracing::info_span!("braid merge"),
+            Self::Train(_) => tracing::info_span!("braid train"),
+            Self::Profile(_) => tracing::info_span!("braid profile"),
+            Self::Run(_) => tracing::info_span!("braid run"),
+            Self::Bench(_) => tracing::info_span!("braid bench"),
+            _ => Span::none(),
         }
     }
 

@@ -21,12 +21,14 @@ use braid_proto::{
         ListTasksResponse, LogsRequest, SubmitRequest, WatchJobRequest, jobs_server::Jobs,
     },
 };
+use braid_telemetry::trace::{self, TraceContext};
 use braid_workload::JobId;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
+use tracing::{Instrument, Span};
 
 /// A watcher hears of changes at most this often: a job of ten thousand short tasks is not ten thousand messages.
 const WATCH_PACE: Duration = Duration::from_millis(100);
@@ -48,18 +50,12 @@ pub(super) struct JobsApi {
 #[tonic::async_trait]
 impl Jobs for JobsApi {
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<v1::Job>, Status> {
-        let (_, extensions, request) = request.into_parts();
-        if request.request_id.is_empty() || request.request_id.len() > MAX_REQUEST_ID {
-            return Err(Status::invalid_argument(format!("request_id must have 1 to {MAX_REQUEST_ID} bytes")));
-        }
-        let spec = serde_json::from_str(&request.spec)
-            .map_err(|error| malformed(&DecodeError::json("SubmitRequest", "spec", &error)))?;
-        self.limits.check(&request.kind, &spec).await?;
-        let kind = request.kind.clone();
-        let precedence = Precedence { priority: request.priority, project: request.project };
-        let id = self.handle.submit(request.kind, spec, request.request_id, precedence).await??;
-        About::note(&extensions, || format!("job {id} ({kind})"));
-        self.view(id).await.map(Response::new)
+        let (metadata, extensions, request) = request.into_parts();
+        let span = tracing::info_span!("submit", kind = request.kind, job = tracing::field::Empty);
+        let from = trace::found(&metadata);
+        trace::adopt(&span, from.as_ref());
+        let place = trace::of(&span).or(from);
+        self.accept(extensions, request, place).instrument(span).await.map(Response::new)
     }
 
     async fn get(&self, request: Request<GetJobRequest>) -> Result<Response<v1::Job>, Status> {
@@ -123,6 +119,26 @@ impl Jobs for JobsApi {
 }
 
 impl JobsApi {
+    async fn accept(
+        &self,
+        extensions: Extensions,
+        request: SubmitRequest,
+        place: Option<TraceContext>,
+    ) -> Result<v1::Job, Status> {
+        if request.request_id.is_empty() || request.request_id.len() > MAX_REQUEST_ID {
+            return Err(Status::invalid_argument(format!("request_id must have 1 to {MAX_REQUEST_ID} bytes")));
+        }
+        let spec = serde_json::from_str(&request.spec)
+            .map_err(|error| malformed(&DecodeError::json("SubmitRequest", "spec", &error)))?;
+        self.limits.check(&request.kind, &spec).await?;
+        let kind = request.kind.clone();
+        let precedence = Precedence { priority: request.priority, project: request.project };
+        let id = self.handle.submit(request.kind, spec, request.request_id, precedence, place).await??;
+        Span::current().record("job", id.0);
+        About::note(&extensions, || format!("job {id} ({kind})"));
+        self.view(id).await
+    }
+
     async fn view(&self, id: JobId) -> Result<v1::Job, Status> {
         Ok(look(&self.handle, id).await??)
     }

@@ -312,7 +312,7 @@ fn encode(message: Message, bounds: Option<&v1::Bounds>) -> to_worker::Message {
             bounds: bounds.cloned(),
         }),
         Message::Run(run) => {
-            let Run { held, kind, spec, label, payload, demand, gang } = *run;
+            let Run { held, kind, spec, label, payload, demand, gang, trace } = *run;
             to_worker::Message::Run(v1::Run {
                 task: Some(held.task.into()),
                 attempt: held.attempt.0,
@@ -328,6 +328,7 @@ fn encode(message: Message, bounds: Option<&v1::Bounds>) -> to_worker::Message {
                     members: gang.members,
                     token: gang.token,
                 }),
+                trace: trace.map(String::from),
             })
         }
         Message::Stop { task, attempt } => to_worker::Message::Stop(v1::Stop { task: Some(task.into()), attempt: attempt.0 }),

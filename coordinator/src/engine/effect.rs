@@ -2,6 +2,7 @@
 
 use super::{Held, ReplyId};
 use crate::model::{Change, SessionId};
+use braid_telemetry::trace::TraceContext;
 use braid_workload::{AttemptId, Demand, Gang, JobId, LeaseId, NodeId, SpecError, TaskId};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -91,6 +92,8 @@ pub struct Run {
     pub demand: Demand,
     /// With whom it runs, if it is in a gang.
     pub gang: Option<Gang>,
+    /// Where its decision stands in the trace of its job.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why a wish is not granted.

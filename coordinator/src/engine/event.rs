@@ -5,6 +5,7 @@ use crate::{
     model::{Inventory, Precedence, Project, SessionId},
     placement::Decision,
 };
+use braid_telemetry::trace::TraceContext;
 use braid_workload::{AttemptId, JobId, LeaseId, NodeId, TaskId, TaskOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +32,9 @@ pub enum Event {
         request_id: String,
         /// How it is to stand among others.
         precedence: Precedence,
+        /// Where this stands in a trace.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<TraceContext>,
     },
     /// A client wants a job to end.
     Cancel {

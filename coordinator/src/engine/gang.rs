@@ -109,6 +109,7 @@ pub(super) fn run(job: &Job, index: u32, lease: braid_workload::LeaseId, gang: O
         payload: task.spec.payload.clone(),
         demand: task.spec.demand.clone(),
         gang,
+        trace: job.trace.clone(),
     })
 }
 

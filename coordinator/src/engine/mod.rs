@@ -50,6 +50,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     time::Duration,
 };
+use submit::Wish;
 
 /// Tries of a task that may fail before its job does, unless its kind says otherwise.
 pub const MAX_FAILURES: u32 = 3;
@@ -107,8 +108,9 @@ impl Engine {
     pub fn step(&mut self, event: Event, now: Millis) -> Vec<Effect> {
         let mut effects = Effects::new();
         match event {
-            Event::Submit { reply, kind, spec, request_id, precedence } => {
-                let result = self.submit(&kind, spec, request_id, precedence, now, &mut effects);
+            Event::Submit { reply, kind, spec, request_id, precedence, trace } => {
+                let wish = Wish { kind, spec, request_id, precedence, trace };
+                let result = self.submit(wish, now, &mut effects);
                 effects.push(Effect::Answer { reply, result });
             }
             Event::Cancel { reply, job } => {

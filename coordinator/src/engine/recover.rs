@@ -85,6 +85,7 @@ fn recover_job(record: JobRecord, spec: Value, chunks: &BTreeMap<u32, &[u8]>) ->
         spec: Arc::new(spec),
         request_id: record.request_id,
         precedence: record.precedence,
+        trace: record.trace,
         exclusive: record.exclusive,
         state: record.state,
         submitted: record.submitted,

@@ -2,26 +2,29 @@
 
 use super::{Effect, Effects, Engine, Fact, MAX_DEPTH, MAX_STATE, MAX_TEXT, Refusal, ending, projects};
 use crate::model::{Change, Class, Job, JobEnd, JobPhase, Millis, NewJob, Precedence, Task, chunk_specs, keys};
+use braid_telemetry::trace::TraceContext;
 use braid_workload::{JobId, MAX_RECORD, SpecError, TaskSpec};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// What a client wants.
+pub(super) struct Wish {
+    pub(super) kind: String,
+    pub(super) spec: Value,
+    pub(super) request_id: String,
+    pub(super) precedence: Precedence,
+    pub(super) trace: Option<TraceContext>,
+}
+
 impl Engine {
-    pub(super) fn submit(
-        &mut self,
-        kind: &str,
-        spec: Value,
-        request_id: String,
-        precedence: Precedence,
-        now: Millis,
-        effects: &mut Effects,
-    ) -> Result<JobId, Refusal> {
+    pub(super) fn submit(&mut self, wish: Wish, now: Millis, effects: &mut Effects) -> Result<JobId, Refusal> {
+        let Wish { kind, spec, request_id, precedence, trace } = wish;
         if let Some(id) = self.state.requests.get(&request_id) {
             return Ok(*id);
         }
         let precedence = projects::checked(precedence)?;
-        let workload = self.workloads.get(kind).ok_or_else(|| Refusal::UnknownKind {
-            kind: kind.to_owned(),
+        let workload = self.workloads.get(&kind).ok_or_else(|| Refusal::UnknownKind {
+            kind: kind.clone(),
             known: self.workloads.kinds().collect::<Vec<_>>().join(", "),
         })?;
         within("spec", &spec, MAX_RECORD)?;
@@ -40,11 +43,12 @@ impl Engine {
         let id = JobId(self.state.last_job + 1);
         let mut job = Job::new(NewJob {
             id,
-            kind: kind.to_owned(),
+            kind,
             label: plan.label,
             spec: Arc::new(spec),
             request_id: request_id.clone(),
             precedence,
+            trace,
             exclusive: plan.exclusive,
             state: plan.state,
             submitted: now,

@@ -10,6 +10,7 @@
 
 use super::{Class, Millis, Precedence, Task, TaskPhase};
 use crate::placement::Wait;
+use braid_telemetry::trace::TraceContext;
 use braid_workload::{Failure, JobId, JobResult, Member, NodeId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,6 +35,8 @@ pub struct Job {
     pub request_id: String,
     /// How it stands among others.
     pub precedence: Precedence,
+    /// Where its submit stands in a trace, for those who follow one.
+    pub trace: Option<TraceContext>,
     /// A name that only one unfinished job may hold.
     pub exclusive: Option<String>,
     /// Where it stands.
@@ -110,6 +113,7 @@ pub(crate) struct NewJob {
     pub(crate) spec: Arc<Value>,
     pub(crate) request_id: String,
     pub(crate) precedence: Precedence,
+    pub(crate) trace: Option<TraceContext>,
     pub(crate) exclusive: Option<String>,
     pub(crate) state: Value,
     pub(crate) submitted: Millis,
@@ -124,6 +128,7 @@ impl Job {
             spec: new.spec,
             request_id: new.request_id,
             precedence: new.precedence,
+            trace: new.trace,
             exclusive: new.exclusive,
             phase: JobPhase::Running,
             state: new.state,
@@ -263,7 +268,7 @@ mod tests {
         fn the_tally_agrees_with_the_tasks(sizes in proptest::collection::vec(0u64..1000, 1..20), moves in proptest::collection::vec((0u32..24, 0u8..5), 0..60)) {
             let mut job = Job::new(NewJob {
                 id: JobId(1), kind: "k".into(), label: String::new(), spec: Arc::new(Value::Null), request_id: String::new(),
-                precedence: Precedence::default(), exclusive: None, state: Value::Null, submitted: Millis(0),
+                precedence: Precedence::default(), trace: None, exclusive: None, state: Value::Null, submitted: Millis(0),
             });
             for bytes in &sizes {
                 let demand = Demand { bytes: *bytes, memory: bytes % 3, wide: bytes % 2 == 0, ..Demand::default() };

@@ -13,6 +13,7 @@
 //! ignored.
 
 use super::{Job, JobPhase, Millis, Precedence, Project, Task, TaskPhase, Upkeep};
+use braid_telemetry::trace::TraceContext;
 use braid_workload::{AttemptId, Failure, JobId, NodeId, TaskId, TaskSpec};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -40,6 +41,9 @@ pub struct JobRecord {
     /// How it stands among others.
     #[serde(default)]
     pub precedence: Precedence,
+    /// Where its submit stands in a trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
     /// A name that only one unfinished job may hold.
     pub exclusive: Option<String>,
     /// Where it stands.
@@ -195,6 +199,7 @@ impl Change {
             label: job.label.clone(),
             request_id: job.request_id.clone(),
             precedence: job.precedence.clone(),
+            trace: job.trace.clone(),
             exclusive: job.exclusive.clone(),
             phase: job.phase.clone(),
             state: job.state.clone(),

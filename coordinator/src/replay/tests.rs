@@ -79,7 +79,7 @@ fn fleet() -> Fleet {
     fleet.place();
     let spec = serde_json::json!({"tasks": 40, "millis": 0});
     let (kind, request_id, precedence) = ("noop".to_owned(), "r".to_owned(), Precedence::default());
-    fleet.step(Event::Submit { reply: ReplyId(1), kind, spec, request_id, precedence });
+    fleet.step(Event::Submit { reply: ReplyId(1), kind, spec, request_id, precedence, trace: None });
     fleet.place();
     for (session, name) in [(SessionId(1), "a"), (SessionId(2), "b")] {
         let inventory = Inventory { threads: 2, memory: 1 << 30, kinds: ["noop".to_owned()].into(), ..Inventory::default() };

@@ -7,6 +7,7 @@ use super::{
     outbox::Outbox,
     planning::Planning,
     recording::Recorder,
+    spans,
 };
 use crate::{
     engine::{Effect, Engine, Event, Message, Refusal, ReplyId},
@@ -28,6 +29,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 /// How often leases are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -37,9 +39,9 @@ const BATCH: usize = 256;
 /// hold results, and does not grow here.
 const IN_FLIGHT: u64 = 512;
 
-/// What waits until all that it tells of is durable.
+/// What waits until all that it tells of is durable, and the span that ends when it is told.
 enum Held {
-    Effect(Effect),
+    Effect(Effect, Span),
     Release(Release),
 }
 
@@ -242,7 +244,7 @@ impl Driver {
         }
         let quiet = matches!(event, Event::Tick);
         let (now, recorded) = (self.clock.now(), self.recorder.keep(&event));
-        let effects = self.engine.step(event, now);
+        let effects = spans::step(&event).in_scope(|| self.engine.step(event, now));
         if let Some(event) = recorded {
             self.recorder.step(now, event, replay::effects(&effects));
         }
@@ -266,8 +268,9 @@ impl Driver {
         if !writes.is_empty() {
             self.write(writes).await;
         }
-        for effect in rest {
-            self.hold(Held::Effect(effect));
+        for mut effect in rest {
+            let span = spans::placement(&mut effect);
+            self.hold(Held::Effect(effect, span));
         }
         self.hold(Held::Release(Box::new({
             let changes = self.changes.clone();
@@ -300,32 +303,36 @@ impl Driver {
     }
 
     fn perform(&mut self, held: Held) {
-        match held {
-            Held::Release(release) => release(),
-            Held::Effect(Effect::Answer { reply, result }) => {
+        // The span ends with this call.
+        let (effect, _span) = match held {
+            Held::Release(release) => return release(),
+            Held::Effect(effect, span) => (effect, span),
+        };
+        match effect {
+            Effect::Answer { reply, result } => {
                 if let Some(answer) = self.asked.remove(&reply) {
                     // A client that has gone away asks again with the same key.
                     let _ = answer.send(result);
                 }
             }
-            Held::Effect(Effect::Confirm { reply, result }) => {
+            Effect::Confirm { reply, result } => {
                 if let Some(answer) = self.confirms.remove(&reply) {
                     // An operator that has gone away may say it again.
                     let _ = answer.send(result);
                 }
             }
-            Held::Effect(Effect::Send { session, message }) => {
+            Effect::Send { session, message } => {
                 let sent = self.sessions.get(&session).is_none_or(|outgoing| outgoing.try_send(message).is_ok());
                 if !sent {
                     tracing::warn!(session = session.0, "a worker does not drain its stream; it must register again");
                     self.sessions.remove(&session);
                 }
             }
-            Held::Effect(Effect::Close { session, reason }) => {
+            Effect::Close { session, reason } => {
                 tracing::info!(session = session.0, reason, "a worker's stream is closed");
                 self.sessions.remove(&session);
             }
-            Held::Effect(Effect::Prepare(_) | Effect::Write(_)) => {}
+            Effect::Prepare(_) | Effect::Write(_) => {}
         }
     }
 

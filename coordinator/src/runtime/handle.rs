@@ -4,6 +4,7 @@ use crate::{
     engine::{Event, Message, NodeWish, Refusal, ReplyId, State},
     model::{Precedence, Project, SessionId},
 };
+use braid_telemetry::trace::TraceContext;
 use braid_workload::{JobId, NodeId};
 use serde_json::Value;
 use std::sync::Arc;
@@ -52,8 +53,9 @@ impl Handle {
         spec: Value,
         request_id: String,
         precedence: Precedence,
+        trace: Option<TraceContext>,
     ) -> Result<Result<JobId, Refusal>, Stopped> {
-        self.ask(move |reply| Event::Submit { reply, kind, spec, request_id, precedence }).await
+        self.ask(move |reply| Event::Submit { reply, kind, spec, request_id, precedence, trace }).await
     }
 
     /// Ends a job; returns once the wish is durable.

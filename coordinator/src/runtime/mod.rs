@@ -22,6 +22,7 @@ mod handle;
 mod outbox;
 mod planning;
 mod recording;
+mod spans;
 mod term;
 #[cfg(test)]
 mod tests;

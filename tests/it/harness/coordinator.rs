@@ -22,6 +22,7 @@ pub(crate) struct CoordinatorSetup {
     pub(crate) secure: bool,
     /// Where it runs, unless that is this machine.
     pub(crate) host: Option<Host>,
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// A coordinator on loopback, with its data in a folder of its own.
@@ -157,6 +158,7 @@ fn spawn(scratch: &Scratch, setup: &CoordinatorSetup, listen: &str) -> Process {
     if !setup.secure {
         command.arg("--insecure");
     }
+    command.envs(setup.environment.iter().cloned());
     for (flag, value) in
         [("--store", &setup.store), ("--token", &setup.token), ("--lease", &setup.lease), ("--record", &setup.record)]
     {

@@ -2,6 +2,8 @@
 //! folder when it is dropped; it never looks for processes by name.
 
 mod checkpoint;
+#[cfg(feature = "otel")]
+mod collector;
 mod coordinator;
 #[cfg(feature = "etcd")]
 mod etcd;
@@ -13,6 +15,8 @@ mod scratch;
 mod worker;
 
 pub(crate) use checkpoint::{Tensors, goldens};
+#[cfg(feature = "otel")]
+pub(crate) use collector::{Collector, SentSpan};
 pub(crate) use coordinator::{Coordinator, CoordinatorSetup};
 #[cfg(feature = "etcd")]
 pub(crate) use etcd::Etcd;

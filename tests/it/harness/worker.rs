@@ -15,6 +15,7 @@ pub(crate) struct WorkerSetup {
     pub(crate) secure: bool,
     /// Where it runs, unless that is this machine.
     pub(crate) host: Option<Host>,
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// A worker, with its name in a folder of its own.
@@ -67,6 +68,7 @@ fn launch(scratch: &Scratch, setup: &WorkerSetup, join: &str) -> Process {
     if !setup.secure {
         command.arg("--insecure");
     }
+    command.envs(setup.environment.iter().cloned());
     command.args(["--threads", &setup.threads.unwrap_or(1).to_string()]);
     for (flag, value) in [("--token", &setup.token), ("--memory", &setup.memory)] {
         if let Some(value) = value {

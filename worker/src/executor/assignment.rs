@@ -1,6 +1,7 @@
 //! What the executor is given to run, and what comes back.
 
 use super::Key;
+use braid_telemetry::trace::TraceContext;
 use braid_workload::{Demand, Failure, Gang, LogSource, TaskId};
 use serde_json::Value;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(crate) struct Assignment {
     pub(crate) demand: Demand,
     /// With whom it runs, if it is in a gang.
     pub(crate) gang: Option<Gang>,
+    /// Where its decision stands in a trace.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// The spec of a job, shared by the attempts of its tasks and read once.

@@ -2,12 +2,14 @@
 
 use super::{Key, assignment::Assignment};
 use crate::bounds::Bounds;
+use braid_telemetry::trace;
 use braid_workload::{Execute, Failure, MAX_RECORD, Registry, TaskContext, TaskSpec};
 use serde_json::Value;
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
 };
+use tracing::{Span, field};
 
 /// The longest text of a failure; it is stored with the task.
 const MAX_MESSAGE: usize = 8 << 10;
@@ -22,13 +24,34 @@ pub(super) fn run(
     let key = assignment.key;
     let label = assignment.label.clone();
     // What a task leaves half changed is its own: nothing of the worker's is reachable from it but counters and queues.
-    let caught = catch_unwind(AssertUnwindSafe(|| attempt(executors, bounds, assignment, context)));
+    let span = span(&assignment);
+    let caught = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| attempt(executors, bounds, assignment, context))));
     let outcome = match caught {
         Ok(outcome) => outcome,
         Err(panic) => Err(Failure::fatal(format!("task {} ({label}) panicked: {}", key.task, panic_text(&*panic)))
             .with_hint("this is a bug in the kind of job, not in the job; please report it with this message")),
     };
-    outcome.and_then(|value| encode(key, &label, &value)).map_err(bounded)
+    let outcome = outcome.and_then(|value| encode(key, &label, &value)).map_err(bounded);
+    if let Err(failure) = &outcome {
+        span.record("otel.status_code", "ERROR").record("otel.status_description", failure.message.as_str());
+    }
+    outcome
+}
+
+/// Of the attempt; what the task does on this thread is inside.
+fn span(assignment: &Assignment) -> Span {
+    let Key { task, attempt } = assignment.key;
+    let span = tracing::info_span!(
+        "attempt",
+        task = field::display(task),
+        attempt = attempt.0,
+        kind = assignment.kind,
+        label = assignment.label,
+        otel.status_code = field::Empty,
+        otel.status_description = field::Empty,
+    );
+    trace::adopt(&span, assignment.trace.as_ref());
+    span
 }
 
 fn attempt(
@@ -37,7 +60,7 @@ fn attempt(
     assignment: Assignment,
     context: &TaskContext,
 ) -> Result<Value, Failure> {
-    let Assignment { key, kind, spec, label, payload, demand, gang: _ } = assignment;
+    let Assignment { key, kind, spec, label, payload, demand, gang: _, trace: _ } = assignment;
     let unreadable = |what: &str, error: &str| Failure::fatal(format!("task {}: its {what} is not JSON: {error}", key.task));
     let executor = executors.get(&kind).ok_or_else(|| {
         let known: Vec<_> = executors.kinds().collect();

@@ -121,7 +121,9 @@ impl Reader {
                 Some(Gang { rank, first: first.into(), epoch, members: gang.members, token: gang.token })
             }
         };
-        let assignment = Assignment { key, kind, spec, label, payload, demand: demand.into(), gang };
+        // A trace is never a reason to fail.
+        let trace = run.trace.and_then(|trace| trace.parse().ok());
+        let assignment = Assignment { key, kind, spec, label, payload, demand: demand.into(), gang, trace };
         Ok(Incoming::Run { lease, assignment: Box::new(assignment) })
     }
 }

@@ -152,5 +152,6 @@ pub(crate) fn run(task: TaskId, kind: &str, payload: &str) -> v1::Run {
         payload: payload.into(),
         demand: Some(v1::Demand::default()),
         gang: None,
+        trace: None,
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     MergeError,
     opened::Opened,
     output::{Staged, boot_id},
-    run::{Buffers, Passes},
+    run::{Buffers, Passes, Phases},
     spec::KIND,
     step::{self, Step},
     workload::read_spec,
@@ -114,7 +114,12 @@ impl Job<'_> {
     fn passes(&self) -> Passes<'_> {
         let memory = self.context.memory / 2;
         let threads = self.context.pool.current_num_threads();
-        Passes { context: self.context, buffers: Buffers::new(threads, self.opened.tile_bytes(), memory), memory }
+        Passes {
+            context: self.context,
+            buffers: Buffers::new(threads, self.opened.tile_bytes(), memory),
+            memory,
+            phases: Phases::new(),
+        }
     }
 
     /// A name for a file of this attempt that no other attempt has, on whatever machine it runs.

@@ -4,7 +4,7 @@ use crate::{
     MergeError,
     checkpoint::DataFile,
     output::{Shard, ShardFile},
-    run::{Buffers, Input, Passes, Target, TensorDigests, Tiles},
+    run::{Buffers, Input, Passes, Phases, Target, TensorDigests, Tiles},
 };
 use braid_kernels::{Dtype, GRANULE};
 use braid_workload::{AttemptId, JobId, Progress, TaskContext};
@@ -135,7 +135,7 @@ pub(crate) fn merge_tensor(
     }
     let tile_bytes = GRANULE as u64 * inputs.iter().map(|t| t.dtype.size() as u64).sum::<u64>();
     let (threads, memory) = (context.pool.current_num_threads(), context.memory);
-    let passes = Passes { context, buffers: Buffers::new(threads, tile_bytes, memory), memory };
+    let passes = Passes { context, buffers: Buffers::new(threads, tile_bytes, memory), memory, phases: Phases::new() };
     let shape = &inputs[0].shape;
     let out = folder.path().join("out");
     let bytes = shape.iter().product::<u64>() * dtype.size() as u64;

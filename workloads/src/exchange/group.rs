@@ -2,6 +2,7 @@
 
 use super::{
     Call, Deadline, Exchange, ExchangeError, Incoming, Lane, Operation, Outgoing, Pending, Ticket, Transport, pending::Gathering,
+    span::span,
 };
 use std::{
     collections::HashMap,
@@ -11,6 +12,7 @@ use std::{
     },
     time::Duration,
 };
+use tracing::Span;
 
 /// One member's end of a group whose messages a [`Transport`] carries.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct Group<T> {
     tag: u128,
     counters: Mutex<Counters>,
     timeout_ns: AtomicU64,
+    /// The span that the group began in: its calls may come from threads that are in none.
+    task: Span,
 }
 
 /// How far the program of this member is. Equal on all members at the same call.
@@ -37,13 +41,13 @@ impl<T: Transport> Group<T> {
     /// The group of all ranks of a transport.
     pub fn whole(transport: T, timeout: Duration) -> Self {
         let (rank, size) = (transport.rank(), transport.size());
-        Self::new(Arc::new(transport), (0..size).collect(), rank, 0, timeout)
+        Self::new(Arc::new(transport), (0..size).collect(), rank, 0, timeout, Span::current())
     }
 
-    fn new(transport: Arc<T>, members: Arc<[usize]>, rank: usize, tag: u128, timeout: Duration) -> Self {
+    fn new(transport: Arc<T>, members: Arc<[usize]>, rank: usize, tag: u128, timeout: Duration, task: Span) -> Self {
         let (sent, received) = (vec![0; members.len()], vec![0; members.len()]);
         let counters = Mutex::new(Counters { rounds: 0, sent, received, splits: HashMap::new() });
-        Self { transport, members, rank, tag, counters, timeout_ns: AtomicU64::new(nanoseconds(timeout)) }
+        Self { transport, members, rank, tag, counters, timeout_ns: AtomicU64::new(nanoseconds(timeout)), task }
     }
 
     fn counters(&self) -> MutexGuard<'_, Counters> {
@@ -94,6 +98,11 @@ impl<T: Transport> Group<T> {
         if holds { Ok(()) } else { Err(self.transport.end(self.misuse(operation, detail()))) }
     }
 
+    /// Of a call in a trace.
+    pub(super) fn span(&self, operation: Operation, bytes: usize) -> Span {
+        span(&self.task, operation, self.rank, self.size(), bytes)
+    }
+
     fn misuse(&self, operation: Operation, detail: String) -> ExchangeError {
         ExchangeError::Misuse { rank: self.transport.rank(), operation, detail }
     }
@@ -134,11 +143,13 @@ impl<T: Transport> Exchange for Group<T> {
 
     fn all_gather_varied(&self, mine: &[u8], lens: &[usize], out: &mut [u8]) -> Result<(), ExchangeError> {
         self.check_gather(mine.len(), lens, out.len())?;
+        let _span = self.span(Operation::AllGather, out.len()).entered();
         self.gather(Some(mine), lens, out)
     }
 
     fn all_gather_in_place(&self, lens: &[usize], out: &mut [u8]) -> Result<(), ExchangeError> {
         self.check_gather(lens.get(self.rank).copied().unwrap_or(0), lens, out.len())?;
+        let _span = self.span(Operation::AllGather, out.len()).entered();
         self.gather(None, lens, out)
     }
 
@@ -148,27 +159,33 @@ impl<T: Transport> Exchange for Group<T> {
     }
 
     fn all_reduce_f32(&self, values: &mut [f32]) -> Result<(), ExchangeError> {
+        let _span = self.span(Operation::AllReduce, size_of_val(values)).entered();
         self.all_reduce(values)
     }
 
     fn all_reduce_f64(&self, values: &mut [f64]) -> Result<(), ExchangeError> {
+        let _span = self.span(Operation::AllReduce, size_of_val(values)).entered();
         self.all_reduce(values)
     }
 
     fn reduce_scatter_f32(&self, values: &[f32], out: &mut [f32]) -> Result<(), ExchangeError> {
+        let _span = self.span(Operation::ReduceScatter, size_of_val(values)).entered();
         self.reduce_scatter(values, out)
     }
 
     fn reduce_scatter_f64(&self, values: &[f64], out: &mut [f64]) -> Result<(), ExchangeError> {
+        let _span = self.span(Operation::ReduceScatter, size_of_val(values)).entered();
         self.reduce_scatter(values, out)
     }
 
     fn broadcast(&self, root: usize, bytes: &mut [u8]) -> Result<(), ExchangeError> {
         self.require_member(Operation::Broadcast, root)?;
+        let _span = self.span(Operation::Broadcast, bytes.len()).entered();
         self.broadcast_from(root, bytes)
     }
 
     fn barrier(&self) -> Result<(), ExchangeError> {
+        let _span = self.span(Operation::Barrier, 0).entered();
         self.meet()
     }
 
@@ -177,6 +194,8 @@ impl<T: Transport> Exchange for Group<T> {
             self.require_member(Operation::Transfer, rank)?;
             self.require(Operation::Transfer, rank != self.rank, || "a rank sends nothing to itself".to_owned())?;
         }
+        let bytes = sends.iter().map(|send| send.1.len()).sum();
+        let _span = self.span(Operation::Transfer, bytes).entered();
         let pair = |sequence: &mut u64| {
             *sequence += 1;
             Ticket { group: self.tag, lane: Lane::Pair, sequence: *sequence }
@@ -221,7 +240,7 @@ impl<T: Transport> Exchange for Group<T> {
         };
         let ranks: Arc<[usize]> = members.iter().map(|&member| self.members[member]).collect();
         let tag = child_tag(self.tag, &ranks, count);
-        Ok(Arc::new(Self::new(self.transport.clone(), ranks, rank, tag, self.timeout())))
+        Ok(Arc::new(Self::new(self.transport.clone(), ranks, rank, tag, self.timeout(), self.task.clone())))
     }
 }
 

@@ -25,6 +25,7 @@ pub mod local;
 mod pending;
 mod reduce;
 mod scan;
+mod span;
 mod transport;
 mod typed;
 

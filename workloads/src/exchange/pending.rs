@@ -4,6 +4,7 @@ use super::{
     Call, Deadline, Exchange, ExchangeError, Group, Incoming, Operation, Pending, Posted, Ticket, Transport, collective::cut,
 };
 use std::{sync::Arc, time::Duration};
+use tracing::Span;
 
 /// Between the start of a gather and its end, or its drop.
 pub(super) struct Gathering<T: Transport> {
@@ -16,18 +17,21 @@ pub(super) struct Gathering<T: Transport> {
     ticket: Ticket,
     timeout: Duration,
     waited: bool,
+    /// In a trace, it lasts from the start to the end.
+    span: Span,
 }
 
 impl<T: Transport> Gathering<T> {
     pub(super) fn start(group: &Group<T>, mine: Vec<u8>, lens: &[usize]) -> Result<Self, ExchangeError> {
         let call = Call::new(Operation::AllGather, lens.iter().sum());
+        let span = group.span(Operation::AllGather, lens.iter().sum());
         let (mine, ticket): (Arc<[u8]>, _) = (mine.into(), group.next_round());
         let sends = group.others().map(|to| Posted { to: group.members[to], ticket, call, bytes: mine.clone() }).collect();
         let expected: Vec<_> = group.others().map(|from| (group.members[from], ticket)).collect();
         group.transport.post(sends, &expected).map_err(|cause| group.transport.end(cause))?;
         let (transport, members) = (group.transport.clone(), group.members.clone());
         let (rank, timeout) = (group.rank, group.timeout());
-        Ok(Self { transport, members, rank, mine, lens: lens.to_vec(), call, ticket, timeout, waited: false })
+        Ok(Self { transport, members, rank, mine, lens: lens.to_vec(), call, ticket, timeout, waited: false, span })
     }
 }
 
@@ -51,6 +55,7 @@ impl<T: Transport> Pending for Gathering<T> {
                 receives.push(Incoming { from: self.members[from], ticket: self.ticket, call: self.call, bytes: slot });
             }
         }
+        let _waiting = self.span.enter();
         let deadline = Deadline::after(self.timeout);
         self.transport.round(&[], &mut receives, deadline).map_err(|cause| self.transport.end(cause))
     }

@@ -65,7 +65,7 @@ impl Fixture {
 
     pub(crate) fn submit_as(&mut self, spec: ToySpec, precedence: Precedence) -> Result<JobId, Refusal> {
         let (request_id, spec) = (spec.tag.clone(), spec.value());
-        answer(self.step(Event::Submit { reply: ReplyId(1), kind: "toy".into(), spec, request_id, precedence }))
+        answer(self.step(Event::Submit { reply: ReplyId(1), kind: "toy".into(), spec, request_id, precedence, trace: None }))
     }
 
     pub(crate) fn cancel(&mut self, job: JobId) -> Result<JobId, Refusal> {

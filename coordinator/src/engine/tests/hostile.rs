@@ -125,7 +125,7 @@ impl Hostile {
         };
         let request_id = if self.rng.u8(0..20) == 0 { String::new() } else { tag };
         let kind = if self.rng.u8(0..20) == 0 { self.text() } else { "toy".into() };
-        Event::Submit { reply: ReplyId(self.number()), kind, spec, request_id, precedence: Precedence::default() }
+        Event::Submit { reply: ReplyId(self.number()), kind, spec, request_id, precedence: Precedence::default(), trace: None }
     }
 
     fn hello(&mut self) -> Event {

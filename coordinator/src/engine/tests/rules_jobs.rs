@@ -43,6 +43,7 @@ fn a_submit_that_is_refused_says_why_and_leaves_nothing() {
             spec,
             request_id: "second".into(),
             precedence: Precedence::default(),
+            trace: None,
         };
         match &fixture.step(event)[..] {
             [Effect::Answer { reply: ReplyId(7), result: Err(refusal) }] => {

@@ -8,11 +8,13 @@ mod buffers;
 mod digest;
 mod failure;
 mod lanes;
+mod phases;
 mod tiles;
 mod verify;
 
 pub use buffers::Buffers;
 pub use digest::TensorDigests;
 pub use lanes::each;
+pub use phases::Phases;
 pub use tiles::{Input, Passes, Target, Tile, Tiles, tile_elements};
 pub(crate) use verify::hash_range;

@@ -13,6 +13,7 @@ use super::{
     buffers::Buffers,
     digest::{TensorDigests, Tree},
     failure::FirstFailure,
+    phases::Phases,
 };
 use crate::{MergeError, checkpoint::DataFile, output::ShardFile};
 use blake3::{Hash, hazmat::ChainingValue};
@@ -48,6 +49,8 @@ pub struct Passes<'a> {
     pub buffers: Buffers,
     /// The bytes that all buffers in use at a time may take.
     pub memory: u64,
+    /// Where the time goes, for those who trace.
+    pub phases: Phases,
 }
 
 /// One input of an output tensor.
@@ -157,7 +160,7 @@ impl<'a> Tiles<'a> {
     /// # Errors
     /// A read that failed, or [`MergeError::Cancelled`], or what `f` returns.
     pub fn measure<R: Send>(&self, f: impl Fn(&Tile<'_>) -> Result<R, KernelError> + Sync) -> Result<Vec<R>, MergeError> {
-        self.pass(|tile, _| f(tile).map_err(|error| self.explain(tile, error)))
+        self.pass(|tile, _| self.passes.phases.kernel.of(|| f(tile)).map_err(|error| self.explain(tile, error)))
     }
 
     /// The last pass: `f` fills the bytes of each output tile, which are written at their place and hashed.
@@ -169,12 +172,15 @@ impl<'a> Tiles<'a> {
     pub fn write(&self, f: impl Fn(&Tile<'_>, SliceMut<'_>) -> Result<(), KernelError> + Sync) -> Result<(), MergeError> {
         let tree = self.tree(self.target.dtype);
         let leaves = self.pass(|tile, output| {
-            SliceMut::new(self.target.dtype, output)
-                .and_then(|slice| f(tile, slice))
-                .map_err(|error| self.explain(tile, error))?;
+            let phases = &self.passes.phases;
             let offset = tile.first * self.target.dtype.size() as u64;
-            let leaf = tree.leaf(offset, output);
-            self.target.file.write_at(output, self.target.offset + offset)?;
+            let leaf = phases.kernel.of(|| {
+                SliceMut::new(self.target.dtype, output)
+                    .and_then(|slice| f(tile, slice))
+                    .map_err(|error| self.explain(tile, error))?;
+                Ok::<_, MergeError>(tree.leaf(offset, output))
+            })?;
+            phases.write.of(|| self.target.file.write_at(output, self.target.offset + offset))?;
             self.count(tile);
             Ok(leaf)
         })?;
@@ -191,7 +197,8 @@ impl<'a> Tiles<'a> {
         }
         self.pass(|tile, _| {
             let offset = tile.first * self.target.dtype.size() as u64;
-            self.target.file.write_at(tile.inputs[input].bytes(), self.target.offset + offset)?;
+            let write = || self.target.file.write_at(tile.inputs[input].bytes(), self.target.offset + offset);
+            self.passes.phases.write.of(write)?;
             self.count(tile);
             Ok(())
         })?;
@@ -247,7 +254,7 @@ impl<'a> Tiles<'a> {
         let mut leaves = Vec::new();
         for (input, buffer) in self.inputs.iter().zip(buffers) {
             let offset = first * input.dtype.size() as u64;
-            input.file.read_exact_at(buffer, input.offset + offset)?;
+            self.passes.phases.read.of(|| input.file.read_exact_at(buffer, input.offset + offset))?;
             if hash {
                 leaves.push(self.tree(input.dtype).leaf(offset, buffer));
             }

@@ -23,7 +23,7 @@ pub(crate) fn hash_range(file: &DataFile, offset: u64, bytes: u64, passes: &Pass
             let start = index * PIECE;
             let mut scratch = passes.buffers.take();
             let (_, buffer) = scratch.split([].into_iter(), (bytes - start).min(PIECE) as usize);
-            file.read_exact_at(buffer, offset + start)?;
+            passes.phases.read.of(|| file.read_exact_at(buffer, offset + start))?;
             Ok(tree.leaf(start, buffer))
         })
     };
@@ -37,7 +37,10 @@ pub(crate) fn hash_range(file: &DataFile, offset: u64, bytes: u64, passes: &Pass
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{run::Buffers, testing::context};
+    use crate::{
+        run::{Buffers, Phases},
+        testing::context,
+    };
 
     #[test]
     fn a_range_hashes_as_its_bytes() {
@@ -46,7 +49,7 @@ mod tests {
         let bytes: Vec<u8> = (0..PIECE * 3 + 1000).map(|i| ((i * 7) >> 5) as u8).collect();
         std::fs::write(&path, &bytes).unwrap();
         let (file, context) = (DataFile::open(&path).unwrap(), context(2, 0));
-        let passes = Passes { context: &context, buffers: Buffers::new(2, PIECE, 0), memory: 0 };
+        let passes = Passes { context: &context, buffers: Buffers::new(2, PIECE, 0), memory: 0, phases: Phases::new() };
         for (offset, length) in [(0, 0), (5, 0), (0, 10), (100, PIECE), (7, PIECE + 1), (900, PIECE * 3)] {
             let expected = blake3::hash(&bytes[offset as usize..][..length as usize]);
             assert_eq!(hash_range(&file, offset, length, &passes).unwrap(), expected, "{offset} {length}");

@@ -43,7 +43,7 @@ impl Clients {
         let spec = &self.wishes[wish].spec;
         let (spec, request_id) = (spec.value(), spec.tag.clone());
         let precedence = self.wishes[wish].precedence.clone();
-        Event::Submit { reply: self.ask(Question::Submit(wish)), kind: "toy".into(), spec, request_id, precedence }
+        Event::Submit { reply: self.ask(Question::Submit(wish)), kind: "toy".into(), spec, request_id, precedence, trace: None }
     }
 
     pub(crate) fn cancel(&mut self, wish: usize) -> Option<Event> {

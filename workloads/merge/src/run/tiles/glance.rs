@@ -51,7 +51,8 @@ impl Tiles<'_> {
         let (buffers, _) = scratch.split(self.inputs().map(|dtype| elements * dtype.size()), 0);
         let mut slices = Vec::with_capacity(buffers.len());
         for (input, buffer) in self.inputs.iter().zip(buffers) {
-            input.file.read_exact_at(buffer, input.offset + run.start * input.dtype.size() as u64)?;
+            let offset = input.offset + run.start * input.dtype.size() as u64;
+            self.passes.phases.read.of(|| input.file.read_exact_at(buffer, offset))?;
             slices.push(Slice::new(input.dtype, buffer).map_err(|source| self.kernel(source))?);
         }
         let tile = Tile { inputs: &slices, first: run.start, index, elements };
