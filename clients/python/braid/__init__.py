@@ -4,10 +4,21 @@
 """
 
 from braid.client import PlanClient
-from braid.errors import BadQuestion, BraidError, DoesNotFit, InvalidPlan, PlanError, Refused, TimedOut, Unavailable
+from braid.errors import (
+    BadCredentials,
+    BadQuestion,
+    BraidError,
+    DoesNotFit,
+    InvalidPlan,
+    PlanError,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
 from braid.plan import Baselines, Group, MicroBatch, Plan
 
 __all__ = [
+    "BadCredentials",
     "BadQuestion",
     "Baselines",
     "BraidError",

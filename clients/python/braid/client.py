@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Any, Generator, Iterable, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Generator, Iterable, List, Optional, Sequence, Tuple, Union
 
 import grpc
 
-from braid import stream, wire
+from braid import stream, trust, wire
 from braid._proto import plan_pb2 as pb
 from braid._proto import plan_pb2_grpc
 from braid.errors import from_grpc
@@ -29,18 +29,35 @@ _PING_S, _PONG_S = 10.0, 5.0
 class PlanClient:
     """Asks the coordinator at ``address`` (``HOST:PORT``) for plans. May be used from several threads.
 
-    ``insecure`` says aloud that this is plaintext: there is no TLS yet. Every plan is waited for ``timeout`` seconds at the
+    It is known, and knows who asks, by ``token`` (what ``braid token create --role viewer`` prints) or a ``credentials`` file (as
+    the coordinator writes one); without either by ``BRAID_TOKEN``, ``BRAID_CREDENTIALS`` or the user's own file, as for the
+    command ``braid``. ``insecure`` says aloud that this is plaintext. Every plan is waited for ``timeout`` seconds at the
     most. A coordinator that cannot be reached is tried again for ``retry_for`` seconds, so that its restart ends no
     training; no other error is retried.
     """
 
-    def __init__(self, address: str, *, insecure: bool = False, timeout: float = 30.0, retry_for: float = 10.0) -> None:
-        if not insecure:
-            raise ValueError(f"refusing to speak to {address} without TLS, which is not built yet; insecure=True allows plaintext")
+    def __init__(
+        self,
+        address: Optional[str] = None,
+        *,
+        token: Optional[str] = None,
+        credentials: Optional[trust.File] = None,
+        insecure: bool = False,
+        timeout: float = 30.0,
+        retry_for: float = 10.0,
+    ) -> None:
         if not timeout > 0 or not retry_for >= 0:
             raise ValueError(f"timeout is {timeout} and retry_for is {retry_for}; expected seconds")
+        if insecure:
+            if address is None or token is not None or credentials is not None:
+                raise ValueError("insecure=True goes with an address, and with neither token nor credentials")
+            self._channel = grpc.insecure_channel(address, options=_options())
+        else:
+            address, who = trust.resolve(address, token, credentials)
+            secured = trust.channel_credentials(address, who, retry_for)
+            name = ("grpc.ssl_target_name_override", trust.COORDINATOR_NAME)
+            self._channel = grpc.secure_channel(address, secured, options=[*_options(), name])
         self._address, self._timeout, self._retry_for = address, timeout, retry_for
-        self._channel = grpc.insecure_channel(address, options=_options())
         self._stub: Any = plan_pb2_grpc.PlannerStub(self._channel)  # type: ignore[no-untyped-call]
 
     def plan(self, lengths: Sequence[int], cluster: wire.Profile, model: wire.Profile, **options: Unpack[wire.Options]) -> Plan:
@@ -101,7 +118,7 @@ class PlanClient:
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
-def _options() -> List[Tuple[str, int]]:
+def _options() -> List[Tuple[str, Union[int, str]]]:
     """Of the channel. It connects again no later than the next retry."""
     seconds = {
         "grpc.initial_reconnect_backoff_ms": _FIRST_PAUSE_S,

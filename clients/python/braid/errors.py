@@ -5,7 +5,8 @@
     │   ├── BadQuestion   the question cannot be read: a length of 0, an unknown name, a broken file
     │   └── DoesNotFit    no plan exists: a sequence or the model is too large for the cluster
     ├── InvalidPlan       what came is no plan of what was asked
-    ├── Refused           the coordinator does not let this caller ask
+    ├── BadCredentials    there is no token or file that says who asks, or it is none
+    ├── Refused           the coordinator does not let this caller ask, or is not of the token's fleet
     ├── Unavailable       it cannot be reached, and did not come back while it was waited for
     └── TimedOut          the answer took longer than the call's timeout
 """
@@ -46,8 +47,12 @@ class InvalidPlan(BraidError):
     """What the coordinator sent is no plan of what was asked, and must not be trained by."""
 
 
+class BadCredentials(BraidError):
+    """There is no token or file that says who asks, or it is none."""
+
+
 class Refused(BraidError):
-    """The coordinator does not let this caller ask."""
+    """The coordinator does not let this caller ask, or is not of the fleet that the token is for."""
 
 
 class Unavailable(BraidError):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 
@@ -20,14 +21,30 @@ def binary() -> str:
 class Coordinator:
     """Runs from `with` to the end of it; `restart` brings it back at the same address."""
 
+    def __init__(self, protected: bool = False) -> None:
+        self._protected = protected
+
+    @property
+    def credentials(self) -> str:
+        """The file of a protected one for its own user, which it writes when it has begun to listen."""
+        path, last = os.path.join(self._folder.name, "admin.json"), time.monotonic() + 30
+        while not os.path.exists(path):
+            assert time.monotonic() < last, f"the coordinator wrote no {path}"
+            time.sleep(0.02)
+        return path
+
     def __enter__(self) -> Coordinator:
         self._folder = tempfile.TemporaryDirectory()
         self._start("127.0.0.1:0")
         return self
 
     def _start(self, listen: str) -> None:
-        command = [binary(), "--quiet", "coordinator", "--listen", listen, "--data-dir", self._folder.name, "--insecure"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = [binary(), "--quiet", "coordinator", "--listen", listen, "--data-dir", self._folder.name]
+        if not self._protected:
+            command.append("--insecure")
+        # It writes credentials where its user has them.
+        environment = {**os.environ, "XDG_CONFIG_HOME": os.path.join(self._folder.name, "config")}
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         line = self._process.stdout.readline()
         said, _, self.address = line.rstrip().rpartition(" ")
         assert said == "listening on", f"the coordinator said {line!r}"

@@ -1,5 +1,6 @@
 """Single plans, against a planner in this process."""
 
+import os
 import pickle
 import socket
 import tempfile
@@ -12,7 +13,18 @@ from unittest import mock
 import grpc
 from fake import FakePlanner, Refusal, reply
 
-from braid import Baselines, BraidError, DoesNotFit, Group, InvalidPlan, MicroBatch, PlanClient, TimedOut, Unavailable
+from braid import (
+    BadCredentials,
+    Baselines,
+    BraidError,
+    DoesNotFit,
+    Group,
+    InvalidPlan,
+    MicroBatch,
+    PlanClient,
+    TimedOut,
+    Unavailable,
+)
 from braid import client as client_module
 from braid import errors
 from braid._proto import plan_pb2 as pb
@@ -75,8 +87,11 @@ class OnePlan(unittest.TestCase):
         self.assertEqual(planner.asked, [])
 
     def test_plaintext_is_spoken_only_where_that_is_said(self):
-        with self.assertRaisesRegex(ValueError, "insecure=True"):
-            PlanClient("127.0.0.1:1")
+        with mock.patch.dict(os.environ, {"XDG_CONFIG_HOME": "/nonexistent"}, clear=True):
+            with self.assertRaisesRegex(BadCredentials, "insecure=True"):
+                PlanClient("127.0.0.1:1")
+        with self.assertRaisesRegex(ValueError, "insecure=True goes with an address"):
+            PlanClient("127.0.0.1:1", token="braid-user-", insecure=True)
 
 
 class Failures(unittest.TestCase):
