@@ -33,7 +33,7 @@ enum Member {
     Away,
     Here,
     /// The group is formed, and this is the member's end of it.
-    Ready(Group<local::Local>),
+    Ready(Box<Group<local::Local>>),
     Gone,
 }
 
@@ -101,7 +101,7 @@ impl Table {
         if !self.complete && self.members.iter().all(|member| matches!(member, Member::Here)) {
             self.complete = true;
             let group = local::group_in_epoch(self.members.len(), epoch);
-            self.members = group.into_iter().map(Member::Ready).collect();
+            self.members = group.into_iter().map(Box::new).map(Member::Ready).collect();
         }
     }
 
@@ -111,7 +111,7 @@ impl Table {
             return None;
         }
         match std::mem::replace(member, Member::Gone) {
-            Member::Ready(group) => Some(group),
+            Member::Ready(group) => Some(group.taken_over()),
             _ => None,
         }
     }

@@ -24,7 +24,7 @@ pub struct Group<T> {
     tag: u128,
     counters: Mutex<Counters>,
     timeout_ns: AtomicU64,
-    /// The span that the group began in: its calls may come from threads that are in none.
+    /// What its calls are part of in a trace: they may come from threads that are in no span.
     task: Span,
 }
 
@@ -42,6 +42,11 @@ impl<T: Transport> Group<T> {
     pub fn whole(transport: T, timeout: Duration) -> Self {
         let (rank, size) = (transport.rank(), transport.size());
         Self::new(Arc::new(transport), (0..size).collect(), rank, 0, timeout, Span::current())
+    }
+
+    /// The same group for the task that this thread runs, where another thread has made it.
+    pub fn taken_over(self) -> Self {
+        Self { task: Span::current(), ..self }
     }
 
     fn new(transport: Arc<T>, members: Arc<[usize]>, rank: usize, tag: u128, timeout: Duration, task: Span) -> Self {
