@@ -4,7 +4,9 @@
 //!   driver ── lines (bounded by number and bytes) ──▶ thread ──▶ file
 //! ```
 //! The driver never waits for the disk: what does not fit is left out, and a line says how much is missing. A file that is
-//! there is gone on with. It can be read by its owner alone: jobs are in it as they were submitted.
+//! there is gone on with.
+
+mod rotated;
 
 use crate::{
     engine::{Event, Records},
@@ -12,10 +14,9 @@ use crate::{
     placement::Plan,
     replay::{Header, Line, Step, records},
 };
+use rotated::Rotated;
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufWriter, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    io,
     path::Path,
     sync::{
         Arc,
@@ -29,6 +30,8 @@ use tokio_util::task::TaskTracker;
 const QUEUE: usize = 16 << 10;
 /// Their bytes.
 const QUEUE_BYTES: usize = 32 << 20;
+/// The most that the file may hold, and as much the one before it.
+const LARGEST: u64 = 1 << 30;
 
 /// The way to the file; cheap to clone. The thread ends when the last is dropped.
 #[derive(Clone)]
@@ -53,8 +56,7 @@ pub(super) struct Recorder {
 impl Recording {
     /// Opens the file and starts the thread.
     pub(super) fn start(path: &Path, tasks: &TaskTracker) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        end_last_line(&mut file)?;
+        let file = Rotated::open(path, LARGEST)?;
         let (to, lines) = sync_channel(QUEUE);
         let waiting = Arc::<AtomicUsize>::default();
         let theirs = Arc::clone(&waiting);
@@ -131,43 +133,32 @@ impl Recorder {
     }
 }
 
-fn keep(file: File, lines: &Receiver<Entry>, waiting: &AtomicUsize) -> io::Result<()> {
-    let mut file = BufWriter::new(file);
+fn keep(mut to: Rotated, lines: &Receiver<Entry>, waiting: &AtomicUsize) -> io::Result<()> {
     loop {
         let entry = match lines.try_recv() {
             Ok(entry) => entry,
-            Err(TryRecvError::Disconnected) => return file.flush(),
+            Err(TryRecvError::Disconnected) => return to.end_term(),
             Err(TryRecvError::Empty) => {
                 // A coordinator that is killed has lost little.
-                file.flush()?;
+                to.flush()?;
                 match lines.recv() {
                     Ok(entry) => entry,
-                    Err(_) => return Ok(()),
+                    Err(_) => return to.end_term(),
                 }
             }
         };
         match entry {
             Entry::Begin(begin) => {
                 let (header, held) = *begin;
+                to.begin_term()?;
                 for line in std::iter::once(Line::Header(header)).chain(records(&held)) {
-                    writeln!(file, "{}", line.write()?)?;
+                    to.write(&line.write()?)?;
                 }
             }
             Entry::Line(text) => {
                 waiting.fetch_sub(text.len(), Ordering::Relaxed);
-                writeln!(file, "{text}")?;
+                to.write(&text)?;
             }
         }
     }
-}
-
-/// What a killed coordinator left is a line of its own.
-fn end_last_line(file: &mut File) -> io::Result<()> {
-    if file.metadata()?.len() == 0 {
-        return Ok(());
-    }
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
 }
