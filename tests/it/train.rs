@@ -183,7 +183,7 @@ fn what_is_wrong_with_a_spec_is_said_before_anything_runs() {
     exit: 2
     --- stdout
     --- stderr
-    error: bad.yml: unknown variant `transformer`, expected one of softmax, linear, lightning, gla, delta_net, gated_delta_net at line 4, column 73
+    error: bad.yml: layers: unknown variant `transformer`, expected one of softmax, linear, lightning, gla, delta_net, gated_delta_net at line 4, column 73
     ");
     see!(scratch, refused("context: 256", "context: 2560"), @"
     exit: 2
@@ -207,7 +207,7 @@ fn what_is_wrong_with_a_spec_is_said_before_anything_runs() {
     exit: 2
     --- stdout
     --- stderr
-    error: bad.yml: invalid u64 at line 3, column 10
+    error: bad.yml: context: invalid u64 at line 3, column 10
     ");
     see!(scratch, refused("tokens_per_rank: 256\n", ""), @"
     exit: 2

@@ -8,6 +8,7 @@ pub use array::Array;
 pub use signal::{SaveSignal, StopSignal};
 
 use crate::CommandError;
+use braid_workload::with_key;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -96,7 +97,8 @@ impl CommandSpec {
     /// [`CommandError::Spec`] naming the file and, where it is known, the line.
     pub fn parse(name: &str, text: &str, dir: &Path) -> Result<Self, CommandError> {
         let mut spec: Self = serde_saphyr::from_str(text).map_err(|problem| {
-            let problem = problem.without_snippet().to_string();
+            let place = problem.location().map(|at| (at.line(), at.column()));
+            let problem = with_key(text, place, problem.without_snippet().to_string());
             CommandError::Spec { name: name.into(), hint: values::meant(&problem), problem }
         })?;
         // Component by component: joined to nothing, a folder would end in a slash.

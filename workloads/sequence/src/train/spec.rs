@@ -2,7 +2,7 @@
 
 use super::{Tokenizer, Tokens, TrainError};
 use crate::model::{AdamW, ModelConfig};
-use braid_workload::Reach;
+use braid_workload::{Reach, with_key};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -100,7 +100,10 @@ impl TrainSpec {
     /// [`TrainError::Spec`] naming the file and, where it is known, the line.
     pub fn parse(name: &str, text: &str) -> Result<Self, TrainError> {
         let error = |problem: String| TrainError::Spec { name: name.into(), problem };
-        let spec: Self = serde_saphyr::from_str(text).map_err(|problem| error(problem.without_snippet().to_string()))?;
+        let spec: Self = serde_saphyr::from_str(text).map_err(|problem| {
+            let place = problem.location().map(|at| (at.line(), at.column()));
+            error(with_key(text, place, problem.without_snippet().to_string()))
+        })?;
         spec.check().map_err(|problem| error(problem.to_string()))?;
         Ok(spec)
     }
