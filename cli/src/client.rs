@@ -1,5 +1,7 @@
 //! The questions that verbs ask a coordinator. Each has a deadline, and each error is already one for a person.
 
+mod lines;
+
 use crate::{
     address::Addresses,
     error::{Error, Result},
@@ -23,7 +25,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tonic::{Response, Status, Streaming};
+use tonic::{Response, Status};
 
 /// No unary call takes longer, a store that is being elected included.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -270,12 +272,6 @@ impl Client {
         Ok(entries)
     }
 
-    /// The lines of a job's log.
-    pub(crate) async fn logs(&self, request: v1::LogsRequest) -> Result<Lines> {
-        let stream = self.ask(async || self.jobs().logs(request.clone()).await).await?;
-        Ok(Lines { stream, at: self.at.clone() })
-    }
-
     /// Shows the job to `seen` now and after each change, until it has ended. Outlives restarts of the coordinator:
     /// the job does, too.
     pub(crate) async fn follow(&self, id: u64, mut seen: impl FnMut(&v1::Job)) -> Result<v1::Job> {
@@ -331,20 +327,6 @@ impl Client {
             tokio::time::sleep(RETRY).await;
             self.look_again().await;
         }
-    }
-}
-
-/// Log lines as they come.
-#[derive(Debug)]
-pub(crate) struct Lines {
-    stream: Streaming<v1::LogLine>,
-    at: String,
-}
-
-impl Lines {
-    /// The next line, or `None` after the last.
-    pub(crate) async fn next(&mut self) -> Result<Option<v1::LogLine>> {
-        self.stream.message().await.map_err(|status| status::error(&self.at, &status))
     }
 }
 

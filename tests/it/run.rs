@@ -160,6 +160,26 @@ fn on_a_fleet_lines_and_ends_come_back() {
 }
 
 #[test]
+fn a_log_is_followed_over_a_restart_of_the_coordinator() {
+    let scratch = Scratch::new();
+    let (mut coordinator, _workers) = fleet(&[1]);
+    let script = "echo first; touch begun; while [ ! -e end ]; do sleep 0.1; done; echo last";
+    let job = coordinator.braid_in(scratch.path(), ["run", "--detach", "--", "sh", "-c", script]).ok().stdout;
+    let job = job.trim();
+    eventually("the program", || scratch.join("begun").exists().then_some(()));
+    let mut follow = coordinator.command(scratch.path(), ["job", "logs", "--follow", job]);
+    follow.stdout(fs::File::create(scratch.join("told")).unwrap());
+    let mut follow = Process::spawn_into("follow", follow, &scratch.join("follow.log"));
+    written(&scratch, "told");
+    coordinator.restart();
+    coordinator.wait_for_nodes(1);
+    scratch.write("end", "");
+    assert!(follow.wait().success(), "{}", follow.log());
+    let told = fs::read_to_string(scratch.join("told")).unwrap();
+    assert_eq!(told, format!("{job}.0  first\n{job}.0  last\n"));
+}
+
+#[test]
 fn a_cancelled_job_ends_its_program_and_all_below_it() {
     let scratch = Scratch::new();
     let (coordinator, _workers) = fleet(&[1]);

@@ -5,18 +5,15 @@ use crate::{
     client::Client,
     console::Console,
     error::{Error, Result},
-    exit::Exit,
     progress::Progress,
     signals::{Signals, interrupted},
     units::show_duration,
 };
-use braid_proto::v1::{Job, JobState, LogsRequest};
+use braid_proto::v1::{Job, JobState, LogLine, LogsRequest};
 use std::{path::Path, pin::pin, time::Duration};
 
 /// How long lines may take that were on their way when the job ended.
 const LINES_WITHIN: Duration = Duration::from_secs(2);
-/// How long after a broken stream of lines it is asked for again.
-const AGAIN: Duration = Duration::from_millis(500);
 /// How long a cancelled job may take to stop: a task looks at its flag ten times a second.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -70,31 +67,17 @@ async fn with_lines(follow: impl Future<Output = Result<Job>>, lines: impl Futur
     }
 }
 
-/// Outlives the coordinator, as the job does. Ends with the lines, or with whoever follows the job beside it.
+/// Ends with the lines, or with whoever follows the job beside it.
 async fn lines(client: &Client, id: u64, shows: Shows, console: &Console) -> Result {
     if shows != Shows::Lines {
         return Ok(());
     }
-    let mut newest = 0;
-    loop {
-        match tell(client, id, &mut newest, console).await {
-            Err(error) if error.exit != Exit::NotFoundOrConflict => tokio::time::sleep(AGAIN).await,
-            ended => return ended,
-        }
-    }
-}
-
-/// Tells the lines after `newest`, in milliseconds: one who asks again gets those that are kept from the first.
-async fn tell(client: &Client, id: u64, newest: &mut u64, console: &Console) -> Result {
     let request = LogsRequest { id, follow: true, ..LogsRequest::default() };
-    let (mut lines, told) = (client.logs(request).await?, *newest);
-    while let Some(line) = lines.next().await? {
-        if line.unix_millis > told {
-            console.note(&line.text);
-            *newest = line.unix_millis.max(*newest);
-        }
-    }
-    Ok(())
+    let tell = |line: LogLine| {
+        console.note(&line.text);
+        Ok(())
+    };
+    client.tell_lines(request, tell).await
 }
 
 fn stopped() -> Error {

@@ -25,14 +25,16 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command`; stdout is a pipe, stderr goes to `log` (appended, so that a restart keeps what was there).
     pub(crate) fn spawn(name: &str, mut command: Command, log: &Path) -> Self {
+        command.stdout(Stdio::piped());
+        Self::spawn_into(name, command, log)
+    }
+
+    /// The same with stdout where the command has it.
+    pub(crate) fn spawn_into(name: &str, mut command: Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let log_begins = file.metadata().unwrap().len();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(file)
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let child =
+            command.stdin(Stdio::null()).stderr(file).spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         Self { child, name: name.to_owned(), log: log.to_owned(), log_begins }
     }
 

@@ -59,14 +59,13 @@ pub(super) async fn run(args: LogsArgs, console: &Console) -> Result {
     let client = Client::connect(&args.coordinator).await?;
     let id = client.resolve(args.id).await?;
     let request = v1::LogsRequest { id, follow: args.follow, tasks: args.tasks, tail: args.tail };
-    let mut lines = client.logs(request).await?;
-    while let Some(line) = lines.next().await? {
+    let tell = |line: LogLine| {
         console.data(&match args.output {
             Form::Text => text(&line, args.timestamps),
             Form::Json => json(&line)?,
-        })?;
-    }
-    Ok(())
+        })
+    };
+    client.tell_lines(request, tell).await
 }
 
 fn text(line: &LogLine, timestamps: bool) -> String {

@@ -92,23 +92,23 @@ async fn with_lines(follow: impl Future<Output = Result<Job>>, lines: impl Futur
         }
         told = &mut lines => match told {
             Err(gone) if gone.exit == Exit::Ok => Err(gone),
-            // A coordinator that restarts: how the job ends is what counts.
+            // A log that cannot be read: how the job ends is what counts.
             _ => follow.await,
         }
     }
 }
 
 async fn lines(client: &Client, id: u64, style: &Style, console: &Console) -> Result {
-    let mut lines = client.logs(LogsRequest { id, follow: true, ..LogsRequest::default() }).await?;
-    while let Some(line) = lines.next().await? {
+    let tell = |line: LogLine| {
         let text = format!("{}{}", style.label(&line), line.text);
         match line.source() {
             LogSource::Task => console.note(&text),
             LogSource::Stdout => console.line_out(&text)?,
             LogSource::Stderr => console.line_err(&text),
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    client.tell_lines(LogsRequest { id, follow: true, ..LogsRequest::default() }, tell).await
 }
 
 /// Ends as the program did, where there is one.
