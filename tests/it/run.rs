@@ -180,6 +180,24 @@ fn a_log_is_followed_over_a_restart_of_the_coordinator() {
 }
 
 #[test]
+fn a_resumable_program_saves_makes_room_and_goes_on() {
+    let scratch = Scratch::new();
+    let (coordinator, _workers) = fleet(&[1]);
+    // It saves at the signal, and only then ends; the second try finds what the first has saved.
+    let script = "[ \"$BRAID_RESUME\" ] && { cat saved; exit; }; \
+                  trap 'echo from try $BRAID_ATTEMPT > saved; exit' USR1; trap '' TERM; \
+                  touch begun; while :; do sleep 0.05; done";
+    let flags = ["run", "--resumable", "--save-signal", "USR1@30s", "--detach", "--", "sh", "-c", script];
+    let low = coordinator.braid_in(scratch.path(), flags).ok().stdout;
+    eventually("the program", || scratch.join("begun").exists().then_some(()));
+    let high = coordinator.braid_in(scratch.path(), ["run", "--priority", "5", "--", "sh", "-c", "ls saved"]).ok();
+    assert_eq!(high.stdout, "saved\n", "it began when the other had saved");
+    coordinator.braid(["job", "wait", low.trim()]).ok();
+    let log = coordinator.braid(["job", "logs", low.trim()]).ok().stdout;
+    assert!(log.contains("from try 1"), "{log}");
+}
+
+#[test]
 fn a_cancelled_job_ends_its_program_and_all_below_it() {
     let scratch = Scratch::new();
     let (coordinator, _workers) = fleet(&[1]);

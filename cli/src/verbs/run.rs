@@ -69,6 +69,9 @@ pub(crate) struct RunArgs {
     /// Tries after the first that failed
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
+    /// It goes on where it was stopped (BRAID_RESUME=1), so a job of a higher priority may take its place
+    #[arg(long)]
+    resumable: bool,
     /// What to call it in lists of jobs
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -142,6 +145,7 @@ fn spec(args: &RunArgs) -> Result<CommandSpec> {
     spec.timeout = args.timeout.or(spec.timeout);
     spec.grace = args.grace.or(spec.grace);
     spec.save_signal = args.save_signal.or(spec.save_signal);
+    spec.resumable |= args.resumable;
     spec.name = args.name.clone().or(spec.name);
     spec.check().map_err(|error| command_error(&error))?;
     Ok(spec)

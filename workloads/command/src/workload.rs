@@ -80,6 +80,10 @@ impl Workload for CommandWorkload {
         Ok(Advance::Finished(JobResult { summary, details }))
     }
 
+    fn is_resumable(&self, spec: &Value) -> bool {
+        read(spec).is_ok_and(|spec| spec.resumable)
+    }
+
     fn retries(&self, spec: &Value, usual: u32) -> u32 {
         read(spec).map_or(usual, |spec| spec.retries)
     }
@@ -210,6 +214,8 @@ mod tests {
         let task = CommandWorkload.plan(&spec).unwrap().tasks.remove(0);
         assert_eq!(CommandWorkload.failed(&spec, &Value::Null, &task, &Failure::retry("x"), 0), None);
         assert_eq!(CommandWorkload.retries(&spec, 2), 0);
+        assert!(!CommandWorkload.is_resumable(&spec), "it would begin anew");
+        assert!(CommandWorkload.is_resumable(&self::spec(|spec| spec.resumable = true)));
         let value = json!(Ended { exit: 0, seconds: 1.5 });
         let Advance::Finished(result) = CommandWorkload.advance(&spec, &Value::Null, &task, &value, 0).unwrap() else { panic!() };
         assert_eq!((result.summary.as_str(), &result.details), ("ran echo 'a b'", &value));

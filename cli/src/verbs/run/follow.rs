@@ -29,7 +29,7 @@ pub(super) struct Style {
 
 impl Style {
     pub(super) fn of(spec: &CommandSpec) -> Self {
-        Self { gang: spec.gang, array: spec.array.map(|array| *array.indices().start()), grace: spec.grace() }
+        Self { gang: spec.gang, array: spec.array.map(|array| *array.indices().start()), grace: spec.stops_within() }
     }
 
     /// Who says a line, where there are several: the number in the array, the rank in the gang.

@@ -35,6 +35,9 @@ pub(super) fn variables(
     set("BRAID_JOB", context.task.job.to_string());
     set("BRAID_TASK", context.task.to_string());
     set("BRAID_ATTEMPT", context.attempt.to_string());
+    if spec.resumable && context.attempt.0 > 1 {
+        set("BRAID_RESUME", "1".into());
+    }
     set("BRAID_CPUS", spec.cpus.to_string());
     if let Some(bytes) = spec.memory {
         set("BRAID_MEMORY", bytes.to_string());

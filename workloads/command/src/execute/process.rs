@@ -86,7 +86,7 @@ impl<'a> Process<'a> {
 
     /// Until it and its whole group have ended.
     pub(super) fn run(mut self, spec: &CommandSpec, context: &TaskContext) -> Result<End, CommandError> {
-        context.progress.set_grace(spec.grace());
+        context.progress.set_grace(spec.stops_within());
         let mut stop = Stop::new(spec);
         let mut memory = spec.memory.map(|limit| Watch::new(self.pid, limit));
         let mut over_memory = false;

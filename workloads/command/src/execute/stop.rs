@@ -3,7 +3,10 @@
 //! ```text
 //!            save_signal's time            timeout, cancel          after the grace
 //!   running ───────────────────▶ running ──────────────────▶ asked ────────────────▶ killed
-//!                the signal                   SIGTERM                  SIGKILL
+//!      │         the signal                   SIGTERM          ▲       SIGKILL
+//!      └─────────────────────────▶ saving ─────────────────────┘
+//!        cancel of one that goes on    after save_signal's time: SIGTERM
+//!        later: the signal
 //! ```
 //! Every signal goes to the whole process group. A job that makes room for another ends like a cancelled one.
 
@@ -18,6 +21,10 @@ pub(super) struct Stop {
     timeout: Option<Duration>,
     grace: Duration,
     saved: bool,
+    /// The signal of one that goes on later, and the time that it has to save.
+    first: Option<(Signal, Duration)>,
+    /// Since when it saves.
+    saving: Option<Duration>,
     asked: Option<(Duration, Why)>,
     killed: bool,
 }
@@ -40,6 +47,8 @@ impl Stop {
             timeout: spec.timeout,
             grace: spec.grace(),
             saved: false,
+            first: spec.save_signal.filter(|_| spec.resumable).map(|save| (save.signal.signal(), save.before)),
+            saving: None,
             asked: None,
             killed: false,
         }
@@ -55,6 +64,14 @@ impl Stop {
             return Some(Signal::KILL);
         }
         let over = self.timeout.is_some_and(|timeout| ran >= timeout);
+        match (self.first, self.saving) {
+            (Some((signal, _)), None) if cancelled && !over => {
+                self.saving = Some(ran);
+                return Some(signal);
+            }
+            (Some((_, within)), Some(since)) if ran < since.saturating_add(within) => return None,
+            _ => {}
+        }
         if cancelled || over {
             self.asked = Some((ran, if cancelled { Why::Cancelled } else { Why::Timeout }));
             return Some(Signal::TERM);
@@ -68,6 +85,7 @@ impl Stop {
     pub(super) fn next(&self) -> Option<Duration> {
         match self.asked {
             Some((since, _)) => (!self.killed).then_some(since + self.grace),
+            None if self.saving.is_some() => self.saving.zip(self.first).map(|(since, (_, within))| since.saturating_add(within)),
             None => {
                 let save = self.save.filter(|_| !self.saved).map(|(_, at)| at);
                 save.into_iter().chain(self.timeout).min()
@@ -77,7 +95,7 @@ impl Stop {
 
     /// Why it was asked to end, if it was.
     pub(super) fn why(&self) -> Option<Why> {
-        self.asked.map(|(_, why)| why)
+        self.asked.map(|(_, why)| why).or_else(|| self.saving.map(|_| Why::Cancelled))
     }
 }
 
@@ -113,6 +131,21 @@ mod tests {
         assert_eq!((stop.next(), stop.due(at(8), true)), (Some(at(9)), None));
         assert_eq!((stop.due(at(9), true), stop.due(at(99), true)), (Some(Signal::KILL), None));
         assert_eq!(stop.why(), Some(Why::Cancelled));
+    }
+
+    #[test]
+    fn one_that_goes_on_later_saves_before_it_is_asked() {
+        let mut spec = CommandSpec::new(["x"], "/");
+        spec.grace = Some(Duration::from_secs(5));
+        spec.save_signal = Some("USR1@20s".parse().unwrap());
+        spec.resumable = true;
+        let mut stop = Stop::new(&spec);
+        let signals: Vec<(u64, Signal)> =
+            (0..80).filter_map(|second| Some((second, stop.due(at(second), second >= 3)?))).collect();
+        assert_eq!(signals, [(3, Signal::USR1), (23, Signal::TERM), (28, Signal::KILL)]);
+        let mut stop = Stop::new(&spec);
+        assert_eq!((stop.due(at(3), true), stop.next(), stop.why()), (Some(Signal::USR1), Some(at(23)), Some(Why::Cancelled)));
+        assert_eq!(spec.stops_within(), at(25));
     }
 
     #[test]

@@ -68,6 +68,9 @@ pub struct CommandSpec {
     /// Tries after the first that failed.
     #[serde(default, skip_serializing_if = "values::is_zero")]
     pub retries: u32,
+    /// It goes on where a try of it that was stopped left off: it may be stopped to make room for a job of a higher priority.
+    #[serde(default, skip_serializing_if = "values::is_false")]
+    pub resumable: bool,
 }
 
 impl CommandSpec {
@@ -87,6 +90,7 @@ impl CommandSpec {
             grace: None,
             save_signal: None,
             retries: 0,
+            resumable: false,
         }
     }
 
@@ -157,6 +161,7 @@ impl CommandSpec {
         }
         if let Some(save) = &self.save_signal {
             match self.timeout {
+                None if self.resumable => {}
                 None => return field("save_signal", "it comes before the timeout, and there is none".into()),
                 Some(timeout) if timeout <= save.before => {
                     let (before, timeout) = (values::show(save.before), values::show(timeout));
@@ -174,6 +179,12 @@ impl CommandSpec {
     /// How long it may take to end after it was told to.
     pub fn grace(&self) -> Duration {
         self.grace.unwrap_or(GRACE)
+    }
+
+    /// How long it may take to end after its task was told to stop: one that goes on later saves first.
+    pub fn stops_within(&self) -> Duration {
+        let saves = self.save_signal.filter(|_| self.resumable).map_or(Duration::ZERO, |save| save.before);
+        self.grace().saturating_add(saves)
     }
 
     /// Programs in all.

@@ -131,6 +131,10 @@ pub(super) fn is_one(number: &u32) -> bool {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+pub(super) fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 pub(super) fn is_zero(number: &u32) -> bool {
     *number == 0
 }
