@@ -1,4 +1,8 @@
-//! The GPUs that a worker offers, as a person says it: `8xH100`. Not how they are found, nor who uses which.
+//! The GPUs that a worker offers: as a person says it, `8xH100`, or as the driver does. Not who uses which.
+
+mod nvml;
+
+pub use nvml::{NoGpus, SeenGpu, SeenGpus};
 
 use std::str::FromStr;
 

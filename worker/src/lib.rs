@@ -33,7 +33,7 @@ mod session;
 
 pub use connector::{ConnectError, Connector};
 pub use error::WorkerError;
-pub use gpus::{Gpus, GpusError};
+pub use gpus::{Gpus, GpusError, NoGpus, SeenGpu, SeenGpus};
 pub use inventory::Machine;
 pub use meeting::Meeting;
 pub use node::NodeClaim;

@@ -15,7 +15,9 @@ use crate::{
 };
 use braid_proto::VERSION;
 use braid_telemetry::metrics::WorkerMetrics;
-use braid_worker::{ExchangeEnd, Gpus, Machine, NodeClaim, Options, Worker, WorkerError, exchange::tcp::Listener};
+use braid_worker::{
+    ExchangeEnd, Gpus, Machine, NoGpus, NodeClaim, Options, SeenGpus, Worker, WorkerError, exchange::tcp::Listener,
+};
 use braid_workload::Roots;
 use membership::{Applicant, Membership};
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
@@ -59,9 +61,9 @@ pub(crate) struct WorkerArgs {
 /// What a worker says of its node, beside threads and memory.
 #[derive(Debug, Clone, clap::Args)]
 struct OfferArgs {
-    /// GPUs that tasks may have, as a number or with their kind: 8xH100
-    #[arg(long, value_name = "N[xKIND]", default_value = "0")]
-    gpus: Gpus,
+    /// GPUs that tasks may have, as a number or with their kind: 8xH100 [default: those that the driver shows]
+    #[arg(long, value_name = "N[xKIND]")]
+    gpus: Option<Gpus>,
     /// What tasks may ask of a node by name, such as rack=7; may be given again
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = units::label)]
     labels: Vec<(String, String)>,
@@ -132,7 +134,7 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
         roots,
         address: host_name(&claim),
         exchange: Some(exchange),
-        gpus: args.offer.gpus,
+        gpus: args.offer.gpus.unwrap_or_else(gpus),
         labels: args.offer.labels.into_iter().collect(),
         link: args.offer.link,
         disk: args.offer.disk,
@@ -170,6 +172,27 @@ impl WorkerArgs {
             unbounded: self.allow_unbounded.clone(),
             rule: "this worker (--allow-read, --allow-write)".into(),
         }))
+    }
+}
+
+/// What the driver says; a machine without one has none.
+fn gpus() -> Gpus {
+    match SeenGpus::ask(std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref()) {
+        Ok(seen) => {
+            let offer = seen.offer();
+            for (index, gpu) in seen.gpus.iter().enumerate() {
+                tracing::info!(index, driver = seen.driver, offered = index < offer.count as usize, "GPU: {gpu}");
+            }
+            offer
+        }
+        Err(none @ NoGpus::NoLibrary) => {
+            tracing::info!("no GPUs: {none}");
+            Gpus::default()
+        }
+        Err(none) => {
+            tracing::warn!("no GPUs are offered: {none}; --gpus says what there is");
+            Gpus::default()
+        }
     }
 }
 
