@@ -1,22 +1,37 @@
 //! Which elements of a task vector stay: all, the largest, or a random share. A new way to sparsify is a variant of [`Keep`] and
 //! an arm of `Keeper::apply`; how a threshold is found is not decided here but in [`crate::select`].
 
+use crate::block::BLOCK;
 use crate::mask::{Mask, MaskWords};
 
 /// The rule for the elements of one tile of a task vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Keep {
+pub enum Keep<'a> {
     /// Every element.
     All,
     /// Elements of the largest magnitude.
     Trim(TileTrim),
+    /// Elements of the largest magnitude, but for the very largest.
+    Band {
+        /// What would stay with these.
+        kept: TileTrim,
+        /// These.
+        outliers: TileTrim,
+    },
     /// A random share.
     Bernoulli {
         /// The mask of the tensor.
         mask: Mask,
         /// Index in the tensor of the tile's first element.
         first: u64,
+    },
+    /// Those that were chosen before, bit by bit.
+    Chosen {
+        /// A bit for each element of the tile, the lowest bit of a word first.
+        bits: &'a [u64],
+        /// The bit of the tile's first element.
+        first: usize,
     },
 }
 
@@ -37,10 +52,10 @@ pub fn magnitude(value: f32) -> u32 {
 
 /// A [`Keep`] on its way through a tile.
 #[derive(Clone, Copy)]
-pub(crate) struct Keeper(Keep);
+pub(crate) struct Keeper<'a>(Keep<'a>);
 
-impl Keeper {
-    pub(crate) fn new(keep: Keep) -> Self {
+impl<'a> Keeper<'a> {
+    pub(crate) fn new(keep: Keep<'a>) -> Self {
         Self(keep)
     }
 
@@ -50,17 +65,43 @@ impl Keeper {
         match &mut self.0 {
             Keep::All => {}
             Keep::Trim(trim) => trim.apply(values),
+            Keep::Band { kept, outliers } => {
+                let mut largest = [0.0; BLOCK];
+                for values in values.chunks_mut(BLOCK) {
+                    let largest = &mut largest[..values.len()];
+                    largest.copy_from_slice(values);
+                    outliers.apply(largest);
+                    kept.apply(values);
+                    for (value, outlier) in values.iter_mut().zip(&*largest) {
+                        // NaN stays, so that it is noticed
+                        *value = if *outlier == 0.0 || value.is_nan() { *value } else { 0.0 };
+                    }
+                }
+            }
             Keep::Bernoulli { mask, first } => {
                 mask.apply(*first, values, words);
                 *first = first.wrapping_add(values.len() as u64);
+            }
+            Keep::Chosen { bits, first } => {
+                for (offset, value) in values.iter_mut().enumerate() {
+                    let place = *first + offset;
+                    let chosen = bits.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1);
+                    *value = if chosen { *value } else { 0.0 };
+                }
+                *first += values.len();
             }
         }
     }
 }
 
 impl TileTrim {
+    /// Keeps every element.
+    pub const EVERYTHING: Self = Self { threshold: 0, ties: u64::MAX };
+    /// Keeps nothing but NaN, which must be noticed.
+    pub const NOTHING: Self = Self { threshold: f32::INFINITY.to_bits(), ties: 0 };
+
     #[inline(always)]
-    fn apply(&mut self, values: &mut [f32]) {
+    pub(crate) fn apply(&mut self, values: &mut [f32]) {
         let mut equal = 0u32;
         for value in values.iter() {
             equal += u32::from(magnitude(*value) == self.threshold);

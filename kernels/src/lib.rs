@@ -3,9 +3,9 @@
 //! | step | functions |
 //! |---|---|
 //! | what a tensor is made of | [`Dtype`], [`Slice`], [`SliceMut`] |
-//! | statistics, a pass before the last | [`dots`] → [`slerp_coefficients`]; [`l1`] → [`L1::rescale`]; [`Selection`] → [`Trim`] |
-//! | which elements of a task vector stay | [`Keep`]: all, [`Trim::keep`], [`Mask`] |
-//! | the output, the last pass | [`linear`], [`task_vectors`], [`scale`], [`convert`] |
+//! | statistics, a pass before the last | [`dots`] → [`slerp_coefficients`]; [`gram`] → [`nuslerp`], [`multislerp`], [`karcher`], [`model_stock`]; [`l1`] → [`L1::rescale`]; [`Selection`] → [`Trim`] |
+//! | which elements of a task vector stay | [`Keep`]: all, [`Trim::keep`], [`Mask`], [`RankTable`] |
+//! | the output, the last pass | [`linear`], [`task_vectors`], [`weighted`], [`sce`], [`ram`], [`nearswap`], [`fuse`], [`scale`], [`convert`] |
 //!
 //! Promises, each of them tested:
 //!
@@ -22,10 +22,13 @@ mod block;
 mod convert;
 mod dtype;
 mod error;
+mod exponential;
+mod geometry;
 mod keep;
 mod mask;
 mod merge;
 mod philox;
+mod ranks;
 mod select;
 mod slice;
 mod statistics;
@@ -34,10 +37,15 @@ mod testing;
 
 pub use dtype::Dtype;
 pub use error::KernelError;
+pub use geometry::{karcher, model_stock, multislerp, nuslerp};
 pub use keep::{Keep, TileTrim, magnitude};
 pub use mask::{Mask, MaskKey};
-pub use merge::{Combine, TaskVector, convert, linear, scale, task_vectors};
+pub use merge::{
+    Combine, Overlap, Selected, TaskVector, convert, energies, fuse, linear, nearswap, overlaps, ram, scale, sce, task_vectors,
+    weighted,
+};
 pub use philox::philox4x32;
-pub use select::{Part, Pass, Pieces, Selection, Trim, kept, measure_together};
+pub use ranks::{Chances, MaskedPiece, RankCounts, RankTable};
+pub use select::{Part, Pass, Pieces, RowFactors, Selection, Source, Trim, kept, measure_sources, measure_together};
 pub use slice::{Slice, SliceMut};
-pub use statistics::{Dots, GRANULE, L1, dots, l1, slerp_coefficients};
+pub use statistics::{Dots, GRANULE, Gram, L1, LogSum, column_dots, divergences, dots, gram, l1, log_sums, slerp_coefficients};

@@ -18,6 +18,15 @@ impl MaskKey {
         Self([mixed as u32, (mixed >> 32) as u32])
     }
 
+    /// The words of elements `first..first + count` of the tensor, of which there are no more than a block has.
+    #[inline(always)]
+    pub(crate) fn draw(self, first: u64, count: usize, room: &mut MaskWords) -> &[u32] {
+        let skipped = (first % GROUP as u64) as usize;
+        let groups = (skipped + count).next_multiple_of(GROUP);
+        philox::words(self.0, first - skipped as u64, &mut room.0[..groups]);
+        &room.0[skipped..skipped + count]
+    }
+
     /// The two words of the Philox key.
     pub fn words(self) -> [u32; 2] {
         self.0
@@ -53,11 +62,8 @@ impl Mask {
     #[inline(always)]
     pub(crate) fn apply(&self, first: u64, values: &mut [f32], words: &mut MaskWords) {
         let Ok(chance) = u32::try_from(self.keep) else { return };
-        let skipped = (first % GROUP as u64) as usize;
-        let groups = (skipped + values.len()).next_multiple_of(GROUP);
-        let words = &mut words.0[..groups];
-        philox::words(self.key.0, first - skipped as u64, words);
-        for (value, word) in values.iter_mut().zip(&words[skipped..]) {
+        let words = self.key.draw(first, values.len(), words);
+        for (value, word) in values.iter_mut().zip(words) {
             *value = if *word < chance || value.is_nan() { *value } else { 0.0 };
         }
     }
@@ -91,7 +97,8 @@ mod tests {
         }
     }
 
-    /// A change of the hash changes every random merge ever made: these words are a promise, computed by another program from the text of `MaskKey`.
+    /// A change of the hash changes every random merge ever made: these words are a promise, computed by another program from
+    /// the text of `MaskKey`.
     #[test]
     fn keys_are_fixed_and_distinct() {
         let key = MaskKey::new(42, 1, "model.embed_tokens.weight");

@@ -117,12 +117,6 @@ pub(crate) struct FloatsMut<'a> {
 }
 
 impl Floats<'_> {
-    /// The elements of a range, which lies inside.
-    pub(crate) fn part(&self, range: &Range<usize>) -> Self {
-        let size = self.kind.size();
-        Self { kind: self.kind, bytes: &self.bytes[range.start * size..range.end * size] }
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() / self.kind.size()
     }

@@ -64,7 +64,7 @@ fn combined(deltas: &[f64], weights: &[f64], combine: &Combine) -> f64 {
 }
 
 /// Whether an element of a tile is kept, told from all before it.
-fn kept(keep: &Keep, magnitudes: &[u32]) -> Vec<bool> {
+fn kept(keep: &Keep<'_>, magnitudes: &[u32]) -> Vec<bool> {
     match keep {
         Keep::Trim(TileTrim { threshold, ties }) => {
             let mut left = *ties;

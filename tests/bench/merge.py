@@ -26,34 +26,59 @@ import measure
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
-# How many times faster than mergekit a method must be, and which share of a copy's speed it must reach.
+# How many times faster than mergekit a method must be, in wall time, and which share of a copy's speed it must reach.
 FASTER = {"ties": 20, "dare_ties": 12, "linear": 8, "slerp": 8}
 SHARE_OF_COPY = {"linear": 0.70}
+# The same in CPU time: for methods for which mergekit sorts, and for all others.
+SORTING = ("ties", "breadcrumbs", "breadcrumbs_ties", "della", "della_linear", "sce")
+FASTER_CPU = dict.fromkeys(SORTING, 20)
+LEAST_FASTER_CPU = 5
 MEMORY = pathlib.Path("/dev/shm")
-METHODS = ("ties", "dare_ties", "linear", "slerp", "task_arithmetic", "dare_linear")
+
+# What a recipe of each method says of its experts and of the whole; those of a pair take one expert, "no base" those that take none.
+EXPERTS = {
+    "task_arithmetic": {},
+    "ties": {"density": 0.5},
+    "dare_ties": {"density": 0.5},
+    "dare_linear": {"density": 0.5},
+    "breadcrumbs": {"density": 0.5, "gamma": 0.01},
+    "breadcrumbs_ties": {"density": 0.5, "gamma": 0.01},
+    "della": {"density": 0.5, "epsilon": 0.15},
+    "della_linear": {"density": 0.5, "epsilon": 0.15},
+    "multislerp": {},
+}
+SHARED = {"sce": {"select_topk": 0.5}, "slerp": {"t": 0.5}, "nearswap": {"t": 0.0005}}
+UNWEIGHTED = ("sce", "model_stock", "ram", "ramplus_tl", "karcher")
+PAIRS = ("slerp", "nearswap", "arcee_fusion")
+WITHOUT_BASE = ("karcher", "multislerp", "nuslerp")
+METHODS = ("ties", "dare_ties", "linear", "slerp", *(m for m in EXPERTS if m not in ("ties", "dare_ties")), *UNWEIGHTED, "nearswap", "arcee_fusion", "nuslerp")
 
 
 def recipe(method, models):
     """The recipe's text (JSON is YAML) and the checkpoints that it reads."""
-    base, *experts = map(str, models)
-    weights = (0.5, 0.3, 0.2)
-    if method == "slerp":
-        used = models[:2]
-        document = {"base_model": base, "models": [{"model": str(path)} for path in used], "parameters": {"t": 0.5}}
-    elif method == "linear":
+    base, *experts = models
+    document = {"parameters": SHARED[method]} if method in SHARED else {}
+    if method == "linear":
         used = models
-        shares = zip([base, *experts], (0.4, 0.3, 0.2, 0.1))
-        document = {"models": [{"model": path, "parameters": {"weight": share}} for path, share in shares]}
+        document["models"] = [weighed(path, share) for path, share in zip(models, (0.4, 0.3, 0.2, 0.1))]
+        return text(method, document), used
+    experts = experts[: 1 if method in PAIRS else 2 if method == "nuslerp" else None]
+    if method in UNWEIGHTED or method in PAIRS:
+        document["models"] = [{"model": str(path)} for path in experts]
     else:
-        used = models
-        entries = []
-        for path, weight in zip(experts, weights):
-            parameters = {"weight": weight}
-            if method != "task_arithmetic":
-                parameters["density"] = 0.5
-            entries.append({"model": path, "parameters": parameters})
-        document = {"base_model": base, "models": entries}
-    return json.dumps({"merge_method": method, **document, "dtype": "bfloat16"}, indent=1), used
+        more = EXPERTS.get(method, {})
+        document["models"] = [weighed(path, weight, **more) for path, weight in zip(experts, (0.5, 0.3, 0.2))]
+    if method in WITHOUT_BASE:
+        return text(method, document), experts
+    return text(method, {"base_model": str(base), **document}), [base, *experts]
+
+
+def weighed(path, weight, **more):
+    return {"model": str(path), "parameters": {"weight": weight, **more}}
+
+
+def text(method, document):
+    return json.dumps({"merge_method": method, **document, "dtype": "bfloat16"}, indent=1)
 
 
 class Contest:
@@ -141,6 +166,9 @@ def verdicts(contest):
     mergekit = contest.median("mergekit", "wall_s")
     if mergekit and contest.method in FASTER:
         yield "times as fast as mergekit", mergekit / braid, FASTER[contest.method]
+    if mergekit:
+        least = FASTER_CPU.get(contest.method, LEAST_FASTER_CPU)
+        yield "times less CPU time than mergekit", contest.median("mergekit", "cpu_s") / contest.median("braid", "cpu_s"), least
     if contest.method in SHARE_OF_COPY:
         yield "of the speed of a durable copy", contest.median("copy", "durable_s") / braid, SHARE_OF_COPY[contest.method]
 
@@ -194,7 +222,7 @@ def arguments_of(parser):
     parser.add_argument("--mergekit", default=None, help="mergekit-yaml; without it only braid and the copy run")
     parser.add_argument("--python", default=sys.executable, help="an interpreter with numpy, to make the checkpoints")
     parser.add_argument("--where", action="append", type=pathlib.Path, help=f"a folder to work in, several times for several file systems; default {default} (or BRAID_BENCH_DIR) and /dev/shm; each takes 3 GB")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(FASTER))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--runs", type=int, default=5, help="of braid and of the copy")
     parser.add_argument("--mergekit-runs", type=int, default=1)
     parser.add_argument("--threads", type=int, help="given to braid; default: what braid takes")

@@ -2,7 +2,7 @@
 """Merges every recipe in examples/ by braid and by mergekit and compares the held-out losses of the two results.
 
 Where nothing is random the losses must agree to three decimals on each text: mergekit adds task vectors in bf16 and braid
-in f32, which alone moves a loss by up to 3e-4. The dare methods draw masks, and the two programs draw different ones:
+in f32, which alone moves a loss by up to 3e-4. The dare and della methods draw masks, and the two programs draw different ones:
 there both merge with several seeds, and the two means may lie apart by what single seeds of mergekit do (three standard
 deviations over its seeds, or 5e-4 where that is less). Exits with 1 when a recipe does not agree.
 
@@ -33,7 +33,7 @@ def run(command):
 
 
 def is_random(recipe):
-    return "merge_method: dare" in recipe.read_text()
+    return any(f"merge_method: {family}" in recipe.read_text() for family in ("dare", "della"))
 
 
 def losses_of(command, folder, seeds):

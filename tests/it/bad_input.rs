@@ -235,7 +235,7 @@ fn a_method_that_nobody_knows() {
     exit: 2
     --- stdout
     --- stderr
-    error: recipe.yml:1:15: unknown method `tise` (known: linear, task_arithmetic, ties, dare_linear, dare_ties, slerp, passthrough)
+    error: recipe.yml:1:15: unknown method `tise`
 
     hint: did you mean `ties`?
     ");

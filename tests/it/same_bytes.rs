@@ -1,6 +1,6 @@
 //! The output of a merge depends on the recipe and the inputs alone.
 
-use crate::harness::{Coordinator, Family, SMALL, Scratch, Tensors, Worker, WorkerSetup, braid};
+use crate::harness::{Coordinator, Family, SMALL, Scratch, Size, Tensors, Worker, WorkerSetup, braid};
 use std::{fs, path::Path};
 
 /// All of a result that must not differ: every file but for its time stamps.
@@ -76,6 +76,47 @@ fn workers_change_nothing_with_the_embedded_store() {
 fn workers_change_nothing_with_etcd() {
     let etcd = crate::harness::Etcd::spawn();
     workers_and_their_threads_change_nothing(Some(&etcd.url()));
+}
+
+/// The rest of mergekit's methods, on families just large enough for several tasks.
+#[test]
+fn workers_change_nothing_whatever_the_method() {
+    const METHODS: [&str; 16] = [
+        "breadcrumbs",
+        "breadcrumbs_ties",
+        "della",
+        "della_linear",
+        "sce",
+        "model_stock",
+        "ram",
+        "ramplus_tl",
+        "nearswap",
+        "arcee_fusion",
+        "slerp",
+        "nuslerp",
+        "multislerp",
+        "karcher",
+        "ties",
+        "task_arithmetic",
+    ];
+    let scratch = Scratch::new();
+    let family = Family::write(scratch.path(), Size { layers: 3, hidden: 512, vocabulary: 4096, experts: 3, shards: 2 }, 4);
+    let mut expected = Vec::new();
+    for method in METHODS {
+        let recipe = scratch.write(&format!("{method}.yml"), family.recipe(method, 0.4));
+        expected.push(reference(&scratch, &recipe));
+        fs::remove_dir_all(scratch.join("reference")).unwrap();
+    }
+    let coordinator = Coordinator::spawn(None);
+    let mut workers = Vec::new();
+    for count in 1..=3 {
+        workers.push(Worker::start(coordinator.address(), WorkerSetup { threads: Some(1), ..WorkerSetup::default() }));
+        for (method, expected) in METHODS.iter().zip(&expected) {
+            coordinator.braid_in(scratch.path(), ["merge", &format!("{method}.yml"), "out"]).ok();
+            assert_eq!(&Output::read(&scratch.join("out")), expected, "{method} on {count} workers");
+            fs::remove_dir_all(scratch.join("out")).unwrap();
+        }
+    }
 }
 
 /// A larger shard limit moves tensors between files and changes none of them.

@@ -4,10 +4,21 @@
 //! see each other, so any cut of a tensor into tiles gives the same bytes.
 
 mod copy;
+mod fusion;
 mod linear;
+mod nearswap;
+mod ram;
+mod sce;
 mod task_vectors;
+mod weighted;
 
 pub use copy::{convert, scale};
+pub use fusion::fuse;
 pub use linear::linear;
+pub use nearswap::nearswap;
+pub use ram::{Overlap, overlaps, ram};
+pub(crate) use sce::spread;
+pub use sce::{Selected, energies, sce};
 pub(crate) use task_vectors::difference;
 pub use task_vectors::{Combine, TaskVector, task_vectors};
+pub use weighted::weighted;

@@ -22,7 +22,7 @@ pub struct TaskVector<'a> {
     /// The expert itself, not the difference.
     pub theta: Slice<'a>,
     /// Which elements of the difference stay.
-    pub keep: Keep,
+    pub keep: Keep<'a>,
     /// Makes up for what was dropped; 1 for no rescaling.
     pub scale: f32,
     /// The expert's weight.
@@ -64,7 +64,7 @@ pub fn task_vectors(
 
 struct Term<'a> {
     theta: Floats<'a>,
-    keeper: Keeper,
+    keeper: Keeper<'a>,
     scale: f32,
     weight: f32,
 }

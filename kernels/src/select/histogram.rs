@@ -1,15 +1,14 @@
 //! One pass that counts how many elements fall in each of 65,536 equal parts of an interval: the way out when a bracket missed,
 //! or held more than memory allows.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use super::bracket::{Bracket, Interval};
 use super::pass::{Part, PartKind};
+use super::source::Opened;
 use crate::KernelError;
-use crate::block::{BLOCK, Block, blocks, dispatched};
-use crate::keep::magnitude;
-use crate::merge::difference;
-use crate::slice::Floats;
+use crate::block::{BLOCK, blocks, dispatched};
 
 const BUCKETS: usize = 1 << 16;
 /// Counters of a tile are 32 bits wide; it hands them in before they could overflow.
@@ -35,6 +34,8 @@ struct Cut {
 #[derive(Debug)]
 pub(super) struct Counts {
     pub(super) elements: u64,
+    /// Those whose magnitude is zero.
+    pub(super) zeros: u64,
     pending: u64,
     /// One more than buckets: the last is for what lies outside.
     counters: Vec<u32>,
@@ -42,6 +43,8 @@ pub(super) struct Counts {
 
 /// A finished histogram.
 pub(super) struct Finished {
+    /// Elements of the tensor whose magnitude is zero.
+    pub(super) zeros: u64,
     cut: Cut,
     sums: Vec<u64>,
 }
@@ -54,17 +57,18 @@ impl Histogram {
     }
 
     pub(super) fn start(&self) -> Counts {
-        Counts { elements: 0, pending: 0, counters: vec![0; BUCKETS + 1] }
+        Counts { elements: 0, zeros: 0, pending: 0, counters: vec![0; BUCKETS + 1] }
     }
 
-    pub(super) fn feed(&self, counts: &mut Counts, base: Floats<'_>, theta: Floats<'_>) {
-        let elements = base.len() as u64;
+    /// Counts these elements of a tile.
+    pub(super) fn feed(&self, counts: &mut Counts, source: &mut Opened<'_>, range: &Range<usize>) {
+        let elements = range.len() as u64;
         if counts.pending + elements > FULL {
             self.hand_in(counts);
         }
         counts.pending += elements;
         counts.elements += elements;
-        dispatch(base, theta, self.cut, &mut counts.counters);
+        counts.zeros += dispatch(source, range, self.cut, &mut counts.counters);
     }
 
     /// Adds the counters of a tile to the sums of all.
@@ -78,16 +82,17 @@ impl Histogram {
     }
 
     pub(super) fn collect(&self, parts: Vec<Part>, numel: u64) -> Result<Finished, KernelError> {
-        let mut found = 0;
+        let (mut found, mut all_zeros) = (0, 0);
         for part in parts {
-            let PartKind::Histogram { elements } = part.0 else { return Err(KernelError::ForeignPart) };
+            let PartKind::Histogram { elements, zeros } = part.0 else { return Err(KernelError::ForeignPart) };
             found += elements;
+            all_zeros += zeros;
         }
         if found != numel {
             return Err(KernelError::IncompletePass { expected: numel, found });
         }
         let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Finished { cut: self.cut, sums })
+        Ok(Finished { zeros: all_zeros, cut: self.cut, sums })
     }
 }
 
@@ -111,33 +116,34 @@ impl Finished {
 }
 
 dispatched! {
-    fn dispatch / dispatch_avx2(base: Floats<'_>, theta: Floats<'_>, cut: Cut, counters: &mut [u32]) = body;
+    fn dispatch / dispatch_avx2(source: &mut Opened<'_>, elements: &Range<usize>, cut: Cut, counters: &mut [u32]) -> u64 = body;
 }
 
+/// How many of them are zero.
 #[inline(always)]
-fn body(base: Floats<'_>, theta: Floats<'_>, cut: Cut, counters: &mut [u32]) {
+fn body(source: &mut Opened<'_>, elements: &Range<usize>, cut: Cut, counters: &mut [u32]) -> u64 {
     let Cut { low, high, shift } = cut;
-    let (mut theta0, mut delta): (Block, Block) = ([0.0; BLOCK], [0.0; BLOCK]);
     let mut buckets = [0u32; BLOCK];
-    for range in blocks(base.len()) {
-        let n = range.len();
-        let (theta0, delta, buckets) = (&mut theta0[..n], &mut delta[..n], &mut buckets[..n]);
-        base.decode(&range, theta0);
-        theta.decode(&range, delta);
-        difference(delta, theta0);
-        for (bucket, delta) in buckets.iter_mut().zip(&*delta) {
-            let key = magnitude(*delta);
+    let mut zeros = 0;
+    for range in blocks(elements.len()) {
+        let buckets = &mut buckets[..range.len()];
+        source.keys(&(elements.start + range.start..elements.start + range.end), buckets);
+        for bucket in &mut *buckets {
+            let key = *bucket;
+            zeros += u64::from(key == 0);
             *bucket = if (key >= low) & (key <= high) { (key - low) >> shift } else { BUCKETS as u32 };
         }
         for bucket in &*buckets {
             counters[*bucket as usize] += 1;
         }
     }
+    zeros
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keep::magnitude;
     use crate::testing::{KINDS, LENGTHS, assert_same, floats, tensor};
 
     #[test]
@@ -145,14 +151,15 @@ mod tests {
         for (kind, numel) in KINDS.into_iter().flat_map(|kind| LENGTHS.map(|numel| (kind, numel))) {
             let [a, b] = [1, 2].map(|seed| tensor(kind, numel, seed));
             let cut = Cut { low: magnitude(0.1), high: magnitude(0.5), shift: 10 };
-            type Version = fn(Floats<'_>, Floats<'_>, Cut, &mut [u32]);
+            type Version = fn(&mut Opened<'_>, &Range<usize>, Cut, &mut [u32]) -> u64;
             let versions: [Version; 3] = [body, dispatch_avx2, dispatch];
             let counts = versions.map(|version| {
                 let mut counters = vec![0; BUCKETS + 1];
-                version(floats(kind, &a), floats(kind, &b), cut, &mut counters);
-                counters
+                let mut source = Opened::Difference { base: floats(kind, &a), theta: floats(kind, &b) };
+                let zeros = version(&mut source, &(0..numel), cut, &mut counters);
+                (zeros, counters)
             });
-            assert_eq!(counts[0].iter().sum::<u32>() as usize, numel);
+            assert_eq!(counts[0].1.iter().sum::<u32>() as usize, numel);
             assert_same(counts, (kind, numel));
         }
     }

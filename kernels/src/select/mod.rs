@@ -33,9 +33,11 @@ mod histogram;
 mod pass;
 mod sample;
 mod scan;
+mod source;
 
-pub use pass::{Part, Pass, measure_together};
+pub use pass::{Part, Pass, measure_sources, measure_together};
 pub use sample::Pieces;
+pub use source::{RowFactors, Source};
 
 use bracket::{Bracket, Interval};
 use histogram::Histogram;
@@ -58,11 +60,20 @@ pub fn kept(density: f64, numel: u64) -> u64 {
 #[derive(Debug)]
 pub struct Selection {
     numel: u64,
-    k: u64,
+    rank: Rank,
     limit: usize,
     /// Where the threshold is known to be.
     interval: Interval,
     state: State,
+}
+
+/// How many of the largest are asked for.
+#[derive(Debug, Clone, Copy)]
+enum Rank {
+    /// So many; at least one.
+    Known(u64),
+    /// This share of the elements that are not zero. The first pass over all of them counts these.
+    OfNonzero(f64),
 }
 
 #[derive(Debug)]
@@ -76,6 +87,8 @@ enum State {
 pub enum Trim {
     /// Every element.
     All,
+    /// No element.
+    Nothing,
     /// Magnitudes above a threshold, and some that equal it.
     Above {
         /// The magnitude of the k-th largest element; see [`crate::magnitude`].
@@ -86,10 +99,19 @@ pub enum Trim {
 }
 
 impl Trim {
+    /// The smallest magnitude that is kept, where not all or none are.
+    pub fn threshold(&self) -> Option<u32> {
+        match self {
+            Self::Above { threshold, .. } => Some(*threshold),
+            Self::All | Self::Nothing => None,
+        }
+    }
+
     /// The rule for one tile, by its place among the tiles of the last pass. A tile that was not there keeps no ties.
-    pub fn keep(&self, tile: usize) -> Keep {
+    pub fn keep(&self, tile: usize) -> Keep<'static> {
         match self {
             Self::All => Keep::All,
+            Self::Nothing => Keep::Trim(TileTrim::NOTHING),
             Self::Above { threshold, ties } => {
                 Keep::Trim(TileTrim { threshold: *threshold, ties: ties.get(tile).copied().unwrap_or_default() })
             }
@@ -101,15 +123,31 @@ impl Selection {
     /// A search for the `k` largest of `numel` elements that collects at most `limit` bytes at a time.
     pub fn new(numel: u64, k: u64, limit: usize) -> Self {
         let interval = Interval::whole(numel);
-        let state = if k >= numel {
-            State::Done(Trim::All)
-        } else if numel <= SMALL && interval.fits(limit) {
-            State::Running(Pass::scan(Scanning::new(Bracket::plain(interval.low, interval.high), limit)))
-        } else {
-            State::Running(Pass::sample(Sample::new(numel, limit)))
-        };
+        let state = if k >= numel { State::Done(Trim::All) } else { Self::first(numel, limit) };
         // With k = 0 nothing would be the threshold; one element is the least that trimming keeps.
-        Self { numel, k: k.max(1), limit, interval, state }
+        Self { numel, rank: Rank::Known(k.max(1)), limit, interval, state }
+    }
+
+    /// A search for the magnitude of rank `k` (the largest has 1) of `numel` elements. Other than [`Selection::new`] it looks for
+    /// that of the smallest too; see [`Trim::threshold`].
+    pub fn order_statistic(numel: u64, k: u64, limit: usize) -> Self {
+        let state = if numel == 0 { State::Done(Trim::All) } else { Self::first(numel, limit) };
+        Self { numel, rank: Rank::Known(k.clamp(1, numel.max(1))), limit, interval: Interval::whole(numel), state }
+    }
+
+    /// A search for the largest of `numel` elements, as many as `share` (in 0 ..= 1) of those that are not zero, rounded down.
+    pub fn of_nonzero(numel: u64, share: f64, limit: usize) -> Self {
+        let state = if numel == 0 { State::Done(Trim::Nothing) } else { Self::first(numel, limit) };
+        Self { numel, rank: Rank::OfNonzero(share), limit, interval: Interval::whole(numel), state }
+    }
+
+    fn first(numel: u64, limit: usize) -> State {
+        let interval = Interval::whole(numel);
+        State::Running(if numel <= SMALL && interval.fits(limit) {
+            Pass::scan(Scanning::new(Bracket::plain(interval.low, interval.high), limit))
+        } else {
+            Pass::sample(Sample::new(numel, limit))
+        })
     }
 
     /// The pass to run next; none once the threshold is known.
@@ -138,29 +176,60 @@ impl Selection {
         };
         (self.interval, self.state) = match pass.work() {
             Work::Sample(sample) => (self.interval, State::Running(self.after_sample(sample.collect(parts)?))),
-            Work::Scan(scanning) => self.after_scan(scanning.bracket(), &scanning.collect(parts, self.numel)?)?,
+            Work::Scan(scanning) => {
+                let scans = scanning.collect(parts, self.numel)?;
+                let k = self.k(scans.iter().map(|scan| scan.zeros).sum());
+                let after = self.after_scan(scanning.bracket(), &scans, k)?;
+                self.rank = Rank::Known(k);
+                after
+            }
             Work::Histogram(histogram) => {
-                let interval = histogram.collect(parts, self.numel)?.narrow(&self.interval, self.k)?;
-                (interval, State::Running(self.pass_over(&interval)))
+                let finished = histogram.collect(parts, self.numel)?;
+                let k = self.k(finished.zeros);
+                let after = if k == 0 {
+                    (self.interval, State::Done(Trim::Nothing))
+                } else {
+                    let interval = finished.narrow(&self.interval, k)?;
+                    (interval, State::Running(self.pass_over(&interval)))
+                };
+                self.rank = Rank::Known(k);
+                after
             }
         };
         Ok(())
     }
 
+    /// How many are asked for, now that the zeros are counted.
+    fn k(&self, zeros: u64) -> u64 {
+        match self.rank {
+            Rank::Known(k) => k,
+            Rank::OfNonzero(share) => {
+                let nonzero = self.numel.saturating_sub(zeros);
+                ((share * nonzero as f64) as u64).min(nonzero)
+            }
+        }
+    }
+
     fn after_sample(&self, keys: Vec<u32>) -> Pass {
-        match bracket::from_sample(keys, self.k, self.numel, self.limit) {
+        // as many zeros among all as among the sample, as far as can be known yet
+        let zeros = keys.iter().filter(|key| **key == 0).count() as f64 / keys.len().max(1) as f64;
+        let k = self.k((zeros * self.numel as f64) as u64).max(1);
+        match bracket::from_sample(keys, k, self.numel, self.limit) {
             Some(bracket) => Pass::scan(Scanning::new(bracket, self.limit)),
             None => Pass::histogram(Histogram::over(&self.interval)),
         }
     }
 
-    fn after_scan(&self, bracket: &Bracket, scans: &[Scan]) -> Result<(Interval, State), KernelError> {
+    fn after_scan(&self, bracket: &Bracket, scans: &[Scan], k: u64) -> Result<(Interval, State), KernelError> {
+        if k == 0 {
+            return Ok((self.interval, State::Done(Trim::Nothing)));
+        }
         let above = scans.iter().map(|scan| scan.above).sum();
         let inside = scans.iter().map(|scan| scan.inside).sum();
-        let interval = self.interval.narrow(bracket, above, inside, self.k)?;
+        let interval = self.interval.narrow(bracket, above, inside, k)?;
         let hit = interval.above == above && interval.inside == inside;
         let state = if hit && scans.iter().all(|scan| scan.complete) {
-            State::Done(exact::threshold(bracket, scans, self.k - above)?)
+            State::Done(exact::threshold(bracket, scans, k - above)?)
         } else {
             State::Running(self.pass_over(&interval))
         };

@@ -1,12 +1,14 @@
 //! A pass over the tiles of a tensor, as its driver sees it: something to measure each tile with, and an opaque part that comes
 //! of it.
 
+use std::ops::Range;
+
 use super::histogram::{Counts, Histogram};
 use super::sample::{Pieces, Sample};
 use super::scan::{Scan, Scanning};
+use super::source::{Opened, Source};
 use crate::block::{BLOCK, blocks};
-use crate::keep::magnitude;
-use crate::slice::{Floats, same_length};
+use crate::slice::same_length;
 use crate::statistics::GRANULE;
 use crate::{KernelError, Slice};
 
@@ -31,7 +33,7 @@ pub struct Part(pub(super) PartKind);
 pub(super) enum PartKind {
     Sample(Vec<u32>),
     Scan(Scan),
-    Histogram { elements: u64 },
+    Histogram { elements: u64, zeros: u64 },
 }
 
 impl Pass {
@@ -79,23 +81,28 @@ impl Pass {
 /// Measures one tile for several experts, which share its base: the part of `thetas[i]` under `passes[i]` is the i-th. Faster
 /// than one [`Pass::measure`] after the other, since the base is fetched from memory once.
 pub fn measure_together(passes: &[&Pass], base: &Slice<'_>, thetas: &[Slice<'_>], first: u64) -> Result<Vec<Part>, KernelError> {
-    if passes.len() != thetas.len() {
-        let (expected, found) = (passes.len(), thetas.len());
+    let sources: Vec<Source<'_>> = thetas.iter().map(|theta| Source::Difference { base: *base, theta: *theta }).collect();
+    measure_sources(passes, &sources, first)
+}
+
+/// Measures one tile of several sources: the part of `sources[i]` under `passes[i]` is the i-th. They are looked at in turn,
+/// granule by granule, so that what they share is fetched from memory once.
+pub fn measure_sources(passes: &[&Pass], sources: &[Source<'_>], first: u64) -> Result<Vec<Part>, KernelError> {
+    if passes.len() != sources.len() {
+        let (expected, found) = (passes.len(), sources.len());
         return Err(KernelError::CountMismatch { operation: NAME, what: "experts", expected, found });
     }
-    let base = base.floats(NAME)?;
+    let length = sources.first().map_or(0, Source::length);
     let mut measurings = Vec::with_capacity(passes.len());
-    for (pass, theta) in passes.iter().zip(thetas) {
-        same_length(NAME, base.len(), theta.len())?;
-        measurings.push((pass.start(), theta.floats(NAME)?));
+    for (pass, source) in passes.iter().zip(sources) {
+        same_length(NAME, length, source.length())?;
+        measurings.push((pass.start(), source.open(NAME)?));
     }
-    let mut start = 0;
-    while start < base.len() {
-        let range = start..base.len().min(start + GRANULE);
-        for (measuring, theta) in &mut measurings {
-            measuring.feed(base.part(&range), theta.part(&range), first.saturating_add(start as u64));
+    for start in (0..length).step_by(GRANULE) {
+        let range = start..length.min(start + GRANULE);
+        for (measuring, source) in &mut measurings {
+            measuring.feed(source, &range, first);
         }
-        start = range.end;
     }
     Ok(measurings.into_iter().map(|(measuring, _)| measuring.finish()).collect())
 }
@@ -108,11 +115,12 @@ enum Measuring<'a> {
 }
 
 impl Measuring<'_> {
-    fn feed(&mut self, base: Floats<'_>, theta: Floats<'_>, first: u64) {
+    /// Looks at elements `range` of the tile, which starts at element `first` of the tensor.
+    fn feed(&mut self, source: &mut Opened<'_>, range: &Range<usize>, first: u64) {
         match self {
-            Self::Sample(pieces, keys) => draw(pieces, base, theta, first, keys),
-            Self::Scan(scanning, scan) => scanning.feed(scan, base, theta),
-            Self::Histogram(histogram, counts) => histogram.feed(counts, base, theta),
+            Self::Sample(pieces, keys) => draw(pieces, source, range, first, keys),
+            Self::Scan(scanning, scan) => scanning.feed(scan, source, range),
+            Self::Histogram(histogram, counts) => histogram.feed(counts, source, range),
         }
     }
 
@@ -125,23 +133,22 @@ impl Measuring<'_> {
             }
             Self::Histogram(histogram, mut counts) => {
                 histogram.hand_in(&mut counts);
-                PartKind::Histogram { elements: counts.elements }
+                PartKind::Histogram { elements: counts.elements, zeros: counts.zeros }
             }
         })
     }
 }
 
-/// Appends the magnitudes of those elements of a tile that are in the sample. Too few to be worth more than plain code.
-fn draw(pieces: &Pieces, base: Floats<'_>, theta: Floats<'_>, first: u64, keys: &mut Vec<u32>) {
-    let (mut theta0, mut delta) = ([0.0; BLOCK], [0.0; BLOCK]);
-    for piece in pieces.within(first..first.saturating_add(base.len() as u64)) {
+/// Appends the magnitudes of those elements `range` of a tile that are in the sample. Too few to be worth more than plain code.
+fn draw(pieces: &Pieces, source: &mut Opened<'_>, range: &Range<usize>, first: u64, keys: &mut Vec<u32>) {
+    let mut block = [0u32; BLOCK];
+    let (start, end) = (first.saturating_add(range.start as u64), first.saturating_add(range.end as u64));
+    for piece in pieces.within(start..end) {
         let start = (piece.start - first) as usize;
-        for range in blocks((piece.end - piece.start) as usize) {
-            let (theta0, delta) = (&mut theta0[..range.len()], &mut delta[..range.len()]);
-            let range = start + range.start..start + range.end;
-            base.decode(&range, theta0);
-            theta.decode(&range, delta);
-            keys.extend(delta.iter().zip(theta0).map(|(theta, theta0)| magnitude(*theta - *theta0)));
+        for part in blocks((piece.end - piece.start) as usize) {
+            let block = &mut block[..part.len()];
+            source.keys(&(start + part.start..start + part.end), block);
+            keys.extend_from_slice(block);
         }
     }
 }

@@ -1,15 +1,14 @@
 //! One pass that counts what is above a bracket and collects what is inside. The hot loop of trimming.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::bracket::Bracket;
 use super::exact::KEY_BYTES;
 use super::pass::{Part, PartKind};
+use super::source::Opened;
 use crate::KernelError;
-use crate::block::{BLOCK, Block, blocks, dispatched};
-use crate::keep::magnitude;
-use crate::merge::difference;
-use crate::slice::Floats;
+use crate::block::{BLOCK, blocks, dispatched};
 
 /// Elements of which it is asked together whether any is to be collected.
 const GROUP: usize = 64;
@@ -27,6 +26,8 @@ pub(super) struct Scanning {
 #[derive(Debug)]
 pub(super) struct Scan {
     pub(super) elements: u64,
+    /// Those whose magnitude is zero.
+    pub(super) zeros: u64,
     pub(super) above: u64,
     pub(super) inside: u64,
     /// Of those inside, how many have the value of each atom of the bracket.
@@ -47,12 +48,13 @@ impl Scanning {
 
     pub(super) fn start(&self) -> Scan {
         let atoms = vec![0; self.bracket.atoms.len()];
-        Scan { elements: 0, above: 0, inside: 0, atoms, loose: Vec::new(), complete: true }
+        Scan { elements: 0, zeros: 0, above: 0, inside: 0, atoms, loose: Vec::new(), complete: true }
     }
 
-    pub(super) fn feed(&self, scan: &mut Scan, base: Floats<'_>, theta: Floats<'_>) {
+    /// Looks at these elements of a tile.
+    pub(super) fn feed(&self, scan: &mut Scan, source: &mut Opened<'_>, elements: &Range<usize>) {
         let before = scan.loose.len();
-        dispatch(base, theta, &self.bracket, scan);
+        dispatch(source, elements, &self.bracket, scan);
         let fresh = scan.loose.len() - before;
         if scan.complete && self.collected.fetch_add(fresh, Ordering::Relaxed).saturating_add(fresh) > self.most {
             scan.complete = false;
@@ -75,27 +77,25 @@ impl Scanning {
 }
 
 dispatched! {
-    fn dispatch / dispatch_avx2(base: Floats<'_>, theta: Floats<'_>, bracket: &Bracket, scan: &mut Scan) = body;
+    fn dispatch / dispatch_avx2(source: &mut Opened<'_>, elements: &Range<usize>, bracket: &Bracket, scan: &mut Scan) = body;
 }
 
 #[inline(always)]
-fn body(base: Floats<'_>, theta: Floats<'_>, bracket: &Bracket, scan: &mut Scan) {
+fn body(source: &mut Opened<'_>, elements: &Range<usize>, bracket: &Bracket, scan: &mut Scan) {
     let (low, high) = (bracket.low, bracket.high);
-    let (mut theta0, mut delta): (Block, Block) = ([0.0; BLOCK], [0.0; BLOCK]);
     let mut keys = [0u32; BLOCK];
-    for range in blocks(base.len()) {
+    for range in blocks(elements.len()) {
         let n = range.len();
-        let (theta0, delta, keys) = (&mut theta0[..n], &mut delta[..n], &mut keys[..n]);
-        base.decode(&range, theta0);
-        theta.decode(&range, delta);
-        difference(delta, theta0);
-        let (mut above, mut inside) = (0u32, 0u32);
-        for (key, delta) in keys.iter_mut().zip(&*delta) {
-            *key = magnitude(*delta);
+        let keys = &mut keys[..n];
+        source.keys(&(elements.start + range.start..elements.start + range.end), keys);
+        let (mut above, mut inside, mut zeros) = (0u32, 0u32, 0u32);
+        for key in &*keys {
+            zeros += u32::from(*key == 0);
             above += u32::from(*key > high);
             inside += u32::from((*key >= low) & (*key <= high));
         }
         scan.elements += n as u64;
+        scan.zeros += u64::from(zeros);
         scan.above += u64::from(above);
         scan.inside += u64::from(inside);
         if inside == 0 {
@@ -158,6 +158,7 @@ fn collect_group(keys: &[u32; GROUP], bracket: &Bracket, loose: &mut Vec<u32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keep::magnitude;
     use crate::testing::{KINDS, LENGTHS, assert_same, floats, tensor};
 
     #[test]
@@ -167,12 +168,14 @@ mod tests {
         for (kind, numel) in KINDS.into_iter().flat_map(|kind| LENGTHS.map(|numel| (kind, numel))) {
             let [a, b] = [1, 2].map(|seed| tensor(kind, numel, seed));
             for bracket in [bracket(0.3, 0.31, 0.305), bracket(0.0, f32::INFINITY, 0.0)] {
-                let versions: [fn(Floats<'_>, Floats<'_>, &Bracket, &mut Scan); 3] = [body, dispatch_avx2, dispatch];
+                type Version = fn(&mut Opened<'_>, &Range<usize>, &Bracket, &mut Scan);
+                let versions: [Version; 3] = [body, dispatch_avx2, dispatch];
                 let scans = versions.map(|version| {
                     let mut scan = Scanning::new(bracket.clone(), 1 << 24).start();
-                    version(floats(kind, &a), floats(kind, &b), &bracket, &mut scan);
+                    let mut source = Opened::Difference { base: floats(kind, &a), theta: floats(kind, &b) };
+                    version(&mut source, &(0..numel), &bracket, &mut scan);
                     assert_eq!(scan.inside, scan.loose.len() as u64 + scan.atoms[0]);
-                    (scan.above, scan.inside, scan.atoms, scan.loose)
+                    (scan.zeros, scan.above, scan.inside, scan.atoms, scan.loose)
                 });
                 assert_same(scans, (kind, numel));
             }

@@ -34,7 +34,7 @@ impl std::iter::Sum for L1 {
 
 /// The norms of each granule of a tile of the task vector `theta - base`, in order. The tile starts at a multiple of
 /// [`GRANULE`].
-pub fn l1(base: &Slice<'_>, theta: &Slice<'_>, keep: Keep) -> Result<Vec<L1>, KernelError> {
+pub fn l1(base: &Slice<'_>, theta: &Slice<'_>, keep: Keep<'_>) -> Result<Vec<L1>, KernelError> {
     const NAME: &str = "l1";
     same_length(NAME, base.len(), theta.len())?;
     let mut sums = vec![L1::default(); base.len().div_ceil(GRANULE)];
@@ -43,11 +43,11 @@ pub fn l1(base: &Slice<'_>, theta: &Slice<'_>, keep: Keep) -> Result<Vec<L1>, Ke
 }
 
 dispatched! {
-    fn dispatch / dispatch_avx2(base: Floats<'_>, theta: Floats<'_>, keeper: Keeper, out: &mut [L1]) = body;
+    fn dispatch / dispatch_avx2(base: Floats<'_>, theta: Floats<'_>, keeper: Keeper<'_>, out: &mut [L1]) = body;
 }
 
 #[inline(always)]
-fn body(base: Floats<'_>, theta: Floats<'_>, mut keeper: Keeper, out: &mut [L1]) {
+fn body(base: Floats<'_>, theta: Floats<'_>, mut keeper: Keeper<'_>, out: &mut [L1]) {
     let (mut theta0, mut delta): (Block, Block) = ([0.0; BLOCK], [0.0; BLOCK]);
     let mut words = MaskWords::new();
     for (granule, out) in out.iter_mut().enumerate() {
@@ -92,7 +92,7 @@ mod tests {
         for kind in KINDS {
             for numel in LENGTHS {
                 let [a, b] = [1, 2].map(|seed| tensor(kind, numel, seed));
-                type Version = fn(Floats<'_>, Floats<'_>, Keeper, &mut [L1]);
+                type Version = fn(Floats<'_>, Floats<'_>, Keeper<'_>, &mut [L1]);
                 let versions: [Version; 3] = [body, dispatch_avx2, dispatch];
                 let sums = versions.map(|version| {
                     let mut sums = vec![L1::default(); numel.div_ceil(GRANULE)];

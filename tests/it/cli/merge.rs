@@ -142,7 +142,7 @@ fn recipes_that_are_wrong_name_the_line() {
     exit: 2
     --- stdout
     --- stderr
-    error: r.yml:1:15: unknown method `lineer` (known: linear, task_arithmetic, ties, dare_linear, dare_ties, slerp, passthrough)
+    error: r.yml:1:15: unknown method `lineer`
 
     hint: did you mean `linear`?
     ");

@@ -41,18 +41,32 @@ impl Family {
         Self { folder: folder.to_owned(), experts: size.experts, bytes }
     }
 
-    /// A recipe that merges all experts by a method that has weights and densities.
+    /// A recipe that merges the experts by a method, or as many as it takes; `density` is the share that stays, where it has one.
     pub(crate) fn recipe(&self, method: &str, density: f64) -> String {
         let path = |model| self.folder.join(name(model)).display().to_string();
+        let experts = match method {
+            "slerp" | "nearswap" | "arcee_fusion" => 1,
+            "nuslerp" => 2,
+            _ => self.experts,
+        };
         let mut recipe = format!("merge_method: {method}\ndtype: bfloat16\nmodels:\n");
-        for expert in 1..=self.experts {
+        for expert in 1..=experts {
             let weight = 0.2 + 0.1 * expert as f64;
-            write!(recipe, "  - model: {}\n    parameters: {{weight: {weight}", path(expert)).unwrap();
-            let dense = method == "linear" || method == "task_arithmetic";
-            recipe.push_str(&if dense { "}\n".into() } else { format!(", density: {density}}}\n") });
+            let parameters = match method {
+                "linear" | "task_arithmetic" | "nuslerp" | "multislerp" => format!("weight: {weight}"),
+                "slerp" | "nearswap" | "arcee_fusion" | "model_stock" | "karcher" | "ram" | "ramplus_tl" | "sce" => String::new(),
+                _ => format!("weight: {weight}, density: {density}"),
+            };
+            writeln!(recipe, "  - model: {}\n    parameters: {{{parameters}}}", path(expert)).unwrap();
         }
-        if method != "linear" {
+        if !["linear", "nuslerp", "multislerp", "karcher"].contains(&method) {
             writeln!(recipe, "base_model: {}", path(0)).unwrap();
+        }
+        match method {
+            "slerp" => recipe.push_str("parameters: {t: 0.4}\n"),
+            "nearswap" => recipe.push_str("parameters: {t: 0.0005}\n"),
+            "sce" => writeln!(recipe, "parameters: {{select_topk: {density}}}").unwrap(),
+            _ => {}
         }
         recipe
     }

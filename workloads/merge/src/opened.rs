@@ -85,7 +85,10 @@ impl Opened {
     /// The least memory for the buffers of one tile, of the largest kind that occurs.
     pub(crate) fn tile_bytes(&self) -> u64 {
         let per_element = self.plan.tensors.iter().map(|tensor| {
-            tensor.sources.iter().map(|source| source.dtype.size() as u64).sum::<u64>() + tensor.dtype.size() as u64
+            let element =
+                tensor.sources.iter().map(|source| source.dtype.size() as u64).sum::<u64>() + tensor.dtype.size() as u64;
+            // rows reach out of a tile by up to a granule on both sides
+            if tensor.method.whole_rows(&tensor.parameters) { 3 * element } else { element }
         });
         per_element.max().unwrap_or(0).saturating_mul(GRANULE as u64)
     }

@@ -20,4 +20,12 @@ pub enum MethodError {
         /// The two models.
         models: (String, String),
     },
+    /// Directions that cancel.
+    #[error(
+        "tensor {tensor:?}: the weighted directions of the models cancel each other, so that their mean has none; other weights may do"
+    )]
+    NoDirection {
+        /// The tensor.
+        tensor: String,
+    },
 }

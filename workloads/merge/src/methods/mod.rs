@@ -3,12 +3,22 @@
 //! A method is handed one output tensor at a time: its resolved parameters and passes over its tiles. It decides how many
 //! passes it takes; the arithmetic is in the kernels. To add a method: one file here, one line in [`METHODS`].
 
+mod arcee_fusion;
 mod buffer;
 mod error;
+mod karcher;
 mod linear;
+mod model_stock;
+mod multislerp;
+mod nearswap;
+mod nuslerp;
 mod parameter;
 mod passthrough;
+mod ram;
+mod sce;
+mod search;
 mod slerp;
+mod span;
 mod sparsify;
 mod task_arithmetic;
 #[cfg(test)]
@@ -28,25 +38,21 @@ pub static METHODS: &[&dyn Method] = &[
     &task_arithmetic::TIES,
     &task_arithmetic::DARE_LINEAR,
     &task_arithmetic::DARE_TIES,
+    &task_arithmetic::BREADCRUMBS,
+    &task_arithmetic::BREADCRUMBS_TIES,
+    &task_arithmetic::DELLA,
+    &task_arithmetic::DELLA_LINEAR,
+    &sce::Sce,
+    &model_stock::ModelStock,
+    &ram::RAM,
+    &ram::RAM_PLUS_TL,
+    &nearswap::NearSwap,
+    &arcee_fusion::ArceeFusion,
     &slerp::Slerp,
+    &nuslerp::NuSlerp,
+    &multislerp::MultiSlerp,
+    &karcher::Karcher,
     &passthrough::Passthrough,
-];
-
-/// mergekit's methods that are still to come.
-pub(crate) const NOT_YET: &[&str] = &[
-    "arcee_fusion",
-    "breadcrumbs",
-    "breadcrumbs_ties",
-    "della",
-    "della_linear",
-    "karcher",
-    "model_stock",
-    "multislerp",
-    "nearswap",
-    "nuslerp",
-    "ram",
-    "ramplus_tl",
-    "sce",
 ];
 
 /// A way to make one tensor of several.
@@ -62,6 +68,12 @@ pub trait Method: Sync {
 
     /// What one element of the output depends on.
     fn class(&self) -> Class;
+
+    /// Whether tiles must see whole rows, which takes more memory; with [`Tiles::write_rows`] or [`Tiles::measure_rows`].
+    fn whole_rows(&self, parameters: &TensorParameters) -> bool {
+        let _ = parameters;
+        false
+    }
 
     /// Whether these values make sense together; pure, called before anything is read.
     ///
@@ -97,7 +109,7 @@ pub struct BadValue {
 pub struct Contract {
     /// The base.
     pub base: BaseRule,
-    /// The fewest inputs, not counting a base that is required.
+    /// The fewest inputs, not counting a base that the others are compared with.
     pub min: usize,
     /// The most inputs, counted alike; none for any number.
     pub max: Option<usize>,
@@ -108,6 +120,8 @@ pub struct Contract {
 pub enum BaseRule {
     /// The others are compared with it.
     Required,
+    /// If there is one, the others are compared with it.
+    Optional,
     /// One more input like the others.
     Input,
     /// Nothing: it only gives the output its config and tokenizer.

@@ -1,5 +1,7 @@
 //! Methods over whole tensors: against plain f64 arithmetic, and against themselves under other threads, memory and orders.
 
+mod registry;
+
 use super::*;
 use crate::{
     plan::{MergePlan, ModelHeader, PlanOptions, TensorHeader},

@@ -25,7 +25,7 @@ impl Context<'_> {
     pub(super) fn parameters(&self, seed: u64) -> Result<TensorParameters, PlanError> {
         let method = self.recipe.method;
         let base = match method.contract().base {
-            BaseRule::Required => self.base(),
+            BaseRule::Required | BaseRule::Optional => self.base(),
             BaseRule::Input | BaseRule::Unused => None,
         };
         let mut values = TensorParameters {

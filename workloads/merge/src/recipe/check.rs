@@ -29,11 +29,13 @@ fn inputs(recipe: &Recipe, slice: &Slice, method_at: Span) -> Result<(), RecipeE
     let (method, contract) = (recipe.method.name(), recipe.method.contract());
     let error = |at, text: String| RecipeError::new(recipe.place(at), Problem::Inputs(text));
     let mut count = slice.inputs.len();
-    if contract.base == BaseRule::Required {
-        let Some(base) = recipe.base_of(slice) else {
-            return Err(error(method_at, format!("{method} needs a base model"))
-                .hint_is("add `base_model:` with the model that the others were trained from"));
-        };
+    let base = recipe.base_of(slice);
+    if contract.base == BaseRule::Required && base.is_none() {
+        return Err(error(method_at, format!("{method} needs a base model"))
+            .hint_is("add `base_model:` with the model that the others were trained from"));
+    }
+    let apart = matches!(contract.base, BaseRule::Required | BaseRule::Optional);
+    if let Some(base) = base.filter(|_| apart) {
         if !slice.inputs.iter().any(|input| input.model == base) {
             let path = recipe.models.get(base).map_or("", |model| model.path.as_str());
             return Err(error(slice.at, format!("base model `{path}` is not among the sources of this slice"))
@@ -41,7 +43,7 @@ fn inputs(recipe: &Recipe, slice: &Slice, method_at: Span) -> Result<(), RecipeE
         }
         count -= 1;
     }
-    let beside = if contract.base == BaseRule::Required { " beside the base" } else { "" };
+    let beside = if apart && base.is_some() { " beside the base" } else { "" };
     let models = |number: usize| if number == 1 { "1 model".into() } else { format!("{number} models") };
     if contract.max == Some(contract.min) && count != contract.min {
         let text = format!("{method} takes exactly {}{beside}, not {count}", models(contract.min));

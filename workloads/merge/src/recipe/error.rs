@@ -80,20 +80,10 @@ pub enum Problem {
         model: Option<String>,
     },
     /// A method that nobody knows.
-    #[error("unknown method `{name}` (known: {known})")]
+    #[error("unknown method `{name}`")]
     UnknownMethod {
         /// What was written.
         name: String,
-        /// All that Braid has.
-        known: String,
-    },
-    /// A method that mergekit has and Braid has not yet.
-    #[error("method `{name}` is not built into Braid yet (known: {known})")]
-    MethodNotYet {
-        /// What was written.
-        name: String,
-        /// All that Braid has.
-        known: String,
     },
     /// Something of mergekit's that Braid does not do yet.
     #[error("{0} is not supported yet")]

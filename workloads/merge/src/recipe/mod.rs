@@ -172,16 +172,11 @@ fn method(source: &Source, node: Node) -> Result<&'static dyn Method, RecipeErro
         return Ok(method);
     }
     let names: Vec<&str> = methods::METHODS.iter().map(|method| method.name()).collect();
-    let known = names.join(", ");
-    if methods::NOT_YET.contains(&name.as_str()) {
-        return Err(source.error(at, Problem::MethodNotYet { name, known }));
-    }
-    let meant = nearest::nearest(&name, names.iter().chain(methods::NOT_YET).copied());
-    let error = source.error(at, Problem::UnknownMethod { name, known });
-    Err(match meant {
-        Some(meant) => error.hint_is(format!("did you mean `{meant}`?")),
-        None => error,
-    })
+    let hint = match nearest::nearest(&name, names.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("the methods are {}", names.join(", ")),
+    };
+    Err(source.error(at, Problem::UnknownMethod { name }).hint_is(hint))
 }
 
 fn dtype(source: &Source, node: Node, key: &str) -> Result<Dtype, RecipeError> {

@@ -16,5 +16,5 @@ pub use buffers::Buffers;
 pub use digest::TensorDigests;
 pub use lanes::each;
 pub use phases::Phases;
-pub use tiles::{Input, Passes, Target, Tile, Tiles, tile_elements};
+pub use tiles::{Input, Passes, Rows, Target, Tile, Tiles, tile_elements};
 pub(crate) use verify::hash_range;

@@ -7,7 +7,11 @@
 //! Each pass reads every input once. The first pass hashes the inputs while their bytes are in the cache; the last one
 //! ([`Tiles::write`] or [`Tiles::copy`]) hashes the output. No bytes stay in memory between passes.
 
+mod fold;
 mod glance;
+mod rows;
+
+pub use rows::Rows;
 
 use super::{
     buffers::Buffers,
@@ -39,6 +43,22 @@ pub struct Tile<'a> {
     pub index: usize,
     /// How many elements the tile has: that of every tile but the last is the same.
     pub elements: usize,
+}
+
+impl<'a> Tile<'a> {
+    /// All inputs but one, in order.
+    pub fn others(&self, input: usize) -> Vec<Slice<'a>> {
+        self.inputs.iter().enumerate().filter(|(index, _)| *index != input).map(|(_, slice)| *slice).collect()
+    }
+}
+
+/// What a pass reads for each tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Its elements.
+    Tile,
+    /// Every row that it reaches into, whole.
+    Rows,
 }
 
 /// What the passes of a task share.
@@ -160,7 +180,7 @@ impl<'a> Tiles<'a> {
     /// # Errors
     /// A read that failed, or [`MergeError::Cancelled`], or what `f` returns.
     pub fn measure<R: Send>(&self, f: impl Fn(&Tile<'_>) -> Result<R, KernelError> + Sync) -> Result<Vec<R>, MergeError> {
-        self.pass(|tile, _| self.passes.phases.kernel.of(|| f(tile)).map_err(|error| self.explain(tile, error)))
+        self.pass(Reach::Tile, |tile, _, _| self.passes.phases.kernel.of(|| f(tile)).map_err(|error| self.explain(tile, error)))
     }
 
     /// The last pass: `f` fills the bytes of each output tile, which are written at their place and hashed.
@@ -170,13 +190,21 @@ impl<'a> Tiles<'a> {
     /// # Errors
     /// As [`Tiles::measure`]; a write that failed; [`MergeError::NotANumber`], naming the input that holds one.
     pub fn write(&self, f: impl Fn(&Tile<'_>, SliceMut<'_>) -> Result<(), KernelError> + Sync) -> Result<(), MergeError> {
+        self.write_reaching(Reach::Tile, |tile, _, out| f(tile, out))
+    }
+
+    fn write_reaching(
+        &self,
+        reach: Reach,
+        f: impl Fn(&Tile<'_>, &Rows<'_>, SliceMut<'_>) -> Result<(), KernelError> + Sync,
+    ) -> Result<(), MergeError> {
         let tree = self.tree(self.target.dtype);
-        let leaves = self.pass(|tile, output| {
+        let leaves = self.pass(reach, |tile, rows, output| {
             let phases = &self.passes.phases;
             let offset = tile.first * self.target.dtype.size() as u64;
             let leaf = phases.kernel.of(|| {
                 SliceMut::new(self.target.dtype, output)
-                    .and_then(|slice| f(tile, slice))
+                    .and_then(|slice| f(tile, rows, slice))
                     .map_err(|error| self.explain(tile, error))?;
                 Ok::<_, MergeError>(tree.leaf(offset, output))
             })?;
@@ -195,7 +223,7 @@ impl<'a> Tiles<'a> {
         if self.inputs.get(input).is_none_or(|source| source.dtype != self.target.dtype) {
             return Err(MergeError::Task(format!("input {input} of tensor {:?} cannot be copied", self.target.name)));
         }
-        self.pass(|tile, _| {
+        self.pass(Reach::Tile, |tile, _, _| {
             let offset = tile.first * self.target.dtype.size() as u64;
             let write = || self.target.file.write_at(tile.inputs[input].bytes(), self.target.offset + offset);
             self.passes.phases.write.of(write)?;
@@ -219,10 +247,14 @@ impl<'a> Tiles<'a> {
         }
     }
 
-    fn pass<R: Send>(&self, f: impl Fn(&Tile<'_>, &mut [u8]) -> Result<R, MergeError> + Sync) -> Result<Vec<R>, MergeError> {
+    fn pass<R: Send>(
+        &self,
+        reach: Reach,
+        f: impl Fn(&Tile<'_>, &Rows<'_>, &mut [u8]) -> Result<R, MergeError> + Sync,
+    ) -> Result<Vec<R>, MergeError> {
         let first_pass = self.input_digests.get().is_none();
         let failure = FirstFailure::new();
-        let one = |index: usize| failure.guard(index, || self.tile(index, first_pass, &f));
+        let one = |index: usize| failure.guard(index, || self.tile(index, first_pass, reach, &f));
         // `None` only beside a failure, which is returned first.
         let done: Vec<Option<(R, Vec<ChainingValue>)>> =
             (0..self.elements.div_ceil(self.tile as u64) as usize).into_par_iter().map(one).collect();
@@ -240,27 +272,34 @@ impl<'a> Tiles<'a> {
         &self,
         index: usize,
         hash: bool,
-        f: &impl Fn(&Tile<'_>, &mut [u8]) -> Result<R, MergeError>,
+        reach: Reach,
+        f: &impl Fn(&Tile<'_>, &Rows<'_>, &mut [u8]) -> Result<R, MergeError>,
     ) -> Result<(R, Vec<ChainingValue>), MergeError> {
         if self.passes.context.is_cancelled() {
             return Err(MergeError::Cancelled);
         }
         let first = index as u64 * self.tile as u64;
         let elements = (self.elements - first).min(self.tile as u64) as usize;
+        let (read, before) = self.reached(reach, first, elements);
         let mut scratch = self.passes.buffers.take();
         let (buffers, output) =
-            scratch.split(self.inputs().map(|dtype| elements * dtype.size()), elements * self.target.dtype.size());
-        let mut slices = Vec::with_capacity(buffers.len());
+            scratch.split(self.inputs().map(|dtype| read * dtype.size()), elements * self.target.dtype.size());
+        let mut whole = Vec::with_capacity(buffers.len());
+        let mut own = Vec::with_capacity(buffers.len());
         let mut leaves = Vec::new();
         for (input, buffer) in self.inputs.iter().zip(buffers) {
-            let offset = first * input.dtype.size() as u64;
+            let offset = (first - before as u64) * input.dtype.size() as u64;
             self.passes.phases.read.of(|| input.file.read_exact_at(buffer, input.offset + offset))?;
+            let slice = Slice::new(input.dtype, buffer).map_err(|source| self.kernel(source))?;
+            let part = slice.part(before..before + elements).map_err(|source| self.kernel(source))?;
             if hash {
-                leaves.push(self.tree(input.dtype).leaf(offset, buffer));
+                leaves.push(self.tree(input.dtype).leaf(first * input.dtype.size() as u64, part.bytes()));
             }
-            slices.push(Slice::new(input.dtype, buffer).map_err(|source| self.kernel(source))?);
+            whole.push(slice);
+            own.push(part);
         }
-        Ok((f(&Tile { inputs: &slices, first, index, elements }, output)?, leaves))
+        let rows = Rows { inputs: &whole, before };
+        Ok((f(&Tile { inputs: &own, first, index, elements }, &rows, output)?, leaves))
     }
 
     fn tree(&self, dtype: Dtype) -> Tree {

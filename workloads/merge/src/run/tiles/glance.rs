@@ -34,11 +34,11 @@ impl Tiles<'_> {
         Ok(done.into_iter().flatten().collect())
     }
 
-    fn run_of<R>(
+    pub(super) fn run_of<R>(
         &self,
         index: usize,
         run: &Range<u64>,
-        f: &impl Fn(&Tile<'_>) -> Result<R, KernelError>,
+        f: impl FnOnce(&Tile<'_>) -> Result<R, KernelError>,
     ) -> Result<R, MergeError> {
         if self.passes.context.is_cancelled() {
             return Err(MergeError::Cancelled);
