@@ -48,13 +48,16 @@
 
 mod compose;
 pub mod data;
+pub mod document;
 mod domains;
 mod draw;
 mod error;
+pub mod files;
 pub mod job;
 mod numerics;
 pub mod online;
 mod proportions;
+pub mod swarm;
 pub mod trainer;
 
 pub use compose::{BatchRule, Composer, Tally};

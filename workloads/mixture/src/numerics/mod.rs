@@ -2,9 +2,11 @@
 
 mod least;
 mod linear;
+mod rank;
 
 pub(crate) use least::minimize_from;
 pub(crate) use linear::solve;
+pub(crate) use rank::{explained, spearman};
 
 /// Rows of equal length.
 pub(crate) type Matrix = Vec<Vec<f64>>;
