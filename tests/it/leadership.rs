@@ -3,12 +3,15 @@
 //! Tasks that ran are adopted by whoever leads next: the number of their attempt stays.
 
 use crate::{
-    harness::{Coordinator, CoordinatorSetup, Etcd, Family, Run, SMALL, Scratch, Size, Worker, command, eventually, finish},
+    harness::{
+        Coordinator, CoordinatorSetup, Etcd, Family, Run, SMALL, Scratch, Size, Worker, WorkerSetup, command, eventually, finish,
+    },
     same_bytes::{Output, reference},
 };
 use rustix::process::Signal;
 use std::{
     ffi::OsStr,
+    process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -25,30 +28,52 @@ struct Fleet {
     coordinators: Vec<Coordinator>,
     workers: Vec<Worker>,
     addresses: String,
+    secure: bool,
 }
 
 impl Fleet {
     fn new(etcd: Etcd, coordinators: usize) -> Self {
+        Self::start(etcd, coordinators, false)
+    }
+
+    /// `secure`: with TLS, an admin's token for the verbs and a token to join with for each worker.
+    fn start(etcd: Etcd, coordinators: usize, secure: bool) -> Self {
         let scratch = Scratch::new();
         let family = Family::write(scratch.path(), WORK, 7);
         let recipe = scratch.write("recipe.yml", family.recipe("dare_ties", 0.3));
         let expected = reference(&scratch, &recipe);
         let lease = Some(format!("{}s", LEASE.as_secs()));
-        let setup = CoordinatorSetup { store: Some(etcd.url()), lease, ..CoordinatorSetup::default() };
+        let setup = CoordinatorSetup { store: Some(etcd.url()), lease, secure, ..CoordinatorSetup::default() };
         let coordinators: Vec<_> = (0..coordinators).map(|_| Coordinator::start(setup.clone())).collect();
         let addresses: Vec<_> = coordinators.iter().map(Coordinator::address).collect();
         let addresses = addresses.join(",");
-        let workers = (0..2).map(|_| Worker::spawn(&addresses)).collect();
-        let fleet = Self { scratch, expected, etcd, coordinators, workers, addresses };
+        let workers = Vec::new();
+        let mut fleet = Self { scratch, expected, etcd, coordinators, workers, addresses, secure };
+        for _ in 0..2 {
+            let token = secure.then(|| fleet.braid(["token", "create", "--quiet"]).ok().stdout.trim().to_owned());
+            let setup = WorkerSetup { token, secure, ..WorkerSetup::default() };
+            fleet.workers.push(Worker::start(&fleet.addresses, setup));
+        }
         eventually("two nodes", || (fleet.braid(["node", "ls", "-o", "name"]).stdout.lines().count() == 2).then_some(()));
         fleet
     }
 
     /// Runs a verb that knows all coordinators.
     fn braid<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
+        finish(self.command(args))
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = command(self.scratch.path());
-        command.args(args).env("BRAID_COORDINATOR", &self.addresses).env("BRAID_INSECURE", "1");
-        finish(command)
+        command.args(args).env("BRAID_COORDINATOR", &self.addresses);
+        if self.secure {
+            let credentials = self.coordinators[0].credentials();
+            eventually("credentials", || credentials.exists().then_some(()));
+            command.env("BRAID_CREDENTIALS", credentials);
+        } else {
+            command.env("BRAID_INSECURE", "1");
+        }
+        command
     }
 
     /// Submits the merge and waits until both workers have something to do.
@@ -106,8 +131,8 @@ struct Task {
     attempt: u64,
 }
 
-fn the_leader_is_killed(etcd: Etcd) {
-    let mut fleet = Fleet::new(etcd, 3);
+fn the_leader_is_killed(etcd: Etcd, secure: bool) {
+    let mut fleet = Fleet::start(etcd, 3, secure);
     let job = fleet.begin();
     let leader = fleet.leader();
     fleet.quiet();
@@ -130,12 +155,17 @@ fn the_leader_is_killed(etcd: Etcd) {
 
 #[test]
 fn a_leader_that_is_killed_is_followed_by_another() {
-    the_leader_is_killed(Etcd::spawn());
+    the_leader_is_killed(Etcd::spawn(), false);
+}
+
+#[test]
+fn a_leader_that_is_killed_is_followed_by_another_with_tls() {
+    the_leader_is_killed(Etcd::spawn(), true);
 }
 
 #[test]
 fn a_leader_that_is_killed_is_followed_by_another_with_three_servers_of_etcd() {
-    the_leader_is_killed(Etcd::cluster(3));
+    the_leader_is_killed(Etcd::cluster(3), false);
 }
 
 #[test]
@@ -164,6 +194,24 @@ fn a_server_of_etcd_that_is_killed_is_not_missed() {
     // The one that all ask first.
     fleet.etcd.kill9_member(0);
     fleet.expect_the_end(&job);
+}
+
+/// Small tasks need the store all the time; a member that dies and comes back is no matter to them.
+#[test]
+fn a_thousand_tasks_run_while_a_server_of_etcd_is_killed() {
+    let mut fleet = Fleet::new(Etcd::cluster(3), 1);
+    let mut command = fleet.command(["bench", "--tasks", "1000", "--millis", "2"]);
+    let mut bench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let done = || fleet.braid(["job", "show", "last", "-o", "json"]).json()["task_counts"]["done"].as_u64().unwrap_or(0);
+    let before = eventually("tasks that are done", || Some(done()).filter(|done| *done > 0));
+    assert!(before < 1000, "all were done before the kill");
+    fleet.etcd.kill9_member(0);
+    sleep(Duration::from_millis(300));
+    fleet.etcd.restart_member(0);
+    let ended = eventually("the end of the tasks", || bench.try_wait().unwrap());
+    assert!(ended.success(), "{:?}", bench.wait_with_output());
+    let job = fleet.braid(["job", "show", "last", "-o", "json"]).ok().json();
+    assert_eq!((&job["state"], &job["task_counts"]["done"]), (&"done".into(), &1000.into()), "{job}");
 }
 
 fn the_store_is_away(how_long: Duration) {
