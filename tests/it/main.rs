@@ -11,6 +11,7 @@ mod deploy;
 mod harness;
 #[cfg(feature = "etcd")]
 mod leadership;
+mod linearizable;
 mod mix;
 mod parallel;
 mod run;
