@@ -25,8 +25,8 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// How long another process may hold the folder before it is believed to live. One that was killed lets go of its files when
-/// its memory is given back, which takes a second and more for a large merge.
+/// How long another process may hold the folder before it is believed to live. One that was killed lets go of its files only
+/// after its memory, which takes the longer the more it had.
 const LETTING_GO: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(work: &Work<'_>, limits: Limits, console: &Console) -> Result<Job> {

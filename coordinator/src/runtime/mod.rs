@@ -19,6 +19,7 @@ mod conductor;
 mod counting;
 mod driver;
 mod handle;
+mod opening;
 mod outbox;
 mod planning;
 mod recording;
@@ -38,11 +39,12 @@ use crate::{
     leadership::{Candidate, Instance, Keeper, Tenure},
     logs::Logs,
     security::{Gate, Limits, Mode, Roster, audit::Audit},
-    store::{self, Store, StoreUrl},
+    store::{Store, StoreUrl},
 };
 use braid_proto::VERSION;
 use braid_telemetry::metrics::FleetMetrics;
 use braid_workload::{Registry, Roots, Workload};
+use opening::Opened;
 use recording::Recording;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use term::Term;
@@ -131,15 +133,8 @@ impl Coordinator {
     /// # Errors
     /// [`CoordinatorError`] when the store cannot be opened or claimed, or holds what is not Braid's.
     pub async fn start(options: Options, workloads: Registry<dyn Workload>) -> Result<Self, CoordinatorError> {
-        let store = store::open(&options.store).await?;
+        let Opened { store, roster, is_new_fleet } = opening::open(&options).await?;
         let is_shared = store.leases().is_some();
-        let (roster, is_new_fleet) = match options.protection {
-            Protection::Inside | Protection::Open => (None, false),
-            Protection::Checked { node_life } => {
-                let (roster, is_new) = Roster::open(Arc::clone(&store), node_life).await?;
-                (Some(Arc::new(roster)), is_new)
-            }
-        };
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let audit = match &options.data_dir {
             Some(dir) if options.protection != Protection::Inside => {

@@ -9,14 +9,14 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// Waits that grow, with jitter so that many clients of one store do not return together; and one line in the log for
 /// each new kind of trouble, not for each try.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     tries: u32,
     said: Option<String>,
 }
 
 impl Backoff {
     /// Notes a failed try of `who` and returns how long to wait.
-    pub(super) fn failed(&mut self, who: &str, error: &StoreError) -> Duration {
+    pub(crate) fn failed(&mut self, who: &str, error: &StoreError) -> Duration {
         let line = error.line();
         if self.said.as_ref() != Some(&line) {
             tracing::warn!("{who} waits for the store: {line}");
@@ -28,7 +28,7 @@ impl Backoff {
     }
 
     /// Notes that it works again.
-    pub(super) fn worked(&mut self, who: &str) {
+    pub(crate) fn worked(&mut self, who: &str) {
         if self.said.take().is_some() {
             tracing::info!("{who} goes on: the store works again");
         }

@@ -34,6 +34,7 @@ mod writer;
 #[cfg(test)]
 mod conformance;
 
+pub(crate) use backoff::Backoff;
 pub use embedded::Embedded;
 pub use error::{Cause, StoreError};
 #[cfg(feature = "etcd")]

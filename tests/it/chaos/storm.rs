@@ -129,7 +129,7 @@ impl Storm {
 
     fn mend(&mut self, Fault { victim, blow, .. }: Fault) {
         match (blow, victim) {
-            (Blow::Kill, Victim::Coordinator(which)) => self.coordinators[which].restart_until_it_listens(),
+            (Blow::Kill, Victim::Coordinator(which)) => self.coordinators[which].restart(),
             (Blow::Kill, Victim::Worker(which)) => self.workers[which].restart(),
             (Blow::Kill, Victim::Member(which)) => self.etcd.restart_member(which),
             (Blow::Stop, victim) => self.signal(victim, Signal::CONT),

@@ -99,17 +99,6 @@ impl Coordinator {
         (self.process, self.address) = launch(&self.scratch, &self.setup, &self.address);
     }
 
-    /// The same as a service manager does it: again while it ends at once, as it does when its store elects a leader.
-    #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
-    pub(crate) fn restart_until_it_listens(&mut self) {
-        self.process.kill9();
-        (self.process, self.address) = eventually("the coordinator to start", || {
-            let mut process = spawn(&self.scratch, &self.setup, &self.address);
-            let line = process.first_line_if_any()?;
-            Some((process, address(&line)))
-        });
-    }
-
     /// Runs a verb that talks to this coordinator, in `folder`.
     pub(crate) fn braid_in<S: AsRef<OsStr>>(&self, folder: &Path, args: impl IntoIterator<Item = S>) -> Run {
         run::finish(self.command(folder, args))
