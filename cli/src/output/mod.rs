@@ -17,6 +17,8 @@ pub(crate) use access::{AuditList, TokenList};
 pub(crate) use explain::ExplanationView;
 pub(crate) use job::{JobList, JobShow, state_word};
 pub(crate) use mix::{MixFormat, MixView};
+#[cfg(feature = "tui")]
+pub(crate) use node::node_word;
 pub(crate) use node::{NodeList, NodeShow};
 pub(crate) use plan::{PlanFormat, PlanView};
 pub(crate) use project::ProjectList;

@@ -85,12 +85,31 @@ impl View for NodeShow {
 
 /// `ready, cordoned`.
 fn state(node: &NodeView) -> String {
-    let access = match (node.cordoned, node.draining) {
+    with_access(node.state, node.cordoned, node.draining)
+}
+
+/// The word for a node's state, and whether operators keep tasks from it: `ready, draining`.
+#[cfg(feature = "tui")]
+pub(crate) fn node_word(node: &v1::Node) -> String {
+    with_access(word(node.state()), node.cordoned, node.draining)
+}
+
+fn with_access(state: &str, cordoned: bool, draining: bool) -> String {
+    let access = match (cordoned, draining) {
         (_, true) => ", draining",
         (true, false) => ", cordoned",
         (false, false) => "",
     };
-    format!("{}{access}", node.state)
+    format!("{state}{access}")
+}
+
+fn word(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Unspecified => "unknown",
+        NodeState::Ready => "ready",
+        NodeState::Silent => "silent",
+        NodeState::Away => "away",
+    }
 }
 
 fn drains(until: u64, now: u64) -> String {
@@ -109,12 +128,7 @@ impl NodeList {
 impl From<v1::Node> for NodeView {
     fn from(node: v1::Node) -> Self {
         Self {
-            state: match node.state() {
-                NodeState::Unspecified => "unknown",
-                NodeState::Ready => "ready",
-                NodeState::Silent => "silent",
-                NodeState::Away => "away",
-            },
+            state: word(node.state()),
             name: node.name,
             version: node.version,
             address: node.address,

@@ -1,7 +1,11 @@
 //! Paints a [`Screen`]. Every state is a word as well as a colour.
 
 use super::screen::Screen;
-use crate::{console::harmless, output::state_word, output::task_word, units::show_bytes};
+use crate::{
+    console::harmless,
+    output::{node_word, state_word, task_word},
+    units::show_bytes,
+};
 use braid_proto::v1::{Job, JobState, Node, NodeState, Task, TaskState};
 use braid_workload::TaskId;
 use ratatui::{
@@ -32,13 +36,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
 fn headline(screen: &Screen) -> String {
     let nodes = &screen.fleet.nodes;
     let ready = nodes.iter().filter(|node| node.state() == NodeState::Ready).count();
+    let kept = match nodes.iter().filter(|node| node.cordoned || node.draining).count() {
+        0 => String::new(),
+        kept => format!(" ({kept} cordoned)"),
+    };
     let (running, waiting) = screen
         .fleet
         .jobs
         .iter()
         .fold((0, 0), |(running, waiting), job| (running + job.tasks_running, waiting + job.tasks_waiting));
     format!(
-        "braid at {}: {ready} of {} nodes ready, {} threads, {running} tasks running, {waiting} waiting",
+        "braid at {}: {ready} of {} nodes ready{kept}, {} threads, {running} tasks running, {waiting} waiting",
         screen.at,
         nodes.len(),
         nodes.iter().map(|node| node.threads).sum::<u32>(),
@@ -116,15 +124,16 @@ fn draw_tasks(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
 
 fn draw_nodes(frame: &mut Frame<'_>, area: Rect, nodes: &[Node]) {
     let rows = nodes.iter().map(|node| {
-        let (word, color) = match node.state() {
-            NodeState::Ready => ("ready", Color::Green),
-            NodeState::Silent => ("silent", Color::Red),
-            NodeState::Unspecified => ("unknown", Color::Reset),
-            NodeState::Away => ("away", Color::DarkGray),
+        let color = match node.state() {
+            NodeState::Ready if node.cordoned || node.draining => Color::Yellow,
+            NodeState::Ready => Color::Green,
+            NodeState::Silent => Color::Red,
+            NodeState::Unspecified => Color::Reset,
+            NodeState::Away => Color::DarkGray,
         };
         Row::new([
             Cell::from(text(&node.name)),
-            Cell::from(word).style(color),
+            Cell::from(node_word(node)).style(color),
             Cell::from(node.tasks_running.to_string()),
             Cell::from(node.threads.to_string()),
             Cell::from(show_bytes(node.memory)),
@@ -132,7 +141,7 @@ fn draw_nodes(frame: &mut Frame<'_>, area: Rect, nodes: &[Node]) {
             Cell::from(text(&node.address)),
         ])
     });
-    let widths = [20, 10, 6, 8, 11, 13].map(Constraint::Length).into_iter().chain([Constraint::Fill(1)]);
+    let widths = [20, 16, 6, 8, 11, 13].map(Constraint::Length).into_iter().chain([Constraint::Fill(1)]);
     frame.render_widget(table(rows, widths, ["NODE", "STATE", "TASKS", "THREADS", "MEMORY", "RATE", "ADDRESS"], " nodes "), area);
 }
 
@@ -222,7 +231,11 @@ mod tests {
         };
         Fleet {
             jobs: vec![job(2, JobState::Done, "old"), waits, job(4, JobState::Running, "ties of 4\x1b[2J -> out")],
-            nodes: vec![node("alpha", NodeState::Ready), node("beta", NodeState::Silent)],
+            nodes: vec![
+                node("alpha", NodeState::Ready),
+                Node { cordoned: true, ..node("beta", NodeState::Ready) },
+                Node { cordoned: true, draining: true, ..node("gamma", NodeState::Silent) },
+            ],
             tasks: vec![task(0, TaskState::TaskDone, Some("alpha")), task(1, TaskState::TaskAssigned, Some("alpha"))],
             tasks_of: Some(4),
         }
@@ -234,7 +247,7 @@ mod tests {
         screen.see(fleet(0), Duration::ZERO);
         screen.see(fleet(900_000_000), Duration::from_secs(1));
         insta::assert_snapshot!(drawn(&screen, 100, 20), @"
-        braid at head:7117: 1 of 2 nodes ready, 16 threads, 2 tasks running, 12 waiting
+        braid at head:7117: 2 of 3 nodes ready (2 cordoned), 24 threads, 2 tasks running, 12 waiting
          jobs that run ─────────────────────────────────────────────────────────────────────────────────────
         JOB      KIND      STATE       TASKS         BYTES               SPEED       LABEL
         4        merge     merging     3/8           #####.......  45%   900.0 MB/s  ties of 4 [2J -> out
@@ -247,11 +260,11 @@ mod tests {
 
 
 
-
          nodes ─────────────────────────────────────────────────────────────────────────────────────────────
-        NODE                 STATE      TASKS  THREADS  MEMORY      RATE          ADDRESS
-        alpha                ready      1      8        64.0 GB     900.0 MB/s    alpha.local
-        beta                 silent     1      8        64.0 GB     900.0 MB/s    beta.local
+        NODE                 STATE            TASKS  THREADS  MEMORY      RATE          ADDRESS
+        alpha                ready            1      8        64.0 GB     900.0 MB/s    alpha.local
+        beta                 ready, cordoned  1      8        64.0 GB     900.0 MB/s    beta.local
+        gamma                silent, draining 1      8        64.0 GB     900.0 MB/s    gamma.local
 
         q quit   up/down choose a job   a all jobs or those that run   x cancel the job
         ");
