@@ -74,7 +74,7 @@ pub(super) fn task(id: TaskId, task: &Task, silent: bool) -> v1::Task {
 
 /// A node as clients see it.
 pub(super) fn node(node: &Node) -> v1::Node {
-    let inventory = node.inventory.clone().unwrap_or_default();
+    let inventory = node.inventory.as_deref().cloned().unwrap_or_default();
     let state = if node.session.is_some() { v1::NodeState::Ready } else { v1::NodeState::Silent };
     v1::Node {
         name: node.id.0.clone(),

@@ -3,7 +3,7 @@
 use super::{Effect, Effects, Engine, Message, State, fact, fairness::Ledger, gang};
 use crate::{
     model::{Assignment, Change, Class, Job, JobPhase, Millis, Node, Rate, TaskPhase},
-    placement::{Absent, Away, Candidate, Decision, Load, Placement, Problem, Wait, Waiting},
+    placement::{Absent, Away, Candidate, Decision, Placement, Problem, Wait, Waiting},
 };
 use braid_workload::{JobId, TaskId};
 use std::collections::BTreeSet;
@@ -78,10 +78,12 @@ impl Engine {
             let id = job.id.task(index);
             let assignment = Assignment { node: node.id.clone(), lease: node.lease, since: now };
             job.set_phase(index, TaskPhase::Assigned(assignment));
-            let Some(task) = job.tasks.get_mut(index as usize) else { continue };
-            gang::begin(task, task.attempt.next());
-            self.state.timeline.begin(id, task.attempt, node.id.clone(), now);
-            node.tasks.insert(id);
+            let Some(attempt) = job.tasks.get(index as usize).map(|task| task.attempt.next()) else { continue };
+            gang::begin(job, index, attempt);
+            self.state.timeline.begin(id, attempt, node.id.clone(), now);
+            if let Some(task) = job.tasks.get(index as usize) {
+                node.take(id, task);
+            }
             fact::started(job, now, &mut self.state.facts);
             let Some(task) = job.tasks.get(index as usize) else { continue };
             effects.push(Change::task(id, task).into());
@@ -127,20 +129,21 @@ impl State {
             return None;
         }
         let rate = |(kind, rate): (&String, &Rate)| Some((kind.clone(), rate.bytes_per_second()?));
-        let mut candidate = Candidate {
+        let mut holding = node.holding;
+        for id in gone.iter().filter(|id| node.tasks.contains(id)) {
+            if let Some(task) = self.job(id.job).and_then(|job| job.tasks.get(id.index as usize)) {
+                holding -= task;
+            }
+        }
+        Some(Candidate {
             node: node.id.clone(),
-            offer: node.inventory.as_ref()?.clone(),
-            load: Load::default(),
+            offer: node.inventory.clone()?,
+            load: holding.load(),
             reserved: false,
             rate: node.rate.bytes_per_second(),
             rates: node.rates.iter().filter_map(rate).collect(),
             inputs: node.inputs.clone(),
-        };
-        for id in node.tasks.iter().filter(|id| !gone.contains(id)) {
-            let Some(task) = self.job(id.job).and_then(|job| job.tasks.get(id.index as usize)) else { continue };
-            candidate.load.add(&Class::from(&task.spec.demand), task.spec.demand.bytes.saturating_sub(task.done) as f64);
-        }
-        Some(candidate)
+        })
     }
 }
 

@@ -13,7 +13,7 @@
 
 use super::{Effect, Effects, Engine, Held, Message, Run, State, fact, fairness::Ledger};
 use crate::{
-    model::{Amount, Assignment, Change, Job, JobPhase, Millis, Task, TaskPhase},
+    model::{Amount, Assignment, Change, Job, JobPhase, Millis, TaskPhase},
     placement::GangPlacement,
 };
 use braid_workload::{AttemptId, Gang, JobId, TaskId};
@@ -57,13 +57,13 @@ impl Engine {
         job.reason = None;
         for (rank, (index, (session, assignment, _))) in (0u32..).zip(members.zip(places)) {
             let (id, lease) = (job.id.task(index), assignment.lease);
-            if let Some(node) = nodes.get_mut(&assignment.node) {
-                node.tasks.insert(id);
-            }
             timeline.begin(id, epoch, assignment.node.clone(), now);
+            let node = nodes.get_mut(&assignment.node);
             job.set_phase(index, TaskPhase::Assigned(assignment));
-            let Some(task) = job.tasks.get_mut(index as usize) else { continue };
-            begin(task, epoch);
+            begin(job, index, epoch);
+            if let (Some(node), Some(task)) = (node, job.tasks.get(index as usize)) {
+                node.take(id, task);
+            }
             fact::started(job, now, facts);
             let Some(task) = job.tasks.get(index as usize) else { continue };
             effects.push(Change::task(id, task).into());
@@ -93,9 +93,11 @@ impl Engine {
 }
 
 /// Makes a task's next try.
-pub(super) fn begin(task: &mut Task, attempt: AttemptId) {
-    task.attempt = attempt;
-    (task.done, task.reused, task.reported, task.stopping) = (0, 0, None, false);
+pub(super) fn begin(job: &mut Job, index: u32, attempt: AttemptId) {
+    job.clear_try(index);
+    if let Some(task) = job.tasks.get_mut(index as usize) {
+        task.attempt = attempt;
+    }
 }
 
 /// The message that starts the present try of a task.
@@ -171,7 +173,8 @@ pub(super) fn release(state: &mut State, job: JobId, index: u32, phase: TaskPhas
     let (attempt, holder) = (task.attempt, task.assignment().map(|to| to.node.clone()));
     job.set_phase(index, phase);
     let Some(node) = holder.and_then(|holder| state.nodes.get_mut(&holder)) else { return };
-    if !node.tasks.remove(&id) {
+    let was_here = job.tasks.get(index as usize).is_some_and(|task| node.let_go(id, task));
+    if !was_here {
         return; // it has just been told
     }
     let message = Message::Taken { task: id, attempt };

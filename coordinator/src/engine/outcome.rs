@@ -12,7 +12,7 @@ use super::{
 use crate::model::{Change, Class, Job, JobEnd, JobPhase, Millis, SessionId, Task, TaskPhase};
 use braid_workload::{Advance, Failure, FailureKind, MAX_RECORD, TaskId, TaskOutcome};
 use serde_json::Value;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// How long a worker that gave a task back is given nothing: time to leave, if it is leaving.
 const REST: Duration = Duration::from_secs(1);
@@ -48,11 +48,13 @@ impl Engine {
         // By the assignment, not by the session: a result may be read after a newer stream has replaced its own.
         let holder = job.tasks.get(held.task.index as usize).and_then(Task::assignment).map(|to| &to.node);
         if let Some(node) = holder.and_then(|node| self.state.nodes.get_mut(node)) {
-            node.tasks.remove(&held.task);
             if let Some(task) = job.tasks.get(held.task.index as usize) {
+                node.let_go(held.task, task);
                 node.learn(&job.kind, &task.spec.demand, done, ran);
             }
-            job.warm.insert(node.id.clone());
+            if !job.warm.contains(&node.id) {
+                Arc::make_mut(&mut job.warm).insert(node.id.clone());
+            }
             let told = job.tasks.get(index as usize).is_some_and(|task| task.stopping);
             if running && standing == Standing::Whole && gave_back(&outcome) && !told {
                 node.resting = Some(now + REST);
@@ -187,9 +189,7 @@ impl Engine {
 
     fn close_attempt(&mut self, id: TaskId, again: bool, failure: Failure, now: Millis, effects: &mut Effects) {
         let Some(job) = self.state.jobs.get_mut(&id.job) else { return };
-        if let Some(task) = job.tasks.get_mut(id.index as usize) {
-            (task.done, task.reused, task.reported, task.stopping) = (0, 0, None, false);
-        }
+        job.clear_try(id.index);
         job.set_phase(id.index, if again { TaskPhase::Waiting } else { TaskPhase::Failed });
         let change = job.tasks.get(id.index as usize).map(|task| Change::task(id, task).into());
         self.state.unplaced = true;

@@ -5,8 +5,8 @@
 
 use super::{State, ending, projects, upkeep};
 use crate::model::{
-    Access, Assignment, Job, JobPhase, JobRecord, Millis, NewJob, Node, Rate, RecordError, Task, TaskPhase, TaskRecord, decode,
-    keys,
+    Access, Assignment, Holding, Job, JobPhase, JobRecord, Millis, NewJob, Node, Rate, RecordError, Task, TaskPhase, TaskRecord,
+    decode, keys,
 };
 use braid_workload::{JobId, NodeId, TaskSpec};
 use serde_json::Value;
@@ -147,7 +147,8 @@ fn adopt_nodes(state: &mut State, expires: Millis) {
             lease: assignment.lease,
             expires,
             inventory: None,
-            tasks,
+            tasks: BTreeSet::new(),
+            holding: Holding::default(),
             rate: Rate::default(),
             rates: BTreeMap::new(),
             inputs: Arc::default(),
@@ -156,6 +157,11 @@ fn adopt_nodes(state: &mut State, expires: Millis) {
             evicted: false,
             resting: None,
         };
+        for task in tasks {
+            if let Some(known) = state.job(task.job).and_then(|job| job.tasks.get(task.index as usize)) {
+                node.take(task, known);
+            }
+        }
         let said = state.upkeep.get(&id).cloned().unwrap_or_default();
         upkeep::attend(&mut node, &said);
         state.nodes.insert(id, node);

@@ -5,7 +5,7 @@
 //! what they give to this node and it does not know of (it was restarted, or never heard of it) waits again.
 
 use super::{Effect, Effects, Engine, Fact, Held, Message, TaskProgress, gang::Standing, upkeep};
-use crate::model::{Access, Inventory, Job, JobPhase, Millis, Node, Rate, SessionId};
+use crate::model::{Access, Holding, Inventory, Job, JobPhase, Millis, Node, Rate, SessionId};
 use braid_workload::{NodeId, TaskId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,8 +44,9 @@ impl Engine {
             lease,
             expires: now + self.lease,
             declared: inventory.labels.clone(),
-            inventory: Some(inventory),
-            tasks: kept_tasks,
+            inventory: Some(Arc::new(inventory)),
+            tasks: BTreeSet::new(),
+            holding: Holding::default(),
             rate,
             rates,
             inputs,
@@ -53,6 +54,11 @@ impl Engine {
             evicted: false,
             resting: None,
         };
+        for task in kept_tasks {
+            if let Some(known) = self.state.job(task.job).and_then(|job| job.tasks.get(task.index as usize)) {
+                node.take(task, known);
+            }
+        }
         upkeep::attend(&mut node, &self.state.upkeep.get(&id).cloned().unwrap_or_default());
         self.state.nodes.insert(id, node);
         effects.push(Effect::Send { session, message: Message::Welcome { lease, patience: self.lease, drop } });
@@ -89,10 +95,12 @@ impl Engine {
         let Some(node) = self.state.sessions.get(&session).and_then(|id| self.state.nodes.get_mut(id)) else { return };
         node.expires = now + self.lease;
         for report in progress.iter().filter(|report| node.tasks.contains(&report.task)) {
-            let task = self.state.jobs.get_mut(&report.task.job).and_then(|job| job.tasks.get_mut(report.task.index as usize));
-            if let Some(task) = task.filter(|task| task.attempt == report.attempt) {
-                (task.done, task.reused) = (report.done, report.reused);
-            }
+            let Some(job) = self.state.jobs.get_mut(&report.task.job) else { continue };
+            let index = report.task.index;
+            let Some(before) = job.tasks.get(index as usize).filter(|task| task.attempt == report.attempt) else { continue };
+            node.holding -= before;
+            job.progress(index, report.done, report.reused);
+            job.tasks.get(index as usize).into_iter().for_each(|now| node.holding += now);
         }
     }
 

@@ -6,6 +6,7 @@ use braid_workload::NodeId;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -79,7 +80,7 @@ pub(super) fn attend(node: &mut Node, upkeep: &Upkeep) {
     if node.access != upkeep.access {
         (node.access, node.evicted) = (upkeep.access, false);
     }
-    if let Some(offer) = &mut node.inventory {
+    if let Some(offer) = node.inventory.as_mut().map(Arc::make_mut) {
         offer.labels.clone_from(&node.declared);
         offer.labels.extend(upkeep.labels.clone());
     }

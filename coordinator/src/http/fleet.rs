@@ -128,7 +128,7 @@ fn job_view(job: &Job) -> JobView {
 }
 
 fn node_view(node: &Node) -> NodeView {
-    let offer = node.inventory.clone().unwrap_or_default();
+    let offer = node.inventory.as_deref().cloned().unwrap_or_default();
     NodeView {
         name: node.id.0.clone(),
         state: match (&node.session, node.access) {

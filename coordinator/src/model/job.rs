@@ -58,11 +58,19 @@ pub struct Job {
     /// Whether a worker was ever given a task of it; not stored, as its tasks say so.
     pub begun: bool,
     /// Nodes that have run tasks of it.
-    pub warm: BTreeSet<NodeId>,
+    pub warm: Arc<BTreeSet<NodeId>>,
     /// Seconds that its tasks take, by class, as far as seen.
     pub pace: BTreeMap<Class, f64>,
     waiting: BTreeMap<Class, BTreeSet<u32>>,
     tally: Tally,
+    running: Running,
+}
+
+/// Bytes that tasks report which a worker has.
+#[derive(Debug, Clone, Copy, Default)]
+struct Running {
+    done: u128,
+    reused: u128,
 }
 
 /// Where a job stands.
@@ -139,10 +147,11 @@ impl Job {
             reused: 0,
             reason: None,
             begun: false,
-            warm: BTreeSet::new(),
+            warm: Arc::default(),
             pace: BTreeMap::new(),
             waiting: BTreeMap::new(),
             tally: Tally::default(),
+            running: Running::default(),
         }
     }
 
@@ -167,6 +176,26 @@ impl Job {
         self.count(index, 1);
     }
 
+    /// Takes in how far the present try of a task is. Unknown indices are ignored.
+    pub(crate) fn progress(&mut self, index: u32, done: u64, reused: u64) {
+        let Some(task) = self.tasks.get_mut(index as usize) else { return };
+        let before = (task.done, task.reused);
+        (task.done, task.reused) = (done, reused);
+        if task.assignment().is_some() {
+            let moved = |sum: u128, before: u64, now: u64| sum.saturating_sub(before.into()) + u128::from(now);
+            self.running.done = moved(self.running.done, before.0, done);
+            self.running.reused = moved(self.running.reused, before.1, reused);
+        }
+    }
+
+    /// Forgets what is known of the present try of a task.
+    pub(crate) fn clear_try(&mut self, index: u32) {
+        self.progress(index, 0, 0);
+        if let Some(task) = self.tasks.get_mut(index as usize) {
+            (task.reported, task.stopping) = (None, false);
+        }
+    }
+
     fn count(&mut self, index: u32, by: i32) {
         let Some(task) = self.tasks.get(index as usize) else { return };
         match task.phase {
@@ -183,7 +212,16 @@ impl Job {
                     }
                 }
             }
-            TaskPhase::Assigned(_) => self.tally.assigned = self.tally.assigned.saturating_add_signed(by),
+            TaskPhase::Assigned(_) => {
+                self.tally.assigned = self.tally.assigned.saturating_add_signed(by);
+                let (done, reused) = (u128::from(task.done), u128::from(task.reused));
+                let Running { done: sum, reused: sum_reused } = &mut self.running;
+                if by > 0 {
+                    (*sum, *sum_reused) = (*sum + done, *sum_reused + reused);
+                } else {
+                    (*sum, *sum_reused) = (sum.saturating_sub(done), sum_reused.saturating_sub(reused));
+                }
+            }
             TaskPhase::Done => {
                 self.tally.done = self.tally.done.saturating_add_signed(by);
                 let bytes = task.spec.demand.bytes;
@@ -204,11 +242,9 @@ impl Job {
 
     /// Bytes done, and bytes kept from an earlier run, with those that tasks report which still run.
     pub(crate) fn bytes_so_far(&self) -> (u64, u64) {
-        let running = self.tasks.iter().filter(|task| task.assignment().is_some());
-        let (done, reused) = running.fold((self.tally.bytes_done, self.reused), |(done, reused), task| {
-            (done.saturating_add(task.done), reused.saturating_add(task.reused))
-        });
-        (done.min(self.tally.bytes), reused)
+        let capped = |bytes: u128| u64::try_from(bytes).unwrap_or(u64::MAX);
+        let (done, reused) = (capped(self.running.done), capped(self.running.reused));
+        (self.tally.bytes_done.saturating_add(done).min(self.tally.bytes), self.reused.saturating_add(reused))
     }
 
     /// Tasks that wait, by class, in the order in which they were made.

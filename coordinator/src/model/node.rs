@@ -9,7 +9,7 @@
 //! Nodes are not stored: after a restart of the coordinator they register again, and the assignments in the task records
 //! say what each may go on with.
 
-use super::{Access, Class, Millis};
+use super::{Access, Class, Holding, Millis, Task};
 use braid_workload::{Demand, LeaseId, NodeId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -94,9 +94,11 @@ pub struct Node {
     /// When that right ends unless it is heard of.
     pub expires: Millis,
     /// What it offers; unknown for a node known only from the store.
-    pub inventory: Option<Inventory>,
+    pub inventory: Option<Arc<Inventory>>,
     /// What it holds.
     pub tasks: BTreeSet<TaskId>,
+    /// The same, in sum.
+    pub holding: Holding,
     /// How fast it has been.
     pub rate: Rate,
     /// The same, by the kind of job.
@@ -116,6 +118,22 @@ pub struct Node {
 impl Node {
     /// Inputs that are remembered, at most.
     const INPUTS: usize = 256;
+
+    /// Takes a task on.
+    pub(crate) fn take(&mut self, id: TaskId, task: &Task) {
+        if self.tasks.insert(id) {
+            self.holding += task;
+        }
+    }
+
+    /// Lets go of a task, which must be as it was; says whether it was here.
+    pub(crate) fn let_go(&mut self, id: TaskId, task: &Task) -> bool {
+        let was_here = self.tasks.remove(&id);
+        if was_here {
+            self.holding -= task;
+        }
+        was_here
+    }
 
     /// Learns from a finished task.
     pub(crate) fn learn(&mut self, kind: &str, demand: &Demand, bytes: u64, ran: Duration) {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::model::Class;
 use braid_workload::{JobId, NodeId};
+use std::sync::Arc;
 
 /// Savings below this are not worth a line, in seconds and as a part of the makespan.
 const LEAST_SAVING: f64 = 1e-3;
@@ -97,29 +98,30 @@ pub fn explain(problem: &Problem, job: JobId, more: Option<&MoreNodes>) -> Expla
 fn add_one(node: &mut super::Candidate, resource: Resource) -> String {
     const GB: u64 = 1_000_000_000;
     let at = &node.node;
+    let offer = Arc::make_mut(&mut node.offer);
     match resource {
         Resource::Threads => {
-            node.offer.threads = node.offer.threads.saturating_add(1);
+            offer.threads = offer.threads.saturating_add(1);
             // A wide task is as fast as there are threads.
-            let faster = f64::from(node.offer.threads) / f64::from(node.offer.threads.saturating_sub(1).max(1));
+            let faster = f64::from(offer.threads) / f64::from(offer.threads.saturating_sub(1).max(1));
             node.rate = node.rate.map(|rate| rate * faster);
             node.rates.values_mut().for_each(|rate| *rate *= faster);
             format!("one more thread in {at}")
         }
         Resource::Memory => {
-            node.offer.memory = node.offer.memory.saturating_add(GB);
+            offer.memory = offer.memory.saturating_add(GB);
             format!("one more GB of memory in {at}")
         }
         Resource::Gpus => {
-            node.offer.gpus.count = node.offer.gpus.count.saturating_add(1);
+            offer.gpus.count = offer.gpus.count.saturating_add(1);
             format!("one more GPU in {at}")
         }
         Resource::Link => {
-            node.offer.link = node.offer.link.map(|link| link.saturating_add(GB));
+            offer.link = offer.link.map(|link| link.saturating_add(GB));
             format!("one more GB/s of the link to {at}")
         }
         Resource::Disk => {
-            node.offer.disk = node.offer.disk.map(|disk| disk.saturating_add(GB));
+            offer.disk = offer.disk.map(|disk| disk.saturating_add(GB));
             format!("one more GB/s of the disks of {at}")
         }
     }

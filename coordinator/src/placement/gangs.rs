@@ -51,17 +51,18 @@ mod tests {
     };
     use crate::model::{Class, Inventory};
     use braid_workload::JobId;
+    use std::sync::Arc;
 
     fn node(name: &str, threads: u32, narrow: u32) -> Candidate {
         Candidate {
             node: NodeId(name.into()),
-            offer: Inventory {
+            offer: Arc::new(Inventory {
                 threads,
                 memory: 100,
                 kinds: ["train".to_owned()].into(),
                 exchange: "here".into(),
                 ..Inventory::default()
-            },
+            }),
             load: Load { narrow, threads: narrow, ..Load::default() },
             ..Candidate::default()
         }
@@ -75,7 +76,7 @@ mod tests {
             count,
             bytes: 1.0,
             seconds: None,
-            warm: [].into(),
+            warm: Default::default(),
         }
     }
 

@@ -16,6 +16,9 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
 };
 
+/// Classes without room that are remembered while a decision is made.
+const EXHAUSTED: usize = 64;
+
 /// The greedy placer.
 #[derive(Debug, Default)]
 pub struct Greedy;
@@ -32,7 +35,13 @@ pub fn hand_out(problem: &Problem, guide: &mut Guide) -> Decision {
     let usual = usual_rate(&nodes);
     let mut decision = Decision::default();
     let mut kept = None;
+    // What found no room anywhere: nodes only fill up, so its like finds none either.
+    let mut exhausted: Vec<(&Waiting, Wait)> = vec![];
     for class in &problem.classes {
+        if let Some((_, wait)) = exhausted.iter().find(|(other, _)| is_alike(class, other)) {
+            decision.reasons.push((class.job, wait.clone()));
+            continue;
+        }
         let wait = if class.class.gang > 1 {
             let placed = gangs::place(class, &mut nodes, &mut decision.gangs);
             if placed == 0 {
@@ -43,15 +52,26 @@ pub fn hand_out(problem: &Problem, guide: &mut Guide) -> Decision {
             let held_back = guide.holds_back(class, &nodes).map(|node| meant_for(class, node, usual));
             let placed = place_class(class, &mut nodes, usual, guide, &mut decision.placements);
             let room = |node: &Candidate| !node.reserved && node.fits(class) && node.room(&class.class, class.seconds) > 0;
-            let wait = |nodes: &[Candidate]| match held_back {
+            let wait = || match held_back {
                 Some(wait) if nodes.iter().any(room) => wait,
-                _ => why(class, problem, nodes, kept),
+                _ => {
+                    let wait = why(class, problem, &nodes, kept);
+                    if exhausted.len() < EXHAUSTED && !nodes.iter().any(room) {
+                        exhausted.push((class, wait.clone()));
+                    }
+                    wait
+                }
             };
-            (placed == 0).then(|| wait(&nodes))
+            (placed == 0).then(wait)
         };
         decision.reasons.extend(wait.map(|wait| (class.job, wait)));
     }
     decision
+}
+
+/// Whether two classes of tasks that are in no gang find room at the same places.
+fn is_alike(class: &Waiting, other: &Waiting) -> bool {
+    class.seconds == other.seconds && class.kind == other.kind && class.class == other.class
 }
 
 /// Why tasks wait that are meant for a node: what they would keep busy longest there.
@@ -155,17 +175,18 @@ mod tests {
     use crate::model::{Class, Inventory};
     use braid_workload::JobId;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn node(name: &str, rate: Option<f64>) -> Candidate {
         Candidate {
             node: NodeId(name.into()),
-            offer: Inventory {
+            offer: Arc::new(Inventory {
                 threads: 2,
                 memory: 100,
                 kinds: ["merge".to_owned()].into(),
                 exchange: "here".into(),
                 ..Inventory::default()
-            },
+            }),
             load: Load::default(),
             rate,
             ..Candidate::default()
@@ -180,7 +201,7 @@ mod tests {
             count,
             bytes: 100.0,
             seconds: None,
-            warm: [].into(),
+            warm: Default::default(),
         }
     }
 
@@ -201,7 +222,7 @@ mod tests {
     #[test]
     fn among_equals_the_warm_node_gets_it() {
         let mut warm = class(1, true);
-        warm.warm.insert(NodeId("b".into()));
+        Arc::make_mut(&mut warm.warm).insert(NodeId("b".into()));
         assert_eq!(counts(&place(vec![warm], vec![node("a", None), node("b", None)])), [("b", 1)]);
     }
 
@@ -225,14 +246,15 @@ mod tests {
     fn tasks_of_unknown_length_are_shared_out() {
         let mut unknown = class(4, false);
         unknown.bytes = 0.0;
-        unknown.warm.insert(NodeId("a".into()));
+        Arc::make_mut(&mut unknown.warm).insert(NodeId("a".into()));
         assert_eq!(counts(&place(vec![unknown], vec![node("a", None), node("b", None)])), [("a", 2), ("b", 2)]);
     }
 
     #[test]
     fn a_node_that_names_more_threads_than_there_are_gets_no_more_than_any_may() {
         let mut huge = node("a", Some(f64::MAX));
-        (huge.offer.threads, huge.offer.memory) = (u32::MAX, u64::MAX);
+        let offer = Arc::make_mut(&mut huge.offer);
+        (offer.threads, offer.memory) = (u32::MAX, u64::MAX);
         assert_eq!(counts(&place(vec![class(u32::MAX, false)], vec![huge])), [("a", MOST)]);
     }
 
@@ -241,7 +263,7 @@ mod tests {
         let text = |classes, nodes| place(classes, nodes).reasons.remove(0).1.to_string();
         assert_eq!(text(vec![class(1, true)], vec![]), "no worker is connected");
         let mut other = node("a", None);
-        other.offer.kinds = ["noop".to_owned()].into();
+        Arc::make_mut(&mut other.offer).kinds = ["noop".to_owned()].into();
         assert_eq!(text(vec![class(1, true)], vec![other]), "none of the 1 workers can run `merge` jobs");
         let mut large = class(1, true);
         large.class.memory = 3 << 30;

@@ -119,12 +119,13 @@ mod tests {
     use super::*;
     use crate::model::{Gpus, Inventory};
     use braid_workload::NodeId;
+    use std::sync::Arc;
 
     fn node(threads: u32, memory: u64, gpus: u32) -> Candidate {
         let gpus = Gpus { count: gpus, ..Gpus::default() };
         Candidate {
             node: NodeId("a".into()),
-            offer: Inventory { threads, memory, gpus, ..Inventory::default() },
+            offer: Arc::new(Inventory { threads, memory, gpus, ..Inventory::default() }),
             ..Candidate::default()
         }
     }

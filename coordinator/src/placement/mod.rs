@@ -61,7 +61,7 @@ pub struct Absent {
     /// Which.
     pub node: NodeId,
     /// What it offered.
-    pub offer: Inventory,
+    pub offer: Arc<Inventory>,
     /// Why not.
     pub why: Away,
 }
@@ -82,7 +82,7 @@ pub struct Waiting {
     /// Seconds that one took so far, on average, once known.
     pub seconds: Option<f64>,
     /// Nodes that have run tasks of the job: its headers are parsed and its shards may be cached there.
-    pub warm: BTreeSet<NodeId>,
+    pub warm: Arc<BTreeSet<NodeId>>,
 }
 
 /// A node that may be given tasks.
@@ -91,7 +91,7 @@ pub struct Candidate {
     /// Which.
     pub node: NodeId,
     /// What it offers.
-    pub offer: Inventory,
+    pub offer: Arc<Inventory>,
     /// What it holds already.
     pub load: Load,
     /// A gang of an older job waits for it: nothing else is to start here.
@@ -109,7 +109,7 @@ impl Default for Candidate {
     fn default() -> Self {
         Self {
             node: NodeId(String::new()),
-            offer: Inventory::default(),
+            offer: Arc::default(),
             load: Load::default(),
             reserved: false,
             rate: None,

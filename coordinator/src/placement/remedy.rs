@@ -6,7 +6,7 @@ use crate::model::Inventory;
 use braid_workload::NodeId;
 use bytesize::ByteSize;
 use serde::Serialize;
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// What would let it start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,7 +61,7 @@ pub(super) fn remedy(class: &Waiting, problem: &Problem) -> Option<Remedy> {
     let mut tried: Vec<(Weight, Remedy)> = vec![];
     for (at, node) in problem.nodes.iter().enumerate() {
         let mut changed = problem.clone();
-        let mut changes = upgrade(class, &mut changed.nodes[at].offer);
+        let mut changes = upgrade(class, Arc::make_mut(&mut changed.nodes[at].offer));
         let upgraded = changes.len();
         let held = node.load.wide.saturating_add(node.load.narrow);
         if !starts(&changed) && held > 0 {
@@ -144,7 +144,7 @@ fn more(class: &Waiting, problem: &Problem, starts: &dyn Fn(&Problem) -> bool) -
         None => {
             let mut offer = Inventory { threads: class.class.threads.max(1), ..Inventory::default() };
             let changes = upgrade(class, &mut offer);
-            (offer, changes)
+            (Arc::new(offer), changes)
         }
     };
     let count = (1..=class.class.gang.max(1)).find(|count| {
@@ -156,7 +156,7 @@ fn more(class: &Waiting, problem: &Problem, starts: &dyn Fn(&Problem) -> bool) -
     Some(Remedy { node: like.map(|like| like.node.clone()), changes })
 }
 
-fn candidate(node: NodeId, offer: Inventory) -> Candidate {
+fn candidate(node: NodeId, offer: Arc<Inventory>) -> Candidate {
     Candidate { node, offer, ..Candidate::default() }
 }
 

@@ -3,7 +3,7 @@
 use super::{Candidate, Load, Problem};
 use crate::model::{Gpus, Inventory};
 use braid_workload::NodeId;
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// GPUs of an added node of which no like is known.
 const GPUS: u32 = 8;
@@ -49,7 +49,7 @@ impl fmt::Display for MoreNodes {
 impl MoreNodes {
     /// Adds them to a problem: like a node there with such GPUs, or else like the largest, with such GPUs.
     pub fn add_to(&self, problem: &mut Problem) {
-        let offers = || problem.nodes.iter().map(|node| &node.offer).chain(problem.absent.iter().map(|node| &node.offer));
+        let offers = || problem.nodes.iter().map(|node| &*node.offer).chain(problem.absent.iter().map(|node| &*node.offer));
         let largest = |offer: &&Inventory| (offer.gpus.count, offer.memory, offer.threads);
         let like = offers().filter(|offer| offer.gpus.count > 0 && offer.gpus.is_kind(self.kind.as_deref())).max_by_key(largest);
         let mut offer = match (like, &self.kind) {
@@ -69,9 +69,10 @@ impl MoreNodes {
         for class in &problem.classes {
             offer.labels.extend(class.class.labels.clone());
         }
+        let offer = Arc::new(offer);
         let added = (1..=self.count).map(|number| Candidate {
             node: NodeId(format!("added-{number}")),
-            offer: offer.clone(),
+            offer: Arc::clone(&offer),
             load: Load::default(),
             ..Candidate::default()
         });

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 /// ones are kept.
 pub(super) fn why(class: &Waiting, problem: &Problem, after: &[Candidate], kept: Option<(JobId, u32)>) -> Wait {
     let offers: Vec<&Inventory> =
-        after.iter().map(|node| &node.offer).chain(problem.absent.iter().map(|node| &node.offer)).collect();
+        after.iter().map(|node| &*node.offer).chain(problem.absent.iter().map(|node| &*node.offer)).collect();
     if offers.is_empty() {
         return Wait::NoWorker;
     }

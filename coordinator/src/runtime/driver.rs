@@ -25,7 +25,10 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot, watch,
+    },
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
@@ -50,6 +53,8 @@ pub(super) struct Driver {
     planning: Planning,
     /// What is left of the newest plan.
     guide: Guide,
+    /// Something was decided since the last question for a plan.
+    unplanned: bool,
     clock: Clock,
     tenure: Tenure,
     writer: WriterHandle,
@@ -85,6 +90,7 @@ impl Driver {
             engine,
             planning: Planning::start(),
             guide: Guide::default(),
+            unplanned: false,
             clock,
             tenure,
             writer,
@@ -198,9 +204,12 @@ impl Driver {
 
     /// The same, and asks for a plan for what still waits. Not done when a plan has just come: one leads to no other.
     async fn place_and_plan(&mut self) {
-        if !self.place().await {
+        self.unplanned |= self.place().await;
+        // While the planner is busy nothing is asked; the tick comes back to it.
+        if !self.unplanned || !self.planning.is_free() {
             return;
         }
+        self.unplanned = false;
         let left = self.engine.state().problem();
         if left.nodes.len() > 1 && !left.classes.is_empty() {
             let question = self.planning.ask(left);
@@ -322,10 +331,16 @@ impl Driver {
                 }
             }
             Effect::Send { session, message } => {
-                let sent = self.sessions.get(&session).is_none_or(|outgoing| outgoing.try_send(message).is_ok());
-                if !sent {
-                    tracing::warn!(session = session.0, "a worker does not drain its stream; it must register again");
-                    self.sessions.remove(&session);
+                match self.sessions.get(&session).map(|outgoing| outgoing.try_send(message)) {
+                    None | Some(Ok(())) => {}
+                    Some(Err(TrySendError::Full(_))) => {
+                        tracing::warn!(session = session.0, "a worker does not drain its stream; it must register again");
+                        self.sessions.remove(&session);
+                    }
+                    // Its end is on the way as an event.
+                    Some(Err(TrySendError::Closed(_))) => {
+                        self.sessions.remove(&session);
+                    }
                 }
             }
             Effect::Close { session, reason } => {

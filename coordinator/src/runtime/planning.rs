@@ -21,7 +21,8 @@ use tokio::sync::mpsc;
 
 /// Nobody waits longer than this for a plan.
 const CAP: Duration = Duration::from_secs(1);
-/// From one plan to the next at least this long: planning may take a part of one processor, not all of it.
+/// From one plan to the next at least this long, and as long as the last one took: planning may take a part of one processor, not
+/// all of it.
 const PACE: Duration = Duration::from_millis(200);
 
 /// The driver's end.
@@ -30,6 +31,8 @@ pub(super) struct Planning {
     plans: mpsc::Receiver<Answer>,
     /// Questions so far.
     asked: u64,
+    /// When the last was asked.
+    last: Option<Instant>,
 }
 
 /// A plan, with the number of its question.
@@ -59,12 +62,20 @@ impl Planning {
         if let Err(error) = started {
             tracing::warn!(%error, "there is no thread for planning: placement is greedy");
         }
-        Self { shared, plans, asked: 0 }
+        Self { shared, plans, asked: 0, last: None }
+    }
+
+    /// Whether a question asked now is looked at soon. A question of a large fleet takes a millisecond to put.
+    pub(super) fn is_free(&self) -> bool {
+        let rested = self.last.is_none_or(|last| last.elapsed() >= PACE);
+        let asked = self.shared.lock();
+        rested && asked.problem.is_none() && asked.since.is_none()
     }
 
     /// Asks for a plan; an older question that nobody has looked at is dropped. Returns the number of the question.
     pub(super) fn ask(&mut self, problem: Problem) -> u64 {
         self.asked += 1;
+        self.last = Some(Instant::now());
         self.shared.lock().problem = Some((self.asked, problem));
         self.shared.wake.notify_one();
         self.asked
@@ -114,7 +125,8 @@ impl Shared {
                 }
                 Err(cancelled) => tracing::debug!(%cancelled, "a plan took too long"),
             }
-            thread::sleep(PACE.saturating_sub(start.elapsed()));
+            let took = start.elapsed();
+            thread::sleep(PACE.saturating_sub(took).max(took));
         }
     }
 
@@ -152,9 +164,9 @@ mod tests {
             count: 4,
             bytes: 1e9,
             seconds: None,
-            warm: [].into(),
+            warm: Default::default(),
         };
-        let offer = Inventory { threads: 2, kinds: ["noop".to_owned()].into(), ..Inventory::default() };
+        let offer = Arc::new(Inventory { threads: 2, kinds: ["noop".to_owned()].into(), ..Inventory::default() });
         let node = |name: &str| Candidate { node: NodeId(name.into()), offer: offer.clone(), ..Candidate::default() };
         Problem { classes: vec![class], nodes: vec![node("a"), node("b")], absent: vec![] }
     }

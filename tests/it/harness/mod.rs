@@ -8,6 +8,7 @@ mod coordinator;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod family;
+mod fleet;
 mod network;
 mod process;
 mod run;
@@ -21,6 +22,7 @@ pub(crate) use coordinator::{Coordinator, CoordinatorSetup};
 #[cfg(feature = "etcd")]
 pub(crate) use etcd::Etcd;
 pub(crate) use family::{Family, SMALL, Size};
+pub(crate) use fleet::Fleet;
 pub(crate) use network::Host;
 #[cfg(feature = "etcd")]
 pub(crate) use network::Network;

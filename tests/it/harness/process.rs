@@ -104,8 +104,17 @@ impl Process {
 
     /// The most memory that it ever had in RAM, in bytes; `None` once it has ended.
     pub(crate) fn peak_rss(&self) -> Option<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that it has in RAM now, in bytes.
+    pub(crate) fn rss(&self) -> u64 {
+        self.status("VmRSS:").unwrap_or_else(|| panic!("{} has ended", self.name))
+    }
+
+    fn status(&self, field: &str) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? << 10)
     }
 

@@ -5,6 +5,7 @@ use super::{
     *,
 };
 use braid_workload::Input;
+use std::sync::Arc;
 
 struct Case {
     name: &'static str,
@@ -32,22 +33,22 @@ fn gang(size: u32, class: Class) -> Class {
 }
 
 fn label(mut node: Candidate, name: &str, value: &str) -> Candidate {
-    node.offer.labels.insert(name.into(), value.into());
+    Arc::make_mut(&mut node.offer).labels.insert(name.into(), value.into());
     node
 }
 
 fn only(mut node: Candidate, kind: &str) -> Candidate {
-    node.offer.kinds = [kind.to_owned()].into();
+    Arc::make_mut(&mut node.offer).kinds = [kind.to_owned()].into();
     node
 }
 
 fn mute(mut node: Candidate) -> Candidate {
-    node.offer.exchange.clear();
+    Arc::make_mut(&mut node.offer).exchange.clear();
     node
 }
 
 fn small(mut node: Candidate, gib: u64) -> Candidate {
-    node.offer.memory = gib * GIB;
+    Arc::make_mut(&mut node.offer).memory = gib * GIB;
     node
 }
 
@@ -306,7 +307,7 @@ fn a_task_that_is_meant_for_a_node_says_for_which_and_what_it_lacks() {
     let mut near = holding(node("near"), &wide(), 2);
     near.inputs = std::sync::Arc::new(["shard".to_owned()].into());
     let mut far = node("far");
-    (near.offer.link, far.offer.link) = (Some(1_000_000_000), Some(100_000_000));
+    (Arc::make_mut(&mut near.offer).link, Arc::make_mut(&mut far.offer).link) = (Some(1_000_000_000), Some(100_000_000));
     (near.rate, far.rate) = (Some(1e9), Some(1e6));
     let problem = problem(vec![waiting(1, class, 1)], vec![near, far]);
     let plan =

@@ -7,6 +7,7 @@ mod rules;
 use super::{Candidate, Problem, Waiting};
 use crate::model::{Class, Gpus, Inventory};
 use braid_workload::{JobId, NodeId};
+use std::sync::Arc;
 
 const GIB: u64 = 1 << 30;
 
@@ -14,19 +15,19 @@ const GIB: u64 = 1 << 30;
 fn node(name: &str) -> Candidate {
     Candidate {
         node: NodeId(name.into()),
-        offer: Inventory {
+        offer: Arc::new(Inventory {
             threads: 8,
             memory: 64 * GIB,
             kinds: ["train".to_owned(), "merge".to_owned()].into(),
             exchange: "here".into(),
             ..Inventory::default()
-        },
+        }),
         ..Candidate::default()
     }
 }
 
 fn with_gpus(mut node: Candidate, count: u32, kind: &str) -> Candidate {
-    node.offer.gpus = Gpus { count, kind: kind.into(), memory: 0 };
+    Arc::make_mut(&mut node.offer).gpus = Gpus { count, kind: kind.into(), memory: 0 };
     node
 }
 
@@ -39,7 +40,7 @@ fn holding(mut node: Candidate, class: &Class, count: u32) -> Candidate {
 }
 
 fn waiting(job: u64, class: Class, count: u32) -> Waiting {
-    Waiting { job: JobId(job), class, kind: "train".into(), count, bytes: 1e9, seconds: Some(10.0), warm: [].into() }
+    Waiting { job: JobId(job), class, kind: "train".into(), count, bytes: 1e9, seconds: Some(10.0), warm: Default::default() }
 }
 
 fn problem(classes: Vec<Waiting>, nodes: Vec<Candidate>) -> Problem {

@@ -8,6 +8,7 @@ use super::{
     *,
 };
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn placers() -> Vec<(&'static str, Box<dyn Placer>)> {
     vec![("greedy", Box::new(Greedy)), ("lp", Box::new(Lp { effort: Effort { work: 2_000_000, columns: 100 } }))]
@@ -51,7 +52,8 @@ prop_compose! {
     fn any_node()(threads in 1u32..9, gib in 1u64..100, gpus in 0u32..9, h100: bool, held in 0u32..6, wide: bool,
         rate in proptest::option::of(1e6..1e10)) -> Candidate {
         let mut node = with_gpus(node(""), gpus, if h100 { "H100" } else { "A100" });
-        (node.offer.threads, node.offer.memory, node.rate) = (threads, gib * GIB, rate);
+        let offer = Arc::make_mut(&mut node.offer);
+        (offer.threads, offer.memory, node.rate) = (threads, gib * GIB, rate);
         holding(node, &Class { wide, ..Class::default() }, held)
     }
 }

@@ -59,9 +59,15 @@ pub(super) fn pack(queue: &mut VecDeque<Batch>) -> Packed {
 impl Packed {
     /// Whether all of these fit beside what is there. May say no where folding within the batch would just make room.
     fn fits(&self, ops: &VecDeque<Op>) -> bool {
-        let new: HashSet<&Key> = ops.iter().map(Op::key).filter(|&key| !self.at.contains_key(key)).collect();
-        let bytes: usize = ops.iter().map(Op::size).sum();
-        self.ops.len() + new.len() <= MAX_OPS && self.bytes + bytes <= MAX_BYTES
+        let (mut new, mut bytes) = (HashSet::new(), self.bytes);
+        // A batch may be a hundred thousand operations: it is asked again for each transaction that it is cut into.
+        ops.iter().all(|op| {
+            bytes += op.size();
+            if !self.at.contains_key(op.key()) {
+                new.insert(op.key());
+            }
+            self.ops.len() + new.len() <= MAX_OPS && bytes <= MAX_BYTES
+        })
     }
 
     /// Takes operations while they fit. Takes at least one when empty, since one alone always fits.

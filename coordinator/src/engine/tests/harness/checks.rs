@@ -3,7 +3,7 @@
 use super::toy;
 use crate::{
     engine::{Effect, Event, Held, Message, Records, State, gang::Standing, recover},
-    model::{Assignment, Job, JobPhase, Millis, Task, TaskPhase, TaskRecord, decode, keys},
+    model::{Assignment, Holding, Job, JobPhase, Millis, Task, TaskPhase, TaskRecord, decode, keys},
 };
 use braid_workload::{AttemptId, NodeId, TaskId, TaskOutcome};
 use std::{
@@ -53,6 +53,11 @@ pub(crate) fn consistent(state: &State) {
             assert!(!all, "the gang of {} has ended and is not done", job.id.task(index));
         }
         let tally = job.tally();
+        let running = job.tasks.iter().filter(|task| task.assignment().is_some());
+        let (bytes, reused) = running.fold((tally.bytes_done, job.reused), |(bytes, reused), task| {
+            (bytes.saturating_add(task.done), reused.saturating_add(task.reused))
+        });
+        assert_eq!(job.bytes_so_far(), (bytes.min(tally.bytes), reused), "job {}", job.id);
         assert_eq!((tally.waiting as usize, tally.assigned, tally.done), (waiting.len(), assigned, done), "job {}", job.id);
         assert_eq!(job.waiting().values().flatten().copied().collect::<BTreeSet<_>>(), waiting, "job {}", job.id);
         match job.phase {
@@ -68,6 +73,9 @@ pub(crate) fn consistent(state: &State) {
     assert_eq!(state.requests.len(), state.jobs.len());
     for node in state.nodes.values() {
         assert_eq!(held.get(&node.id), Some(&node.tasks), "node {}", node.id);
+        let mut holding = Holding::default();
+        node.tasks.iter().for_each(|id| holding += &state.jobs[&id.job].tasks[id.index as usize]);
+        assert_eq!(node.holding, holding, "node {}", node.id);
     }
     let sessions = state.nodes.values().filter_map(|node| Some((node.session?, node.id.clone())));
     assert_eq!(sessions.collect::<BTreeMap<_, _>>(), state.sessions);
