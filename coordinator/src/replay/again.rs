@@ -170,7 +170,7 @@ impl Running {
         self.questions.retain(|other, _| *other > question);
         let Some(problem) = problem else { return recorded };
         summary.plans += 1;
-        let effort = Effort::QUICK;
+        let effort = Effort::running(problem.classes.len(), problem.nodes.len());
         // Nobody cancels it.
         let made = plan(&problem, effort, Budget::new(effort.work)).unwrap_or_default();
         let targets = |plan: &Plan| plan.placements().iter().map(describe::placement).collect::<Vec<String>>();

@@ -114,7 +114,7 @@ impl Shared {
     fn run(&self, plans: &mpsc::Sender<Answer>) {
         while let Some((question, problem)) = self.next() {
             let start = Instant::now();
-            let effort = Effort::QUICK;
+            let effort = Effort::running(problem.classes.len(), problem.nodes.len());
             let planned = plan(&problem, effort, Budget::cancellable(effort.work, Arc::clone(&self.cancel)));
             self.lock().since = None;
             match planned {

@@ -31,7 +31,7 @@ impl Budget {
 
     /// Takes work out. `Ok(false)`: there is not so much left.
     pub(super) fn spend(&mut self, work: usize) -> Result<bool, Cancelled> {
-        if self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+        if self.is_cancelled() {
             return Err(Cancelled);
         }
         match self.left.checked_sub(work as u64) {
@@ -44,6 +44,21 @@ impl Budget {
                 Ok(false)
             }
         }
+    }
+
+    /// Whether there is so much left.
+    pub(super) fn affords(&self, work: usize) -> bool {
+        self.left >= work as u64
+    }
+
+    /// Whether somebody may cancel it.
+    pub(super) fn is_cancellable(&self) -> bool {
+        self.cancel.is_some()
+    }
+
+    /// Whether somebody has.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
 
     /// A part of what is left, of which the rest stays here.

@@ -14,10 +14,12 @@
 //! | `simplex` | a corner of the relaxation, on the columns that the prices left |
 //! | `rounding` | a whole x from a fractional one, at most one task a node above it |
 //! | `search` | a better x by moves and swaps from the node that is done last |
+//! | `anneal` | a better x where search has ended, by moves that may make it worse for a while |
 //! | `solve` | all of these in turn, within a budget |
 //!
 //! Everything is deterministic: budgets count work, not time.
 
+mod anneal;
 mod budget;
 mod list;
 mod rounding;
@@ -28,6 +30,7 @@ mod solve;
 mod tests;
 mod volume;
 
+pub use anneal::anneal;
 pub use budget::{Budget, Cancelled};
 pub use solve::{Effort, Solved, solve};
 

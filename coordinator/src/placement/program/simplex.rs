@@ -1,15 +1,32 @@
 //! A corner of the relaxation, by the simplex method, on the columns that the prices left: at a corner at most one class for
 //! each row is divided, which is what rounding needs.
 
-use super::Program;
-use microlp::{ComparisonOp, OptimizationDirection, Problem, Variable};
+use super::{Budget, Cancelled, Program};
+use microlp::{ComparisonOp, OptimizationDirection, Problem, Solution, Variable};
+use std::time::Duration;
 
 /// A share below this is as good as none.
 const LEAST: f64 = 1e-6;
 
-/// The best shares among those columns whose share is at least `least` now, if there are at most `columns` of them and the
-/// solver finds them.
-pub fn corner(program: &Program, shares: &[f64], least: f64, columns: usize) -> Option<Vec<f64>> {
+/// Looks at a load that a column and a constraint cost together, as measured from 400 to 6000 columns. Estimated, as the solver
+/// does not tell before it is done.
+const WORK: usize = 80;
+/// How often a solver looks up from its work, where somebody may no longer want it. Not below the time that the coordinator waits
+/// for a plan: a solver that goes on after a look may end at another corner, and the same problem is to have the same plan.
+const LOOK_UP: Duration = Duration::from_secs(1);
+
+/// The best shares among those columns whose share is at least `least` now, if there are at most `columns` of them, the
+/// budget has the work, and the solver finds them.
+///
+/// # Errors
+/// [`Cancelled`] when the budget was.
+pub fn corner(
+    program: &Program,
+    shares: &[f64],
+    least: f64,
+    columns: usize,
+    budget: &mut Budget,
+) -> Result<Option<Vec<f64>>, Cancelled> {
     let open = |class: usize| -> Vec<usize> {
         let share = |node: &usize| shares[class * program.nodes + node];
         let mut nodes: Vec<usize> = (0..program.nodes).filter(|node| share(node) >= least).collect();
@@ -19,8 +36,11 @@ pub fn corner(program: &Program, shares: &[f64], least: f64, columns: usize) -> 
         nodes
     };
     let open: Vec<Vec<usize>> = (0..program.classes()).map(open).collect();
-    if open.iter().filter(|nodes| nodes.len() > 1).map(Vec::len).sum::<usize>() > columns {
-        return None;
+    let divided = || open.iter().filter(|nodes| nodes.len() > 1);
+    let wanted: usize = divided().map(Vec::len).sum();
+    let work = wanted.saturating_mul(divided().count() + program.base.len()).saturating_mul(WORK);
+    if wanted > columns || !budget.affords(work) || !budget.spend(work)? {
+        return Ok(None);
     }
     let mut fixed = program.base.clone();
     let mut lp = Problem::new(OptimizationDirection::Minimize);
@@ -52,7 +72,7 @@ pub fn corner(program: &Program, shares: &[f64], least: f64, columns: usize) -> 
         row.push((last, -1.0));
         lp.add_constraint(row, ComparisonOp::Le, -fixed);
     }
-    let solution = lp.solve().ok()?.into_solution().ok()?;
+    let Some(solution) = solved(lp, budget)? else { return Ok(None) };
     let mut corner = vec![0.0; shares.len()];
     for (class, nodes) in open.iter().enumerate() {
         if let [node] = nodes[..] {
@@ -63,5 +83,21 @@ pub fn corner(program: &Program, shares: &[f64], least: f64, columns: usize) -> 
         let share = solution.var_value(share);
         corner[class * program.nodes + node] = if share < LEAST { 0.0 } else { share };
     }
-    Some(corner)
+    Ok(Some(corner))
+}
+
+/// Solves, looking up now and then whether the answer is still wanted. `None`: the solver failed.
+fn solved(mut lp: Problem, budget: &Budget) -> Result<Option<Solution>, Cancelled> {
+    if budget.is_cancellable() {
+        lp.set_time_limit(LOOK_UP);
+    }
+    let mut outcome = lp.solve();
+    loop {
+        match outcome {
+            Ok(solved) if solved.is_optimal() => return Ok(solved.into_solution().ok()),
+            Ok(_) if budget.is_cancelled() => return Err(Cancelled),
+            Ok(stopped) if budget.is_cancellable() => outcome = stopped.resume(),
+            Ok(_) | Err(_) => return Ok(None),
+        }
+    }
 }

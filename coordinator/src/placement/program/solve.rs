@@ -1,13 +1,13 @@
-//! The whole way: list, prices, corner, rounding, search, within a budget.
+//! The whole way: list, prices, corner, rounding, search, annealing, within a budget.
 
-use super::{Budget, Cancelled, Program, Whole, corner, list, relax, round, search};
+use super::{Budget, Cancelled, Program, Whole, anneal, corner, list, relax, round, search};
 
 /// How much a solve may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
-    /// Work of everything but the simplex method, in looks at a load.
+    /// Work of all steps together, in looks at a load.
     pub work: u64,
-    /// Columns that the simplex method takes on, whose work is not counted; it is left out where there are more.
+    /// Columns that the simplex method takes on; it is left out where there are more.
     pub columns: usize,
 }
 
@@ -27,14 +27,28 @@ pub struct Solved {
 impl Effort {
     /// Some milliseconds, as a fleet that runs can spend between two decisions.
     pub const QUICK: Self = Self { work: 30_000_000, columns: 400 };
+    /// Classes times nodes up to which [`QUICK`](Self::QUICK) is enough.
+    const QUICK_SIZE: usize = 200 * 64;
+    /// Times that it is done for the largest questions: some tenths of a second.
+    const MOST_QUICK: usize = 12;
     /// Some seconds, for one large question.
     pub const THOROUGH: Self = Self { work: 6_000_000_000, columns: 6_000 };
+}
+
+impl Effort {
+    /// As a fleet that runs can spend on so many classes and nodes: more on a larger question, within limits.
+    pub fn running(classes: usize, nodes: usize) -> Self {
+        // Prices take more turns as well as longer ones.
+        let times = classes.saturating_mul(nodes) / Self::QUICK_SIZE;
+        let times = times.saturating_mul(times).clamp(1, Self::MOST_QUICK);
+        Self { work: Self::QUICK.work * times as u64, columns: Self::QUICK.columns * times }
+    }
 }
 
 /// Close enough to the bound: the lengths of tasks are not known better.
 const CLOSE: f64 = 1e-3;
 /// Shares below these are left out of the corner, in turn: each leads to another rounding, and the best counts.
-const NOISE: [f64; 4] = [0.02, 0.01, 0.05, 0.1];
+const NOISE: [f64; 2] = [0.02, 0.05];
 
 /// Solves a program.
 ///
@@ -45,7 +59,7 @@ pub fn solve(program: &Program, effort: Effort, mut budget: Budget) -> Result<So
     let first = search(program, list(program), &mut part)?;
     budget.join(part);
     let target = program.value(&first);
-    let mut part = budget.split(1, 2);
+    let mut part = budget.split(2, 5);
     let mut pruned = program.clone();
     pruned.prune(target);
     let relaxed = relax(&pruned, target, CLOSE, &mut part)?;
@@ -56,8 +70,8 @@ pub fn solve(program: &Program, effort: Effort, mut budget: Budget) -> Result<So
         if least <= relaxed.bound * (1.0 + CLOSE) || budget.left() == 0 {
             break;
         }
-        let mut part = budget.split(1, NOISE.len() as u64 + 1 - turn);
-        let corner = corner(&pruned, &relaxed.shares, noise, effort.columns);
+        let mut part = budget.split(1, 2 + NOISE.len() as u64 - turn);
+        let corner = corner(&pruned, &relaxed.shares, noise, effort.columns, &mut part)?;
         let rounded = search(program, round(&pruned, corner.as_ref().unwrap_or(&relaxed.shares)), &mut part)?;
         budget.join(part);
         let value = program.value(&rounded);
@@ -66,6 +80,17 @@ pub fn solve(program: &Program, effort: Effort, mut budget: Budget) -> Result<So
         }
         if corner.is_none() {
             break;
+        }
+    }
+    if least > relaxed.bound * (1.0 + CLOSE) {
+        pruned.prune(least);
+        let mut part = budget.split(9, 10);
+        let annealed = anneal(&pruned, best.clone(), &relaxed.prices, relaxed.bound, &mut part)?;
+        budget.join(part);
+        let polished = search(program, annealed, &mut budget)?;
+        let value = program.value(&polished);
+        if value < least {
+            (best, least) = (polished, value);
         }
     }
     Ok(Solved { makespan: program.makespan(&best), whole: best, bound: relaxed.bound.min(least), prices: relaxed.prices })

@@ -70,6 +70,45 @@ fn rounding_places_at_most_one_divided_task_on_a_node() {
 }
 
 #[test]
+fn annealing_leaves_where_search_ends_and_never_makes_it_worse() {
+    let mut better = 0;
+    for seed in 0..20 {
+        let rng = &mut Rng::with_seed(seed);
+        let program = random(rng, 60, 6, 2);
+        let found = search(&program, list(&program), &mut Budget::new(1 << 26)).unwrap();
+        let relaxed = relax(&program, program.value(&found), 1e-3, &mut Budget::new(1 << 26)).unwrap();
+        let budget = || Budget::new(1 << 23);
+        let annealed = anneal(&program, found.clone(), &relaxed.prices, relaxed.bound, &mut budget()).unwrap();
+        let again = anneal(&program, found.clone(), &relaxed.prices, relaxed.bound, &mut budget()).unwrap();
+        assert_eq!(annealed, again, "seed {seed}: the same problem has the same answer");
+        for class in (0..program.classes()).filter(|class| program.is_possible(*class)) {
+            assert_eq!(annealed.placed(class), program.count(class), "seed {seed}");
+        }
+        assert!(program.makespan(&annealed) <= program.makespan(&found), "seed {seed}");
+        better += usize::from(program.makespan(&annealed) < program.makespan(&found));
+    }
+    assert!(better >= 5, "better for {better} of 20");
+}
+
+#[test]
+fn what_the_budget_cannot_pay_is_not_solved() {
+    let program = even(12, 4);
+    let shares = vec![0.25; 4];
+    let mut budget = Budget::new(10);
+    assert_eq!((corner(&program, &shares, 0.1, 100, &mut budget), budget.left()), (Ok(None), 10));
+    let mut budget = Budget::new(1 << 20);
+    let found = corner(&program, &shares, 0.1, 100, &mut budget).unwrap().unwrap();
+    assert!((found.iter().sum::<f64>() - 1.0).abs() < 1e-9 && budget.left() < 1 << 20);
+}
+
+#[test]
+fn a_larger_question_may_take_longer_within_limits() {
+    assert_eq!(Effort::running(200, 64), Effort::QUICK);
+    assert!(Effort::running(1000, 64).work > Effort::QUICK.work);
+    assert_eq!(Effort::running(usize::MAX, 64), Effort::running(100_000, 1000));
+}
+
+#[test]
 fn a_spent_budget_still_has_an_answer_and_a_cancelled_one_has_none() {
     let program = even(12, 4);
     assert_eq!(solve(&program, Effort::QUICK, Budget::new(0)).unwrap().makespan, 3.0);

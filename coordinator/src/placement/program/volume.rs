@@ -21,18 +21,25 @@ pub struct Relaxed {
     pub shares: Vec<f64>,
 }
 
-/// Looks for prices until the bound is within `close` of `target`, a value that some x has, or the budget is spent.
+/// Turns after which a bound that has not risen by [`RISE`] rises no more.
+const STALLED: u32 = 300;
+/// The least rise that is worth so many turns, as a share.
+const RISE: f64 = 1e-4;
+
+/// Looks for prices until the bound is within `close` of `target`, a value that some x has, or rises no more, or the budget is
+/// spent.
 ///
 /// # Errors
 /// [`Cancelled`] when the budget was.
 pub fn relax(program: &Program, target: f64, close: f64, budget: &mut Budget) -> Result<Relaxed, Cancelled> {
     let rows = program.nodes * program.rows;
     let work = program.classes() * rows + program.classes() + rows;
-    let mut best = Dual::at(program, first_prices(program));
+    let sheet = Sheet::new(program);
+    let mut best = sheet.at(first_prices(program));
     let mut shares = best.shares(program);
     let mut busy = best.busy.clone();
     let (mut step, mut blend) = (0.5, 0.1);
-    let (mut fruitless, mut checked) = (0, best.value);
+    let (mut fruitless, mut checked, mut risen) = (0, best.value, best.value);
     for turn in 1u32.. {
         if best.value >= target * (1.0 - close) || !budget.spend(2 * work)? {
             break;
@@ -43,7 +50,7 @@ pub fn relax(program: &Program, target: f64, close: f64, budget: &mut Budget) ->
             break;
         }
         let stride = step * (target - best.value).max(0.0) / length;
-        let next = Dual::at(program, project(best.prices.iter().zip(&busy).map(|(y, v)| y + stride * (v - mean)).collect()));
+        let next = sheet.at(project(best.prices.iter().zip(&busy).map(|(y, v)| y + stride * (v - mean)).collect()));
         let part = best_blend(&busy, &next.busy, blend);
         shares.iter_mut().for_each(|share| *share *= 1.0 - part);
         next.choice.iter().enumerate().for_each(|(class, node)| {
@@ -65,6 +72,12 @@ pub fn relax(program: &Program, target: f64, close: f64, budget: &mut Budget) ->
                 step = (step * 0.66).max(1e-4);
                 fruitless = 0;
             }
+        }
+        if turn % STALLED == 0 {
+            if best.value < risen * (1.0 + RISE) {
+                break;
+            }
+            risen = best.value;
         }
         if turn % 100 == 0 {
             if best.value < checked * 1.01 && blend > 1e-3 {
@@ -98,6 +111,53 @@ fn first_prices(program: &Program) -> Vec<f64> {
     prices
 }
 
+/// The loads with those of all nodes on a row side by side, `[class][row][node]`: the loop over them is the work of a turn, and the
+/// processor takes several at once.
+struct Sheet<'a> {
+    program: &'a Program,
+    loads: Vec<f64>,
+}
+
+impl<'a> Sheet<'a> {
+    fn new(program: &'a Program) -> Self {
+        let mut loads = Vec::with_capacity(program.loads.len());
+        for class in program.loads.chunks_exact((program.nodes * program.rows).max(1)) {
+            for row in 0..program.rows {
+                loads.extend(class.iter().skip(row).step_by(program.rows));
+            }
+        }
+        Self { program, loads }
+    }
+
+    /// f at some prices.
+    fn at(&self, prices: Vec<f64>) -> Dual {
+        let Program { nodes, rows, base, counts, costs, .. } = self.program;
+        let mut busy = base.clone();
+        let mut value: f64 = prices.iter().zip(base).map(|(price, base)| price * base).sum();
+        let mut choice = Vec::with_capacity(counts.len());
+        let by_row: Vec<f64> = (0..*rows).flat_map(|row| prices.iter().skip(row).step_by(*rows)).copied().collect();
+        let mut totals = vec![0.0; *nodes];
+        let classes = self.loads.chunks_exact((nodes * rows).max(1)).zip(costs.chunks_exact((*nodes).max(1)));
+        for (class, ((loads, costs), count)) in classes.zip(counts).enumerate() {
+            totals.copy_from_slice(costs);
+            for (loads, prices) in loads.chunks_exact(*nodes).zip(by_row.chunks_exact(*nodes)) {
+                totals.iter_mut().zip(loads).zip(prices).for_each(|((total, load), price)| *total += load * price);
+            }
+            // An infinite load at a price of zero is no number, and no number is less than another.
+            let least = totals.iter().fold(f64::INFINITY, |least, total| if *total < least { *total } else { least });
+            let at = totals.iter().position(|total| *total == least).filter(|_| least.is_finite());
+            choice.push(at);
+            if let Some(node) = at {
+                let count = f64::from(*count);
+                value += count * least;
+                let rows = busy[node * rows..(node + 1) * rows].iter_mut();
+                rows.zip(self.program.load(class, node)).for_each(|(busy, load)| *busy += count * load);
+            }
+        }
+        Dual { prices, value, choice, busy }
+    }
+}
+
 /// f at some prices, and the x that it chose.
 struct Dual {
     prices: Vec<f64>,
@@ -107,38 +167,6 @@ struct Dual {
 }
 
 impl Dual {
-    fn at(program: &Program, prices: Vec<f64>) -> Self {
-        let rows = program.rows;
-        let mut busy = program.base.clone();
-        let mut value: f64 = prices.iter().zip(&program.base).map(|(price, base)| price * base).sum();
-        let mut choice = Vec::with_capacity(program.classes());
-        let classes =
-            program.loads.chunks_exact((program.nodes * rows).max(1)).zip(program.costs.chunks_exact(program.nodes.max(1)));
-        for ((loads, costs), count) in classes.zip(&program.counts) {
-            let (mut least, mut at) = (f64::INFINITY, None);
-            for (node, (load, price)) in loads.chunks_exact(rows).zip(prices.chunks_exact(rows)).enumerate() {
-                // Infinite loads at a price of zero must not become a number.
-                let priced: f64 = if load[0].is_finite() {
-                    load.iter().zip(price).map(|(load, price)| load * price).sum()
-                } else {
-                    f64::INFINITY
-                };
-                let total = priced + costs[node];
-                if total < least {
-                    (least, at) = (total, Some(node));
-                }
-            }
-            choice.push(at);
-            if let Some(node) = at {
-                let count = f64::from(*count);
-                value += count * least;
-                let (load, busy) = (&loads[node * rows..(node + 1) * rows], &mut busy[node * rows..(node + 1) * rows]);
-                busy.iter_mut().zip(load).for_each(|(busy, load)| *busy += count * load);
-            }
-        }
-        Self { prices, value, choice, busy }
-    }
-
     fn shares(&self, program: &Program) -> Vec<f64> {
         let mut shares = vec![0.0; program.classes() * program.nodes];
         for (class, node) in self.choice.iter().enumerate() {
