@@ -43,14 +43,6 @@ impl Process {
         self.first_lines::<1>().into_iter().next().unwrap_or_default()
     }
 
-    /// The same of one that may end without it.
-    #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
-    pub(crate) fn first_line_if_any(&mut self) -> Option<String> {
-        let stdout = self.child.stdout.take().expect("the first line is asked for once");
-        let line = lines_of(stdout, 1).recv_timeout(PATIENCE).ok()?;
-        (!line.is_empty()).then(|| line.trim_end().to_owned())
-    }
-
     /// So many lines of stdout. What follows is read and thrown away.
     pub(crate) fn first_lines<const N: usize>(&mut self) -> [String; N] {
         let stdout = self.child.stdout.take().expect("the first lines are asked for once");
