@@ -3,6 +3,7 @@
 use crate::trainers;
 use braid_command::{CommandExecute, CommandWorkload, Guard};
 use braid_merge::{MergeExecute, MergeWorkload};
+use braid_mixture::infer::job::{InferExecute, InferWorkload};
 use braid_mixture::job::{MixtureExecute, MixtureWorkload};
 use braid_noop::Noop;
 use braid_sequence::{
@@ -14,26 +15,28 @@ use std::sync::Arc;
 
 /// The deciding halves, for a coordinator.
 pub(crate) fn workloads() -> Registry<dyn Workload> {
-    let kinds: [Arc<dyn Workload>; 6] = [
+    let kinds: [Arc<dyn Workload>; 7] = [
         Arc::new(MergeWorkload),
         Arc::new(MixtureWorkload::new(trainers::all())),
         Arc::new(Noop),
         Arc::new(TrainWorkload),
         Arc::new(ProfileWorkload),
         Arc::new(CommandWorkload),
+        Arc::new(InferWorkload),
     ];
     Registry::new(kinds.map(|kind| (kind.kind(), kind)))
 }
 
 /// The doing halves, for a worker.
 pub(crate) fn executors() -> Registry<dyn Execute> {
-    let kinds: [Arc<dyn Execute>; 6] = [
+    let kinds: [Arc<dyn Execute>; 7] = [
         Arc::new(MergeExecute::default()),
         Arc::new(MixtureExecute::new(trainers::all())),
         Arc::new(Noop),
         Arc::new(TrainExecute),
         Arc::new(ProfileExecute),
         Arc::new(CommandExecute::new(guard())),
+        Arc::new(InferExecute),
     ];
     Registry::new(kinds.map(|kind| (kind.kind(), kind)))
 }
@@ -50,6 +53,6 @@ mod tests {
         let deciding: Vec<_> = super::workloads().kinds().collect();
         let doing: Vec<_> = super::executors().kinds().collect();
         assert_eq!(deciding, doing);
-        assert_eq!(deciding.len(), 6);
+        assert_eq!(deciding.len(), 7);
     }
 }

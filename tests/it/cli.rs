@@ -3,6 +3,7 @@
 mod fleet;
 mod merge;
 mod metrics;
+mod mix_infer;
 mod page;
 mod plan;
 mod planner_service;

@@ -3,6 +3,7 @@
 
 mod access;
 mod explain;
+mod infer;
 mod job;
 mod mix;
 mod node;
@@ -15,6 +16,7 @@ mod watch;
 
 pub(crate) use access::{AuditList, TokenList};
 pub(crate) use explain::ExplanationView;
+pub(crate) use infer::InferView;
 pub(crate) use job::{JobList, JobShow, state_word};
 pub(crate) use mix::{MixFormat, MixView};
 #[cfg(feature = "tui")]

@@ -58,6 +58,18 @@ pub(crate) struct WhereArgs {
     detach: bool,
 }
 
+impl WhereArgs {
+    /// Whether a fleet is to do it.
+    pub(crate) fn is_fleet(&self) -> bool {
+        self.coordinator.is_some()
+    }
+
+    /// Threads that this process may compute on.
+    pub(crate) fn threads(&self) -> NonZeroUsize {
+        self.limits.resolve().0
+    }
+}
+
 /// How a job stands among others of its fleet.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct PrecedenceArgs {

@@ -5,6 +5,7 @@
 //!                  swarm/    (small runs -> a fitted law -> proportions)   ├─ document/ (what any trainer reads)
 //!                                                                          │
 //! counters, seed  ─ compose  (which domain each slot of a batch goes to)  ─┘
+//! tokenizer, texts ─ infer/  (the proportions that a tokenizer was trained on; a job of its own)
 //!
 //! job/  a graph of tasks that carries all of it out ─ trainer/ (whoever trains: handed in) ─ data/ (files -> sequences)
 //! ```
@@ -53,6 +54,7 @@ mod domains;
 mod draw;
 mod error;
 pub mod files;
+pub mod infer;
 pub mod job;
 mod numerics;
 pub mod online;

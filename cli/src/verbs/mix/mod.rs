@@ -1,5 +1,8 @@
 //! `braid mix`: on which proportions of its data a model is trained; in this process, or by the workers of a fleet.
 
+mod infer;
+
+use super::until_signal;
 use crate::{
     console::Console,
     error::{Error, Result},
@@ -20,11 +23,16 @@ use std::{
 /// Runs every method of the spec with every seed, on the same sequences, and compares them pair by pair. Without --coordinator
 /// everything happens inside this process. Run again after an interruption, it goes on where it stopped.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct MixArgs {
+    #[command(subcommand)]
+    verb: Option<MixVerb>,
     /// What is mixed, who trains, and by which methods: a YAML file
-    spec: PathBuf,
+    #[arg(required = true)]
+    spec: Option<PathBuf>,
     /// The folder of the results
-    out: PathBuf,
+    #[arg(required = true)]
+    out: Option<PathBuf>,
     #[command(flatten)]
     place: WhereArgs,
     /// Form of the output
@@ -32,9 +40,26 @@ pub(crate) struct MixArgs {
     output: MixFormat,
 }
 
+/// What else there is to do with mixtures.
+#[derive(Debug, clap::Subcommand)]
+enum MixVerb {
+    Infer(infer::InferArgs),
+}
+
 pub(super) async fn run(args: MixArgs, console: &Console) -> Result {
+    match args.verb {
+        Some(MixVerb::Infer(args)) if args.is_job() => Box::pin(infer::job(args, console)).await,
+        Some(MixVerb::Infer(args)) => until_signal(Box::pin(infer::here(args, console))).await,
+        None => Box::pin(learn(args, console)).await,
+    }
+}
+
+async fn learn(args: MixArgs, console: &Console) -> Result {
     let start = Instant::now();
-    let job = read_job(&args.spec, super::absolute(&args.out)?)?;
+    let (Some(spec), Some(out)) = (&args.spec, &args.out) else {
+        return Err(Error::usage("a spec and a folder for its results are needed"));
+    };
+    let job = read_job(spec, super::absolute(out)?)?;
     let spec = serde_json::to_string(&job).map_err(|error| Error::usage(format!("the spec cannot be sent: {error}")))?;
     let work = Work { kind: KIND, spec, out: &job.out, shows: Shows::Lines, threads: 1 };
     let Some(ended) = work::ended(work, args.place, console).await? else { return Ok(()) };
