@@ -38,7 +38,7 @@ fn a_job_from_start_to_end() {
     let nodes = coordinator.braid(["node", "ls", "-o", "json"]).json();
     let node = &nodes["nodes"][0];
     assert_eq!((&node["threads"], &node["memory"], &node["state"]), (&1.into(), &(256 << 20).into(), &"ready".into()));
-    assert_eq!(node["kinds"], serde_json::json!(["command", "merge", "noop", "profile", "train"]));
+    assert_eq!(node["kinds"], serde_json::json!(["command", "merge", "mixture", "mixture-infer", "noop", "profile", "train"]));
     let names = coordinator.braid(["node", "ls", "-o", "name"]).ok().stdout;
     assert_eq!(names.trim(), node["name"].as_str().unwrap());
     let table = coordinator.braid(["node", "ls"]).ok().stdout;
