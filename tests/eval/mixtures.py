@@ -101,6 +101,20 @@ def spec(names, cap, corpus, args):
     quarter = max(args.steps // 12, 4)
     slots = max(args.batch, len(names))
     interval = max(quarter // (4 * len(names)), 2)
+    methods = [
+        "stratified",
+        "proportional",
+        {"method": "aioli", "round": quarter, "sweeps": 1, "interval": interval, "rate": 0.5},
+        {"method": "aioli", "name": "aioli-released", "semantics": "released", "round": quarter, "sweeps": 1,
+         "interval": interval, "rate": 0.2, "memory": 0.1},
+        {"method": "skill-it", "every": quarter},
+        {"method": "doremi"},
+        {"method": "odm", "every": 5},
+        {"method": "ado"},
+    ]
+    if args.methods:
+        kept = args.methods.split(",")
+        methods = [method for method in methods if (method if isinstance(method, str) else method.get("name", method["method"])) in kept]
     return {
         "domains": domains,
         "split": {"block": 4096 if cap else 32768, "validation": 0.05, "test": 0.05},
@@ -114,17 +128,7 @@ def spec(names, cap, corpus, args):
                 "optimizer": {"lr": 3e-3, "warmup": args.steps // 10, "final_lr": 1e-4},
             }
         },
-        "methods": [
-            "stratified",
-            "proportional",
-            {"method": "aioli", "round": quarter, "sweeps": 1, "interval": interval, "rate": 0.5},
-            {"method": "aioli", "name": "aioli-released", "semantics": "released", "round": quarter, "sweeps": 1,
-             "interval": interval, "rate": 0.2, "memory": 0.1},
-            {"method": "skill-it", "every": quarter},
-            {"method": "doremi"},
-            {"method": "odm", "every": 5},
-            {"method": "ado"},
-        ],
+        "methods": methods,
         "seeds": list(range(1, args.seeds + 1)),
         "checkpoint_every": max(args.steps // 4, 1),
     }
@@ -148,6 +152,45 @@ def table(name, report, seconds):
     print(f"\n{seconds:.0f} s of wall time.", flush=True)
 
 
+def proxies(name, args, corpus, out):
+    """Merged experts beside real runs on one seed: how well they predict, and what they cost."""
+    names, cap = MIXTURES[name]
+    merged = {"method": "merged-proxies", "prefix": args.steps // 2, "steps": args.steps // 10, "merges": 20, "held_out": 12}
+    merged["law"] = {"repetitions": 1000}
+    made = {**spec(names, cap, corpus, args), "methods": [merged], "seeds": [1]}
+    run_spec(args, made, out / f"{name}-proxies.yml", out / f"{name}-proxies")
+    folder = out / f"{name}-proxies" / "runs" / "merged-proxies" / "seed-1"
+    fit = json.loads((folder / "fit.json").read_text())
+
+    def figure(agreement):
+        return "" if not agreement else f"{agreement['spearman'] or 0:.3f} ({agreement['explained'] or 0:.2f})"
+
+    print(f"\n### {name}: merged proxies\n\n| domain | merges to real runs | law on held-out runs | real ≈ | warning |\n|---|---|---|---|---|")
+    for domain in fit["domains"]:
+        fitted = domain["calibration"]
+        print(
+            f"| {domain['domain']} | {figure(fitted['agreement'])} | {figure(domain['held_out'])} "
+            f"| {fitted['offset']:.2f} + {fitted['slope']:.2f} · merge | {domain['warning'] or ''} |"
+        )
+    count, fresh = fit["mean_of"]
+    print(f"| mean of domains | | {figure(fit['mean'])} over {count} {'held-out ' if fresh else ''}runs | | |")
+    # Files appear when their stage ends.
+    forks = [path for pattern in ("expert-*", "real-*") for path in folder.glob(f"{pattern}/result.json")]
+    begun, ended = (folder / "prefix/result.json").stat().st_mtime, max(path.stat().st_mtime for path in forks)
+    merged_at = max(path.stat().st_mtime for path in folder.glob("merges-*.json"))
+    points = len(fit["points"])
+    print(
+        f"\n{len(forks)} runs of {args.steps // 10} steps took {ended - begun:.1f} s, {(ended - begun) / len(forks):.2f} s each; "
+        f"{points} merges on all domains {merged_at - ended:.1f} s, {(merged_at - ended) / points:.2f} s each.",
+        flush=True,
+    )
+
+
+def run_spec(args, made, written, out):
+    written.write_text(json.dumps(made, indent=1))  # JSON is YAML
+    subprocess.run([args.braid, "-q", "mix", written, out, "--threads", args.threads], check=True, stdout=subprocess.DEVNULL)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--braid", required=True, help="the program")
@@ -157,6 +200,8 @@ def main():
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", default="2")
+    parser.add_argument("--methods", help="only these, by name, separated by commas")
+    parser.add_argument("--proxies", action="store_true", help="merged proxies beside real runs, instead")
     parser.add_argument("--only", choices=MIXTURES, action="append")
     args = parser.parse_args()
     args.corpus.mkdir(parents=True, exist_ok=True)
@@ -165,10 +210,11 @@ def main():
         out.mkdir(parents=True, exist_ok=True)
         for name in args.only or MIXTURES:
             names, cap = MIXTURES[name]
-            written = out / f"{name}.yml"
-            written.write_text(json.dumps(spec(names, cap, args.corpus.resolve(), args), indent=1))  # JSON is YAML
-            start = time.monotonic()
-            subprocess.run([args.braid, "-q", "mix", written, out / name, "--threads", args.threads], check=True, stdout=subprocess.DEVNULL)
+            corpus, start = args.corpus.resolve(), time.monotonic()
+            if args.proxies:
+                proxies(name, args, corpus, out)
+                continue
+            run_spec(args, spec(names, cap, corpus, args), out / f"{name}.yml", out / name)
             table(name, json.loads((out / name / "report.json").read_text()), time.monotonic() - start)
 
 

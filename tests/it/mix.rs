@@ -31,6 +31,8 @@ methods:
   - { method: aioli, round: 20, sweeps: 1, interval: 3, rate: 0.5, probing: forked }
   - { method: aioli, name: sweep, round: 20, sweeps: 1, interval: 3, rate: 0.5 }
   - { method: odm, every: 2 }
+  - { method: swarm, runs: 3, steps: 10, law: { kind: linear } }
+  - { method: merged-proxies, prefix: 10, steps: 10, merges: 4, real: 3, law: { kind: linear } }
 seeds: [3, 4]
 checkpoint_every: 10
 ";
@@ -62,7 +64,9 @@ fn figures(folder: &Path) -> BTreeMap<PathBuf, String> {
             assert!(!name.starts_with('.'), "left behind: {}", path.display());
             if path.is_dir() {
                 open.extend((!name.starts_with("checkpoint-")).then_some(path));
-            } else if ["history.jsonl", "result.json", "proportions.csv", "losses.csv", "runs.csv"].contains(&name.as_str()) {
+            } else if ["history.jsonl", "result.json", "proportions.csv", "losses.csv", "runs.csv", "fit.json"]
+                .contains(&name.as_str())
+            {
                 found.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read_to_string(&path).unwrap());
             }
         }
@@ -84,11 +88,24 @@ fn checkpoints(scratch: &Scratch, out: &str) -> usize {
     count
 }
 
+/// Checkpoints that still hold a model.
+fn checkpoints_with_models(scratch: &Scratch, out: &str) -> usize {
+    let mut count = 0;
+    let mut open = vec![scratch.path().join(out)];
+    while let Some(place) = open.pop() {
+        for path in fs::read_dir(&place).into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
+            count += usize::from(path.ends_with("model"));
+            open.push(path);
+        }
+    }
+    count
+}
+
 #[test]
 fn proportions_stay_on_the_simplex_and_are_what_was_consumed() {
     let scratch = mixture(40);
     let run = mix_here(&scratch, "out").ok();
-    assert!(run.stdout.starts_with("METHOD") && run.stdout.contains("mixed 3 domains by 4 methods with 2 seeds"), "{run}");
+    assert!(run.stdout.starts_with("METHOD") && run.stdout.contains("mixed 3 domains by 6 methods with 2 seeds"), "{run}");
     let table = fs::read_to_string(scratch.join("out/proportions.csv")).unwrap();
     let mut lines = 0;
     for line in table.lines().skip(1) {
@@ -103,14 +120,27 @@ fn proportions_stay_on_the_simplex_and_are_what_was_consumed() {
     for method in report["methods"].as_array().unwrap() {
         for run in method["runs"].as_array().unwrap() {
             let tokens: Vec<u64> = run["tokens"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).collect();
-            assert_eq!(tokens.iter().sum::<u64>(), 40 * 6 * 24, "{run}");
+            // Merged proxies go on from a prefix of ten steps.
+            let steps = if method["name"] == "merged-proxies" { 30 } else { 40 };
+            assert_eq!(tokens.iter().sum::<u64>(), steps * 6 * 24, "{run}");
             for (count, share) in tokens.iter().zip(run["realised"].as_array().unwrap()) {
-                assert!((*count as f64 / (40.0 * 6.0 * 24.0) - share.as_f64().unwrap()).abs() < 1e-12, "{run}");
+                assert!((*count as f64 / (steps * 6 * 24) as f64 - share.as_f64().unwrap()).abs() < 1e-12, "{run}");
             }
             runs += 1;
         }
     }
-    assert_eq!(runs, 8);
+    assert_eq!(runs, 12);
+    for drawing in ["proportions", "differences", "predictions"] {
+        let svg = fs::read_to_string(scratch.join(&format!("out/{drawing}.svg"))).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.contains("</svg>"), "{drawing}");
+        assert!(fs::read(scratch.join(&format!("out/{drawing}.png"))).unwrap().starts_with(b"\x89PNG"), "{drawing}");
+    }
+    let fit: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(scratch.join("out/runs/merged-proxies/seed-3/fit.json")).unwrap()).unwrap();
+    assert_eq!(fit["points"].as_array().unwrap().len(), 7, "three real runs and four merges more");
+    assert!(fit["domains"][0]["calibration"]["slope"].is_number(), "{fit}");
+    let models = |role: &str| fs::read_dir(scratch.join("out/runs/merged-proxies/seed-3").join(role)).unwrap().count();
+    assert!(models("expert-0") > 0 && checkpoints_with_models(&scratch, "out") == 12, "only the results' models are kept");
     let json = scratch.braid(["mix", "mix.yml", "out", "-o", "json", "-q"]).ok().json();
     assert_eq!((&json["schema"], &json["control"], &json["seeds"]), (&"braid/v1".into(), &"stratified".into(), &2.into()));
 }

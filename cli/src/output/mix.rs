@@ -35,6 +35,11 @@ impl MixView {
         Ok(Self { schema: SCHEMA, summary: serde_json::from_str(details).map_err(broken)? })
     }
 
+    /// What should not be relied on.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.summary.warnings
+    }
+
     pub(crate) fn render(&self, format: MixFormat, took: Duration) -> Result<String> {
         let broken = |error: &dyn std::fmt::Display| Error::unavailable(format!("cannot write the output: {error}"));
         match format {

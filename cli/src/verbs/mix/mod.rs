@@ -68,7 +68,10 @@ async fn learn(args: MixArgs, console: &Console) -> Result {
     }
     let details =
         ended.details.ok_or_else(|| Error::unavailable("the job is done, but its coordinator does not say what came out"))?;
-    console.data(&MixView::read(&details)?.render(args.output, start.elapsed())?)
+    let view = MixView::read(&details)?;
+    console.data(&view.render(args.output, start.elapsed())?)?;
+    view.warnings().iter().for_each(|warning| console.warn(warning));
+    Ok(())
 }
 
 /// Reads a spec; paths in it begin from its folder.

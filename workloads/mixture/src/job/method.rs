@@ -1,6 +1,6 @@
 //! One entry of a spec's `methods`: its name in reports, and how it finds proportions.
 
-use super::{JobError, spec::MixSpec};
+use super::{JobError, offline::Offline, spec::MixSpec};
 use crate::online::{Online, Run, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -20,6 +20,8 @@ pub struct MethodSpec {
 pub enum MethodPlan {
     /// Within one run.
     Online(Settings),
+    /// By a law fitted to what was measured before it.
+    Offline(Offline),
 }
 
 /// What a name may be made of: it is a folder too.
@@ -30,9 +32,10 @@ fn is_name(name: &str) -> bool {
 
 impl MethodSpec {
     /// Checks the settings.
-    pub(super) fn check(&self, _spec: &MixSpec, run: Run) -> Result<(), JobError> {
+    pub(super) fn check(&self, spec: &MixSpec, run: Run) -> Result<(), JobError> {
         match &self.plan {
             MethodPlan::Online(settings) => Ok(Online::new(settings, run).map(drop)?),
+            MethodPlan::Offline(offline) => offline.check(spec.steps),
         }
     }
 }
@@ -58,8 +61,14 @@ impl TryFrom<Value> for MethodSpec {
         if !is_name(&name) {
             return Err(format!("method {word}: its name {name:?} has other characters than letters, digits, '-', '_' and '.'"));
         }
-        let plan = serde_json::from_value(Value::Object(fields)).map_err(|error| format!("method {name}: {error}"))?;
-        Ok(Self { name, plan: MethodPlan::Online(plan) })
+        let fields = Value::Object(fields);
+        let plan = if Offline::WORDS.contains(&word.as_str()) {
+            serde_json::from_value(fields).map(MethodPlan::Offline)
+        } else {
+            serde_json::from_value(fields).map(MethodPlan::Online)
+        };
+        let plan = plan.map_err(|error| format!("method {name}: {error}"))?;
+        Ok(Self { name, plan })
     }
 }
 
@@ -67,6 +76,7 @@ impl From<MethodSpec> for Value {
     fn from(method: MethodSpec) -> Self {
         let settings = match &method.plan {
             MethodPlan::Online(settings) => serde_json::to_value(settings),
+            MethodPlan::Offline(offline) => serde_json::to_value(offline),
         };
         // Settings that were read can be written.
         let mut fields = match settings {
@@ -85,7 +95,12 @@ mod tests {
 
     #[test]
     fn they_read_back() {
-        for written in [json!("stratified"), json!({"method": "proportional", "name": "flat", "exponent": 0.5})] {
+        for written in [
+            json!("stratified"),
+            json!({"method": "proportional", "name": "flat", "exponent": 0.5}),
+            json!({"method": "swarm", "runs": 9}),
+            json!({"method": "merged-proxies", "prefix": 20, "law": {"kind": "linear"}}),
+        ] {
             let method: MethodSpec = serde_json::from_value(written).unwrap();
             assert_eq!(serde_json::from_value::<MethodSpec>(json!(method)).unwrap(), method);
         }
@@ -98,5 +113,6 @@ mod tests {
         assert!(text(json!("alioli")).starts_with("method alioli: unknown variant `alioli`, expected one of `stratified`"));
         assert!(text(json!({"method": "stratified", "name": "../x"})).contains("other characters than letters"));
         assert!(text(json!({"method": "aioli", "speed": 1})).contains("unknown field `speed`"));
+        assert!(text(json!({"method": "swarm", "speed": 1})).contains("unknown field `speed`"));
     }
 }

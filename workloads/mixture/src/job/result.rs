@@ -10,8 +10,11 @@ pub struct RunResult {
     pub method: String,
     /// Its seed.
     pub seed: u64,
-    /// Loss in nats a token on the test data of each domain.
+    /// Loss in nats a token on the test data of each domain; empty where the run only serves another.
     pub test: Vec<f64>,
+    /// The same on validation data, where a law is fitted to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation: Vec<f64>,
     /// What the method would have another run train on.
     pub learnt: Proportions,
     /// What the run has trained on.

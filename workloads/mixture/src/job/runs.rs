@@ -1,6 +1,6 @@
-//! The runs that a job is made of, by name; what each trains on follows from the spec and this name alone.
+//! The runs that a job is made of, by name, and how long each is and where it begins: from the spec and this name alone.
 
-use super::spec::MixSpec;
+use super::{method::MethodPlan, offline::Offline, spec::MixSpec};
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
 
@@ -17,8 +17,16 @@ pub(super) struct CampaignId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Role {
-    /// The whole run: what the campaign is judged by.
+    /// What the campaign is judged by.
     Main,
+    /// A run of a swarm.
+    Design(usize),
+    /// What experts begin from.
+    Prefix,
+    /// On one domain alone.
+    Expert(usize),
+    /// On a mixture, to calibrate merges or to test them.
+    Real(usize),
 }
 
 /// A run of a job.
@@ -28,6 +36,17 @@ pub(super) struct RunId {
     pub(super) campaign: CampaignId,
     /// Which of its runs.
     pub(super) role: Role,
+}
+
+/// How long a run is, and where it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Its own steps.
+    pub(super) steps: u64,
+    /// Steps of the run that it begins from, if it begins from one.
+    pub(super) before: u64,
+    /// Steps that the learning rate is planned for.
+    pub(super) schedule: u64,
 }
 
 impl CampaignId {
@@ -47,34 +66,72 @@ impl CampaignId {
         ["runs", self.method(spec), &format!("seed-{}", self.seed)].iter().collect()
     }
 
+    /// Its method, where that is offline.
+    pub(super) fn offline<'a>(&self, spec: &'a MixSpec) -> Option<&'a Offline> {
+        match &spec.methods.get(self.method)?.plan {
+            MethodPlan::Offline(offline) => Some(offline),
+            MethodPlan::Online(_) => None,
+        }
+    }
+
+    /// A run of it.
+    pub(super) fn run(self, role: Role) -> RunId {
+        RunId { campaign: self, role }
+    }
+
     fn method<'a>(&self, spec: &'a MixSpec) -> &'a str {
         spec.methods.get(self.method).map_or("none", |method| &method.name)
     }
 }
 
 impl RunId {
-    /// The run that a campaign is judged by.
-    pub(super) fn main(campaign: CampaignId) -> Self {
-        Self { campaign, role: Role::Main }
-    }
-
     /// What people call it.
     pub(super) fn label(&self, spec: &MixSpec) -> String {
         match self.role {
             Role::Main => self.campaign.label(spec),
+            role => format!("{}, {role}", self.campaign.label(spec)),
         }
     }
 
     /// Its folder below the job's.
     pub(super) fn folder(&self, spec: &MixSpec) -> PathBuf {
-        self.campaign.folder(spec).join(self.role.to_string())
+        self.campaign.folder(spec).join(self.role.to_string().replace(' ', "-"))
     }
+
+    /// The run whose last checkpoint it begins from.
+    pub(super) fn begins_from(&self, spec: &MixSpec) -> Option<RunId> {
+        let merged = matches!(self.campaign.offline(spec), Some(Offline::MergedProxies(_)));
+        (merged && self.role != Role::Prefix).then(|| self.campaign.run(Role::Prefix))
+    }
+
+    /// How long it is.
+    pub(super) fn extent(&self, spec: &MixSpec) -> Extent {
+        let (before, steps) = match (self.campaign.offline(spec), self.role) {
+            (Some(Offline::Swarm(swarm)), Role::Design(_)) => return whole(swarm.steps(spec.steps)),
+            (Some(Offline::MergedProxies(merged)), Role::Prefix) => (0, merged.prefix(spec.steps)),
+            (Some(Offline::MergedProxies(merged)), Role::Main) => {
+                let prefix = merged.prefix(spec.steps);
+                (prefix, spec.steps.saturating_sub(prefix))
+            }
+            (Some(Offline::MergedProxies(merged)), _) => (merged.prefix(spec.steps), merged.steps(spec.steps)),
+            _ => (0, spec.steps),
+        };
+        Extent { steps, before, schedule: spec.steps }
+    }
+}
+
+fn whole(steps: u64) -> Extent {
+    Extent { steps, before: 0, schedule: steps }
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Main => f.write_str("main"),
+            Self::Design(number) => write!(f, "run {number}"),
+            Self::Prefix => f.write_str("prefix"),
+            Self::Expert(domain) => write!(f, "expert {domain}"),
+            Self::Real(number) => write!(f, "real {number}"),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What passes between the two halves of a mixture: the payloads of its tasks and the values that they end with.
 
-use super::{JobError, runs::RunId};
+use super::{
+    JobError,
+    runs::{CampaignId, RunId},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -23,6 +26,18 @@ pub(super) enum Step {
         probe: ProbeId,
         /// Which branch, from 0.
         branch: usize,
+    },
+    /// Evaluate all merges of a campaign on one domain.
+    Merges {
+        /// Whose.
+        campaign: CampaignId,
+        /// Which domain.
+        domain: usize,
+    },
+    /// Fit a campaign's laws, and propose its mixture.
+    Fit {
+        /// Whose.
+        campaign: CampaignId,
     },
     /// Write the report.
     Report,

@@ -92,7 +92,7 @@ fn advance(spec: &Value, state: &Value, finished: &TaskSpec, value: &Value, open
     let campaign = match finished {
         Step::Prepare => {
             step::read::<Prepared>(value)?;
-            let (stages, steps): (Vec<_>, Vec<_>) = campaigns.into_iter().map(Stage::start).unzip();
+            let (stages, steps): (Vec<_>, Vec<_>) = campaigns.into_iter().map(|campaign| Stage::start(campaign, &spec)).unzip();
             return go_on(&spec, Some(&State(stages)), &steps.concat());
         }
         Step::Report => {
@@ -100,6 +100,7 @@ fn advance(spec: &Value, state: &Value, finished: &TaskSpec, value: &Value, open
             return Ok(Advance::Finished(JobResult { summary: summary.line(), details: value.clone() }));
         }
         Step::Run { run } | Step::Branch { run, .. } => run.campaign,
+        Step::Merges { campaign, .. } | Step::Fit { campaign } => campaign,
     };
     let mut state: State = step::read(state)?;
     let unknown = || JobError::Task(format!("there is no {campaign:?}"));
@@ -107,8 +108,10 @@ fn advance(spec: &Value, state: &Value, finished: &TaskSpec, value: &Value, open
     let stage = state.0.get_mut(index).ok_or_else(unknown)?;
     let before = *stage;
     let (after, mut steps) = match finished {
-        Step::Run { run } => before.ran(run, &step::read(value)?),
+        Step::Run { run } => before.ran(run, &step::read(value)?, &spec),
         Step::Branch { run, .. } => before.branched(run),
+        Step::Merges { campaign, .. } => before.merged(campaign),
+        Step::Fit { campaign } => before.fitted(campaign),
         Step::Prepare | Step::Report => (before, vec![]),
     };
     *stage = after;
@@ -129,6 +132,11 @@ fn task(spec: &super::MixSpec, step: &Step) -> Result<TaskSpec, JobError> {
         Step::Prepare => "prepare".into(),
         Step::Run { run } => run.label(spec),
         Step::Branch { run, probe, branch } => format!("{}, branch {branch} at step {}", run.label(spec), probe.step),
+        Step::Merges { campaign, domain } => {
+            let name = spec.domains.names().nth(*domain).unwrap_or_default();
+            format!("{}, merges on {name}", campaign.label(spec))
+        }
+        Step::Fit { campaign } => format!("{}, fit", campaign.label(spec)),
         Step::Report => "report".into(),
     };
     Ok(TaskSpec { label, payload: step::write(step)?, demand: Demand { threads: 1, ..Demand::default() } })

@@ -201,3 +201,15 @@ pub struct Cost {
     /// Tokens on which a reference model was evaluated.
     pub reference_tokens: u64,
 }
+
+impl Cost {
+    /// Adds what something else has cost.
+    pub fn add(&mut self, more: &Self) {
+        let Self { steps, probe_steps, validations, gradients, reference_tokens } = more;
+        self.steps += steps;
+        self.probe_steps += probe_steps;
+        self.validations += validations;
+        self.gradients += gradients;
+        self.reference_tokens += reference_tokens;
+    }
+}

@@ -1,10 +1,8 @@
 //! Where everything is on the drawing.
 
-use super::{
-    scene::{Anchor, GROUP_INKS, Ink, LETTER, Scene, Shape, width},
-    schedule::{Run, runs},
-};
+use super::schedule::{Run, runs};
 use crate::planner::{Millis, Plan};
+use braid_drawing::{Anchor, Ink, LETTER, SHADES, Scene, Shape, width};
 use std::collections::BTreeSet;
 
 const WIDTH: f64 = 1200.0;
@@ -103,14 +101,14 @@ fn legend(runs: &[Run<'_>], shapes: &mut Vec<Shape>) {
         }
     };
     for degree in degrees {
-        swatch(Ink::Group(power(degree)), degree.to_string());
+        swatch(Ink::Shade(power(degree)), degree.to_string());
     }
     swatch(Ink::Idle, "idle".into());
 }
 
 /// Degrees that are no powers of two have the colour of the next lower one.
 fn power(degree: u32) -> usize {
-    (degree.max(1).ilog2() as usize).min(GROUP_INKS - 1)
+    (degree.max(1).ilog2() as usize).min(SHADES - 1)
 }
 
 /// The scale at the left: not more than nine ranks by number.
@@ -156,14 +154,14 @@ fn group(run: &Run<'_>, plot: &Plot, shapes: &mut Vec<Shape>) {
     let height = plot.per_rank * f64::from(degree);
     let height = if height > 3.0 * SEAM { height - SEAM } else { height };
     let ink = power(degree);
-    shapes.push(Shape::Box { x, y, width: box_width, height, ink: Ink::Group(ink), tip: Some(tip(run)) });
+    shapes.push(Shape::Box { x, y, width: box_width, height, ink: Ink::Shade(ink), tip: Some(tip(run)) });
     if height < LETTER - 3.0 {
         return;
     }
     let count = run.group.sequences.len();
     let label = [format!("{count} seq on {degree}"), format!("{count}/{degree}"), degree.to_string()];
     if let Some(label) = label.into_iter().find(|label| width(label) + 8.0 <= box_width) {
-        shapes.push(word(x + box_width / 2.0, y + height / 2.0, Anchor::Middle, Ink::OnGroup(ink), label));
+        shapes.push(word(x + box_width / 2.0, y + height / 2.0, Anchor::Middle, Ink::OnShade(ink), label));
     }
 }
 

@@ -5,11 +5,15 @@
 
 mod branch;
 pub(super) mod files;
+mod fit;
 mod leg;
+mod merges;
 mod place;
 mod prepare;
 mod probe;
 mod run;
+
+pub(super) use fit::FIT;
 
 use super::{
     JobError, KIND, MixJob, report,
@@ -70,6 +74,14 @@ impl MixtureExecute {
             Step::Run { run } => step::write(&task.run(run).map_err(|error| error.of(&run.label(&job.spec)))?),
             Step::Branch { run, probe, branch } => {
                 task.branch(run, probe, branch).map_err(|error| error.of(&run.label(&job.spec)))?;
+                Ok(Value::Null)
+            }
+            Step::Merges { campaign, domain } => {
+                task.merges(campaign, domain).map_err(|error| error.of(&campaign.label(&job.spec)))?;
+                Ok(Value::Null)
+            }
+            Step::Fit { campaign } => {
+                task.fit(campaign).map_err(|error| error.of(&campaign.label(&job.spec)))?;
                 Ok(Value::Null)
             }
             Step::Report => Err(JobError::Task("a report needs no data".into())),

@@ -15,6 +15,8 @@ const CHECKPOINT: &str = "checkpoint-";
 /// In a checkpoint, beside the trainer's own files.
 const STATE: &str = "state.json";
 const HISTORY: &str = "history.jsonl";
+/// The model that excess losses refer to.
+pub(super) const REFERENCE: &str = "reference";
 /// The trainer's files of a checkpoint.
 const MODEL: &str = "model";
 
@@ -110,11 +112,22 @@ impl Place {
         Ok(all)
     }
 
-    /// Removes what nobody needs once the run has its result: all checkpoints but the last, whose model it is, and all probes.
+    /// Removes what nobody needs once the run has its result: all checkpoints but the last, whose model it is, and all probes with what they left.
     pub(super) fn clear(&self) -> Result<(), JobError> {
         let mut old: Vec<PathBuf> = self.steps()?.iter().rev().skip(1).map(|step| self.checkpoint(*step)).collect();
-        old.extend(self.entries()?.into_iter().filter(|name| name.starts_with("probe-")).map(|name| self.folder.join(name)));
+        old.extend(
+            self.entries()?
+                .into_iter()
+                .filter(|name| name.starts_with("probe-") || name == REFERENCE)
+                .map(|name| self.folder.join(name)),
+        );
         old.iter().try_for_each(|path| fs::remove_dir_all(path).map_err(JobError::file("remove", path)))
+    }
+
+    /// Removes all models of a run that nobody begins from any more.
+    pub(super) fn forget(&self) -> Result<(), JobError> {
+        let models = self.steps()?.into_iter().map(|step| self.checkpoint(step).join(MODEL)).filter(|model| model.exists());
+        models.into_iter().try_for_each(|model| fs::remove_dir_all(&model).map_err(JobError::file("remove", &model)))
     }
 
     pub(super) fn probe(&self, probe: ProbeId) -> PathBuf {

@@ -1,6 +1,6 @@
 //! A probe as a run sees it: asks for branches, waits, and takes in what they found.
 
-use super::{branch::Branched, files, run::Runner};
+use super::{branch::Branched, files, place::REFERENCE, run::Runner};
 use crate::{
     data::Part,
     job::{
@@ -58,7 +58,7 @@ impl Runner<'_> {
             }
         }
         if plan.fate == Fate::Reference {
-            let reference = self.place.file("reference");
+            let reference = self.place.file(REFERENCE);
             files::folder(&reference, self.place.attempt(), |fresh| copy(&folder.join("branch-0/model"), fresh))?;
         }
         let report = ProbeReport { step: probe.step, before, branches };
@@ -72,7 +72,7 @@ impl Runner<'_> {
     /// The losses of the model that the run began with.
     fn evaluate_start(&self) -> Result<Vec<f64>, JobError> {
         let scratch = self.place.scratch().join("start");
-        let mut session = self.task.open(self.id.campaign.seed, self.steps, None, &scratch)?;
+        let mut session = self.task.open(self.id.campaign.seed, self.extent.schedule, None, &scratch)?;
         self.evaluate(&mut *session, Part::Validation)
     }
 }

@@ -15,24 +15,26 @@
 use super::{
     Task, files,
     leg::Progress,
-    place::{Place, RunState},
+    place::{Found, Place, REFERENCE, RunState},
 };
 use crate::{
     Proportions,
     data::Part,
     job::{
-        JobError,
+        JobError, MethodPlan,
         history::{Line, shares},
         result::RunResult,
-        runs::RunId,
+        runs::{Extent, Role, RunId},
         step::{ProbeId, Ran},
     },
-    online::{Cost, Directive, Leg, Needs, Observation, Online},
+    online::{Directive, Leg, Needs, Observation, Online, Settings},
     trainer::{Sample, Session, Stretch},
 };
 use serde_json::json;
 use std::{fs, path::PathBuf};
 
+/// What a run leaves behind.
+pub(super) const RESULT: &str = "result.json";
 /// Lines that a run tells of its progress.
 const LINES: u64 = 20;
 
@@ -48,7 +50,7 @@ pub(super) struct Runner<'a> {
     pub(super) history: Vec<Line>,
     /// Probes made at this step.
     pub(super) probes: u32,
-    pub(super) steps: u64,
+    pub(super) extent: Extent,
 }
 
 impl Task<'_> {
@@ -58,30 +60,43 @@ impl Task<'_> {
 
     pub(super) fn run(&self, id: RunId) -> Result<Ran, JobError> {
         let place = self.place(id);
-        if place.file("result.json").exists() {
+        if place.file(RESULT).exists() {
             // Whoever wrote it may have been killed right after.
             place.clear()?;
+            self.forget_others(id)?;
             return Ok(Ran::Ended);
         }
         let spec = &self.job.spec;
-        let steps = spec.steps;
-        let (seed, domains) = (id.campaign.seed, self.data.domains().len());
+        let extent = id.extent(spec);
+        let seed = id.campaign.seed;
         let settings = self.settings_of(id)?;
-        place.claim(&json!({ "method": settings, "steps": steps, "seed": seed }))?;
+        place.claim(&json!({ "method": settings, "steps": extent.steps, "from": extent.before, "seed": seed }))?;
         let found = place.newest()?;
-        let (online, progress) = match &found {
-            Some(found) => (Online::restore(found.state.online.clone())?, found.state.progress.clone()),
-            None => (Online::new(&settings, spec.run(self.data.sizes(), seed, steps)?)?, Progress::new(domains, spec.batch)?),
+        let begins_from = match (&found, id.begins_from(spec)) {
+            (None, Some(earlier)) => Some(self.ended(earlier)?),
+            _ => None,
+        };
+        let (online, progress) = match (&found, &begins_from) {
+            (Some(found), _) => (Online::restore(found.state.online.clone())?, found.state.progress.clone()),
+            (None, earlier) => {
+                let fresh = || Progress::new(self.data.domains().len(), spec.batch);
+                let progress = earlier.as_ref().map_or_else(fresh, |earlier| Ok(earlier.state.progress.clone()))?;
+                (Online::new(&settings, spec.run(self.data.sizes(), seed, extent.steps)?)?, progress)
+            }
         };
         if let Some(found) = &found {
-            self.context.log(format!("{}: going on from step {} of {steps}", id.label(spec), found.step));
+            self.context.log(format!("{}: going on from step {} of {}", id.label(spec), found.step, extent.steps));
         }
         let scratch = place.scratch();
-        let from = found.as_ref().map(|found| (found.model.as_path(), found.step));
-        let mut session = self.open(seed, steps, from, &scratch)?;
+        let from = match (&found, &begins_from) {
+            (Some(found), _) => Some((found.model.as_path(), extent.before + found.step)),
+            (None, Some(earlier)) => Some((earlier.model.as_path(), extent.before)),
+            (None, None) => None,
+        };
+        let mut session = self.open(seed, extent.schedule, from, &scratch)?;
         let begun = found.as_ref().map(|found| found.step);
         let label = id.label(spec);
-        let mut runner = Runner { task: self, id, label, place, online, progress, history: vec![], probes: 0, steps };
+        let mut runner = Runner { task: self, id, label, place, online, progress, history: vec![], probes: 0, extent };
         let ran = runner.go(&mut *session, begun);
         drop(session);
         // Whatever became of the run: nobody needs it.
@@ -89,12 +104,37 @@ impl Task<'_> {
         ran
     }
 
-    /// The settings of the method that decides a run.
-    fn settings_of(&self, id: RunId) -> Result<crate::online::Settings, JobError> {
+    /// The last checkpoint of a run that is over.
+    pub(super) fn ended(&self, id: RunId) -> Result<Found, JobError> {
+        let place = self.place(id);
+        let missing =
+            || JobError::Unreadable { path: place.folder.clone(), problem: "it has no checkpoint, though it has ended".into() };
+        place.newest()?.ok_or_else(missing)
+    }
+
+    /// When the run is over that a campaign is judged by, removes the models of its others: what was learnt from them is in files.
+    fn forget_others(&self, main: RunId) -> Result<(), JobError> {
+        if main.role != Role::Main {
+            return Ok(());
+        }
+        let own = self.place(main).folder;
+        let folder = self.job.out.join(main.campaign.folder(&self.job.spec));
+        for entry in fs::read_dir(&folder).map_err(JobError::file("read", &folder))? {
+            let path = entry.map_err(JobError::file("read", &folder))?.path();
+            if path.is_dir() && path != own {
+                Place::new(path, self.attempt_name()).forget()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What decides a run's proportions.
+    fn settings_of(&self, id: RunId) -> Result<Settings, JobError> {
         let method = self.job.spec.methods.get(id.campaign.method);
         let method = method.ok_or_else(|| JobError::Task(format!("there is no method number {}", id.campaign.method)))?;
         match &method.plan {
-            crate::job::MethodPlan::Online(settings) => Ok(settings.clone()),
+            MethodPlan::Online(settings) => Ok(settings.clone()),
+            MethodPlan::Offline(_) => Ok(Settings::Fixed { proportions: self.mixture_of(id)? }),
         }
     }
 }
@@ -110,7 +150,7 @@ impl Runner<'_> {
         loop {
             self.task.stop_if_told()?;
             let step = self.step();
-            if step > 0 && step.is_multiple_of(every) && begun != Some(step) && step < self.steps {
+            if step > 0 && step.is_multiple_of(every) && begun != Some(step) && step < self.extent.steps {
                 self.save(session)?;
                 return Ok(Ran::On { step });
             }
@@ -141,7 +181,7 @@ impl Runner<'_> {
     fn train(&mut self, session: &mut dyn Session, leg: &Leg) -> Result<(), JobError> {
         let spec = &self.task.job.spec;
         if leg.needs.excess {
-            session.refer(&self.reference()?)?;
+            session.refer(&self.reference())?;
         }
         // Branches are numbered anew at each step.
         self.probes = 0;
@@ -151,7 +191,7 @@ impl Runner<'_> {
         let seed = self.id.campaign.seed;
         let batches = self.progress.batches(count, &leg.proportions, (spec.batch, leg.rule, seed))?;
         let stretch = Stretch {
-            first: step,
+            first: self.extent.before + step,
             proportions: &leg.proportions,
             objective: leg.objective.as_ref(),
             stream: seed,
@@ -167,7 +207,7 @@ impl Runner<'_> {
         let before = step;
         let step = self.step();
         // Twenty lines a run, however short its legs are.
-        if step * LINES / self.steps > before * LINES / self.steps {
+        if step * LINES / self.extent.steps > before * LINES / self.extent.steps {
             self.tell(step, &leg.proportions, &trained.losses);
         }
         self.history.push(Line::Trained {
@@ -188,7 +228,7 @@ impl Runner<'_> {
         let known: Vec<f64> = losses.iter().copied().flatten().collect();
         let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
         let shares = shares(self.task.data.domains(), proportions);
-        self.task.context.log(format!("{}: step {step} of {}, loss {mean:.3}, on {shares}", self.label, self.steps));
+        self.task.context.log(format!("{}: step {step} of {}, loss {mean:.3}, on {shares}", self.label, self.extent.steps));
     }
 
     /// Adds to a report what the method needs beside what training shows.
@@ -231,32 +271,37 @@ impl Runner<'_> {
     }
 
     /// The model that excess losses refer to: that of the run's only branch with this fate.
-    fn reference(&self) -> Result<PathBuf, JobError> {
-        Ok(self.place.file("reference"))
+    fn reference(&self) -> PathBuf {
+        self.place.file(REFERENCE)
     }
 
     /// Measures the final figures, and writes everything down.
     fn end(&mut self, session: &mut dyn Session) -> Result<(), JobError> {
-        let test = self.evaluate(session, Part::Test)?;
+        let (mut test, mut validation) = (vec![], vec![]);
+        let mut cost = self.online.cost();
+        if self.id.role == Role::Main {
+            test = self.evaluate(session, Part::Test)?;
+        } else if self.id.role != Role::Prefix {
+            // What a law is fitted to; the test data has no part in any decision.
+            validation = self.evaluate(session, Part::Validation)?;
+            cost.validations += 1;
+        }
         self.save(session)?;
         let history = self.place.history()?;
-        let path = self.place.file("history.jsonl");
-        files::write(&path, history.as_bytes(), self.place.attempt())?;
+        files::write(&self.place.file("history.jsonl"), history.as_bytes(), self.place.attempt())?;
         let tally = self.online.tally();
         let result = RunResult {
             method: self.online.name().to_owned(),
             seed: self.id.campaign.seed,
             test,
+            validation,
             learnt: self.online.learnt(),
             realised: tally.proportions().unwrap_or_else(|| Proportions::uniform(tally.counts().len())),
             tokens: tally.counts().to_vec(),
-            cost: self.cost(),
+            cost,
         };
-        files::write_json(&self.place.file("result.json"), &result, self.place.attempt())?;
-        self.place.clear()
-    }
-
-    fn cost(&self) -> Cost {
-        self.online.cost()
+        files::write_json(&self.place.file(RESULT), &result, self.place.attempt())?;
+        self.place.clear()?;
+        self.task.forget_others(self.id)
     }
 }

@@ -6,17 +6,22 @@
 //! | `report.md` | methods side by side, for people |
 //! | `runs.csv` | one line a run |
 //! | `proportions.csv`, `losses.csv` | one line a stretch of a run, a column a domain |
+//! | `predictions.csv` | one line a mixture and domain that an offline method has measured |
+//! | `*.svg`, `*.png` | the same as drawings |
 
+mod chart;
+mod plots;
 mod statistics;
 mod tables;
 
 pub use statistics::Paired;
 
 use super::{
-    JobError, MixJob,
-    execute::files,
+    JobError, MethodPlan, MixJob,
+    execute::{FIT, files},
+    offline::Fitted,
     result::RunResult,
-    runs::{CampaignId, RunId},
+    runs::{CampaignId, Role},
 };
 use crate::Domains;
 use serde::{Deserialize, Serialize};
@@ -50,6 +55,9 @@ pub struct MethodReport {
     pub difference: Option<Paired>,
     /// The same of the mean loss.
     pub difference_of_loss: Option<Paired>,
+    /// Of an offline method, the fit of each seed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fits: Vec<Fitted>,
 }
 
 /// What a job says of itself when it is done, small enough for the store.
@@ -65,7 +73,12 @@ pub struct Summary {
     pub seeds: usize,
     /// In the order of the spec.
     pub methods: Vec<Row>,
+    /// What should not be relied on: of which method, seed and domain, and why. The first few.
+    pub warnings: Vec<String>,
 }
+
+/// Warnings that a summary holds at most: it must fit the store.
+const MOST_WARNINGS: usize = 50;
 
 /// A method in the summary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,6 +104,7 @@ pub(super) fn write(job: &MixJob) -> Result<Summary, JobError> {
     files::sweep(out)?;
     files::write_json(&out.join("report.json"), &report, "report")?;
     tables::write(&report, job)?;
+    plots::write(&report, job)?;
     Ok(report.summary(out.display().to_string()))
 }
 
@@ -99,16 +113,27 @@ fn gather(job: &MixJob) -> Result<Report, JobError> {
     let mut methods = vec![];
     for (index, method) in spec.methods.iter().enumerate() {
         let result = |&seed: &u64| {
-            let run = RunId::main(CampaignId { method: index, seed });
+            let run = CampaignId { method: index, seed }.run(Role::Main);
             let path = job.out.join(run.folder(spec)).join("result.json");
             let found = files::read(&path)?;
             found.ok_or_else(|| JobError::Unreadable { path, problem: "it is not there, though its run has ended".into() })
         };
-        let runs: Vec<RunResult> = spec.seeds.iter().map(result).collect::<Result<_, _>>()?;
+        let mut runs: Vec<RunResult> = spec.seeds.iter().map(result).collect::<Result<_, _>>()?;
+        let mut fits = vec![];
+        if matches!(method.plan, MethodPlan::Offline(_)) {
+            for (run, &seed) in runs.iter_mut().zip(&spec.seeds) {
+                let path = job.out.join(CampaignId { method: index, seed }.folder(spec)).join(FIT);
+                let missing = JobError::Unreadable { path: path.clone(), problem: "it is not there".into() };
+                let fitted: Fitted = files::read(&path)?.ok_or(missing)?;
+                // What came before the run is a part of what the method costs.
+                run.cost.add(&fitted.cost);
+                fits.push(fitted);
+            }
+        }
         let mean = |figure: fn(&RunResult) -> f64| runs.iter().map(figure).sum::<f64>() / runs.len().max(1) as f64;
         let (perplexity, loss) = (mean(RunResult::mean_perplexity), mean(RunResult::mean_loss));
         let name = method.name.clone();
-        methods.push(MethodReport { name, runs, perplexity, loss, difference: None, difference_of_loss: None });
+        methods.push(MethodReport { name, runs, perplexity, loss, difference: None, difference_of_loss: None, fits });
     }
     let control = spec.control();
     let Some(base) = methods.get(control).map(|method| method.runs.clone()) else {
@@ -142,7 +167,22 @@ impl Report {
             control: self.control.clone(),
             seeds: self.methods.first().map_or(0, |method| method.runs.len()),
             methods: self.methods.iter().map(row).collect(),
+            warnings: self.warnings().take(MOST_WARNINGS).collect(),
         }
+    }
+
+    /// `merged-proxies, seed 3: prose: …`
+    fn warnings(&self) -> impl Iterator<Item = String> {
+        let of = |method: &MethodReport| -> Vec<String> {
+            let fits = method.fits.iter().zip(&method.runs);
+            let of_fit = |(fit, run): (&Fitted, &RunResult)| {
+                let (name, seed) = (method.name.clone(), run.seed);
+                let domains = fit.domains.iter().filter_map(|fit| Some((fit.domain.clone(), fit.warning.clone()?)));
+                domains.map(move |(domain, why)| format!("{name}, seed {seed}: {domain}: {why}")).collect::<Vec<_>>()
+            };
+            fits.flat_map(of_fit).collect()
+        };
+        self.methods.iter().flat_map(of).collect::<Vec<_>>().into_iter()
     }
 }
 

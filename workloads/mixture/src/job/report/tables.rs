@@ -5,8 +5,10 @@ use crate::job::{
     JobError, MixJob,
     execute::files,
     history::Line,
-    runs::{CampaignId, RunId},
+    offline::Fitted,
+    runs::{CampaignId, Role},
 };
+use crate::swarm::Agreement;
 use std::{fmt::Write as _, fs};
 
 pub(super) fn write(report: &Report, job: &MixJob) -> Result<(), JobError> {
@@ -15,7 +17,11 @@ pub(super) fn write(report: &Report, job: &MixJob) -> Result<(), JobError> {
     file("runs.csv", &runs(report)?)?;
     let (proportions, losses) = stretches(report, job)?;
     file("proportions.csv", &proportions)?;
-    file("losses.csv", &losses)
+    file("losses.csv", &losses)?;
+    if report.methods.iter().any(|method| !method.fits.is_empty()) {
+        file("predictions.csv", &predictions(report)?)?;
+    }
+    Ok(())
 }
 
 fn markdown(report: &Report) -> String {
@@ -50,7 +56,68 @@ fn markdown(report: &Report) -> String {
         }
         out.push('\n');
     }
+    for method in report.methods.iter().filter(|method| !method.fits.is_empty()) {
+        fits(method, &mut out);
+    }
     out
+}
+
+/// How well the laws of an offline method hold, a table a method.
+fn fits(method: &MethodReport, out: &mut String) {
+    *out += &format!(
+        "\nThe laws of {}: rank correlation (and R²) of what is predicted with what was measured.\n\n\
+         | seed | domain | fitted to | held-out runs | merges to real runs | real ≈ | rely on it |\n|---|---|---|---|---|---|---|\n",
+        method.name
+    );
+    let figure = |agreement: &Agreement| {
+        let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.3}"));
+        format!("{} ({})", number(agreement.spearman), number(agreement.explained))
+    };
+    for (fitted, run) in method.fits.iter().zip(&method.runs) {
+        for fit in &fitted.domains {
+            let held_out = fit.held_out.as_ref().map_or_else(String::new, figure);
+            let merges = fit.calibration.as_ref().map_or_else(String::new, |map| figure(&map.agreement));
+            let real = fit.calibration.map_or_else(String::new, |map| format!("{:.3} + {:.3} · merge", map.offset, map.slope));
+            let warning = fit.warning.as_ref().map_or_else(|| "yes".to_owned(), |why| format!("**no**: {why}"));
+            let (seed, domain, agreement) = (run.seed, &fit.domain, figure(&fit.agreement));
+            *out += &format!("| {seed} | {domain} | {agreement} | {held_out} | {merges} | {real} | {warning} |\n");
+        }
+        let (count, fresh) = fitted.mean_of;
+        let runs = if fresh { "that had no part in a fit" } else { "that the laws were fitted to" };
+        let (seed, mean) = (run.seed, figure(&fitted.mean));
+        *out += &format!("\nSeed {seed}: mean loss over the domains, {count} real runs {runs}: {mean}.\n");
+        if !std::ptr::eq(run, method.runs.last().unwrap_or(run)) {
+            *out += "\n| seed | domain | fitted to | held-out runs | merges to real runs | real ≈ | rely on it |\n|---|---|---|---|---|---|---|\n";
+        }
+    }
+}
+
+/// One line a mixture and domain.
+fn predictions(report: &Report) -> Result<String, JobError> {
+    let head = ["method", "seed", "mixture", "domain", "predicted", "merge", "real", "held_out"].map(str::to_owned);
+    let names = report.domains.names();
+    let mut rows = vec![[head.to_vec(), names.iter().map(|name| format!("share:{name}")).collect()].concat()];
+    for method in &report.methods {
+        for (fitted, run) in method.fits.iter().zip(&method.runs) {
+            rows.extend(rows_of(fitted, names, &[method.name.clone(), run.seed.to_string()]));
+        }
+    }
+    csv(&rows)
+}
+
+fn rows_of(fitted: &Fitted, names: &[String], begin: &[String]) -> Vec<Vec<String>> {
+    let mut rows = vec![];
+    for (number, point) in fitted.points.iter().enumerate() {
+        for (domain, name) in names.iter().enumerate() {
+            let value =
+                |losses: Option<&Vec<f64>>| losses.and_then(|losses| losses.get(domain)).map_or_else(String::new, f64::to_string);
+            let values = [value(Some(&point.predicted)), value(point.proxy.as_ref()), value(point.real.as_ref())];
+            let shares = point.proportions.iter().map(|share| share.to_string()).collect();
+            let middle = vec![number.to_string(), name.clone()];
+            rows.push([begin.to_vec(), middle, values.to_vec(), vec![point.held_out.to_string()], shares].concat());
+        }
+    }
+    rows
 }
 
 fn cost(method: &MethodReport) -> (u64, u64) {
@@ -94,7 +161,7 @@ fn stretches(report: &Report, job: &MixJob) -> Result<(String, String), JobError
     let (mut proportions, mut losses) = (vec![head.clone()], vec![head]);
     for (index, method) in job.spec.methods.iter().enumerate() {
         for &seed in &job.spec.seeds {
-            let run = RunId::main(CampaignId { method: index, seed });
+            let run = CampaignId { method: index, seed }.run(Role::Main);
             let path = job.out.join(run.folder(&job.spec)).join("history.jsonl");
             let text = fs::read_to_string(&path).map_err(JobError::file("read", &path))?;
             let lines = Line::decode(&text).map_err(|problem| JobError::Unreadable { path, problem })?;

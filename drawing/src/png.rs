@@ -1,21 +1,27 @@
 //! A scene as PNG: boxes filled by the share of each pixel that they cover, letters from a bitmap font.
 
-use super::scene::{ADVANCE, Anchor, Ink, LETTER, Scene, Shape, light, width};
+use crate::scene::{ADVANCE, Anchor, Ink, LETTER, Scene, Shape, light, width};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width};
 
 /// Pixels to a unit of the scene; letters of the font have the size of [`ADVANCE`] × [`LETTER`] at this scale.
-const SCALE: f64 = 2.0;
+pub const SCALE: f64 = 2.0;
 const WEIGHT: FontWeight = FontWeight::Regular;
 const HEIGHT: RasterHeight = RasterHeight::Size32;
 const _: () = assert!(HEIGHT.val() as f64 == LETTER * SCALE && get_raster_width(WEIGHT, HEIGHT) as f64 == ADVANCE * SCALE);
 
 /// The file.
-pub(super) fn render(scene: &Scene) -> Vec<u8> {
+pub fn png(scene: &Scene) -> Vec<u8> {
     let mut canvas = Canvas::new(scene);
     for shape in &scene.shapes {
         match shape {
             Shape::Box { x, y, width, height, ink, .. } => canvas.fill([*x, *y, x + width, y + height], *ink),
             Shape::Line { x, y, height, ink } => canvas.fill([x - 0.5, *y, x + 0.5, y + height], *ink),
+            Shape::Path { points, ink } => points.windows(2).for_each(|pair| {
+                if let [from, to] = pair {
+                    canvas.stroke(*from, *to, *ink);
+                }
+            }),
+            Shape::Dot { x, y, radius, ink, .. } => canvas.round((*x, *y), (*x, *y), *radius, *ink),
             Shape::Word { x, y, anchor, ink, text } => canvas.word(*x, *y, *anchor, *ink, text),
         }
     }
@@ -43,6 +49,31 @@ impl Canvas {
             let down = cover(row, top, bottom);
             for column in span(left, right, self.columns) {
                 self.blend(column, row, ink, down * cover(column, left, right));
+            }
+        }
+    }
+
+    /// A line of 1.6 units, round at its ends.
+    fn stroke(&mut self, from: (f64, f64), to: (f64, f64), ink: Ink) {
+        self.round(from, to, 0.8, ink);
+    }
+
+    /// All pixels that are no farther than `radius` from the line between two points, in units of the scene.
+    fn round(&mut self, from: (f64, f64), to: (f64, f64), radius: f64, ink: Ink) {
+        let [x, y, right, down, radius] = [from.0, from.1, to.0 - from.0, to.1 - from.1, radius].map(|units| units * SCALE);
+        let reach = radius + 1.0;
+        let (left, end) = (x.min(x + right) - reach, x.max(x + right) + reach);
+        let (top, bottom) = (y.min(y + down) - reach, y.max(y + down) + reach);
+        let length = right * right + down * down;
+        for row in span(top, bottom, self.rows) {
+            for column in span(left, end, self.columns) {
+                let (px, py) = (column as f64 + 0.5 - x, row as f64 + 0.5 - y);
+                let along = if length > 0.0 { ((px * right + py * down) / length).clamp(0.0, 1.0) } else { 0.0 };
+                let away = (px - along * right).hypot(py - along * down);
+                let share = (radius + 0.5 - away).clamp(0.0, 1.0);
+                if share > 0.0 {
+                    self.blend(column, row, ink, share);
+                }
             }
         }
     }
@@ -83,10 +114,10 @@ impl Canvas {
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let (columns, rows) = (self.columns as u32, self.rows as u32);
-        let mut encoder = png::Encoder::new(&mut out, columns, rows);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder.set_compression(png::Compression::Balanced);
+        let mut encoder = ::png::Encoder::new(&mut out, columns, rows);
+        encoder.set_color(::png::ColorType::Rgb);
+        encoder.set_depth(::png::BitDepth::Eight);
+        encoder.set_compression(::png::Compression::Balanced);
         let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(self.pixels.as_flattened()));
         written.expect("memory takes every byte, and there are as many pixels as the header says");
         out
@@ -111,30 +142,33 @@ fn letter(c: char) -> Option<RasterizedChar> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gantt::draw::{draw, tests::plan};
 
-    fn decode(file: &[u8]) -> (png::OutputInfo, Vec<u8>) {
-        let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+    fn decode(file: &[u8]) -> (::png::OutputInfo, Vec<u8>) {
+        let mut reader = ::png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
         (info, pixels)
     }
 
     #[test]
-    fn the_file_shows_each_group_in_its_colour() {
-        let scene = draw(&plan(true), "ünicode → x");
-        let (info, pixels) = decode(&render(&scene));
+    fn the_file_shows_each_shape_in_its_colour() {
+        let shapes = vec![
+            Shape::Box { x: 2.0, y: 2.0, width: 10.0, height: 8.0, ink: Ink::Shade(4), tip: None },
+            Shape::Path { points: vec![(20.0, 5.0), (30.0, 5.0), (30.0, 15.0)], ink: Ink::Shade(1) },
+            Shape::Dot { x: 10.0, y: 20.0, radius: 3.0, ink: Ink::Shade(7), tip: None },
+        ];
+        let scene = Scene { width: 40.0, height: 30.0, title: String::new(), shapes };
+        let (info, pixels) = decode(&png(&scene));
         assert_eq!((f64::from(info.width), f64::from(info.height)), (scene.width * SCALE, scene.height * SCALE));
-        let mut boxes = 0;
-        for shape in &scene.shapes {
-            if let Shape::Box { x, y, ink: ink @ Ink::Group(_), .. } = shape {
-                // A corner, where no word is.
-                let at = ((y * SCALE) as usize + 3) * info.width as usize + (x * SCALE) as usize + 3;
-                assert_eq!(pixels[at * 3..at * 3 + 3], light(*ink));
-                boxes += 1;
-            }
+        let at = |x: f64, y: f64| {
+            let at = ((y * SCALE) as usize * info.width as usize + (x * SCALE) as usize) * 3;
+            pixels[at..at + 3].to_vec()
+        };
+        for (x, y, ink) in [(7.0, 5.0, 4), (25.0, 5.0, 1), (30.0, 12.0, 1), (10.0, 20.0, 7), (11.5, 21.5, 7)] {
+            assert_eq!(at(x, y), light(Ink::Shade(ink)), "{x} {y}");
         }
-        assert!(boxes >= 6);
+        assert_eq!(at(25.0, 12.0), light(Ink::Paper));
+        assert_eq!(at(13.0, 23.0), light(Ink::Paper), "a dot is round");
     }
 
     #[test]

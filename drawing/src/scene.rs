@@ -4,91 +4,101 @@
 //! drawn.
 
 /// The width of a letter.
-pub(super) const ADVANCE: f64 = 7.0;
+pub const ADVANCE: f64 = 7.0;
 /// The height of a line of letters.
-pub(super) const LETTER: f64 = 16.0;
+pub const LETTER: f64 = 16.0;
 
 /// A colour by what it is for; renderers choose the shade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ink {
+pub enum Ink {
     /// Behind everything.
     Paper,
-    /// Where no rank works.
+    /// Where nothing is.
     Idle,
     /// Words.
     Word,
     /// Words of less weight.
     Faint,
-    /// Lines that mark a barrier.
+    /// Lines of weight.
     Rule,
-    /// The groups of one degree, by the degree's binary logarithm.
-    Group(usize),
-    /// Words on such a group.
-    OnGroup(usize),
+    /// One of a sequence of colours, as many as [`SHADES`].
+    Shade(usize),
+    /// Words on such a colour.
+    OnShade(usize),
 }
 
 /// Which point of a word is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub enum Anchor {
+    /// Where it begins.
     Start,
+    /// Its middle.
     Middle,
+    /// Where it ends.
     End,
 }
 
 /// One thing on the drawing; later ones cover earlier ones.
+#[expect(missing_docs, reason = "the fields are places, sizes, inks and words")]
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Shape {
+pub enum Shape {
     /// `tip` is for whoever points at it.
     Box { x: f64, y: f64, width: f64, height: f64, ink: Ink, tip: Option<String> },
     /// Downwards.
     Line { x: f64, y: f64, height: f64, ink: Ink },
+    /// From point to point.
+    Path { points: Vec<(f64, f64)>, ink: Ink },
+    /// `tip` is for whoever points at it.
+    Dot { x: f64, y: f64, radius: f64, ink: Ink, tip: Option<String> },
     /// `y` is the middle of its letters.
     Word { x: f64, y: f64, anchor: Anchor, ink: Ink, text: String },
 }
 
 /// A drawing.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scene {
-    pub(super) width: f64,
-    pub(super) height: f64,
+pub struct Scene {
+    /// To the right edge.
+    pub width: f64,
+    /// To the lower edge.
+    pub height: f64,
     /// What it is, for those who cannot see it.
-    pub(super) title: String,
-    pub(super) shapes: Vec<Shape>,
+    pub title: String,
+    /// From the lowest to the topmost.
+    pub shapes: Vec<Shape>,
 }
 
 /// How wide a word is.
-pub(super) fn width(text: &str) -> f64 {
+pub fn width(text: &str) -> f64 {
     text.chars().count() as f64 * ADVANCE
 }
 
 /// Red, green and blue of an ink on light paper.
-pub(super) fn light(ink: Ink) -> [u8; 3] {
+pub fn light(ink: Ink) -> [u8; 3] {
     match ink {
         Ink::Paper => [0xff, 0xff, 0xff],
         Ink::Idle => [0xee, 0xf0, 0xf3],
         Ink::Word => [0x1c, 0x21, 0x28],
         Ink::Faint => [0x5c, 0x66, 0x73],
         Ink::Rule => [0x1c, 0x21, 0x28],
-        Ink::Group(power) => shade(power).0,
-        Ink::OnGroup(power) => shade(power).1,
+        Ink::Shade(number) => shade(number).0,
+        Ink::OnShade(number) => shade(number).1,
     }
 }
 
-/// The same on dark paper; groups keep their colours.
-pub(super) fn dark(ink: Ink) -> [u8; 3] {
+/// The same on dark paper; shades keep their colours.
+pub fn dark(ink: Ink) -> [u8; 3] {
     match ink {
         Ink::Paper => [0x12, 0x16, 0x1c],
         Ink::Idle => [0x20, 0x26, 0x2f],
         Ink::Word => [0xe8, 0xec, 0xf1],
         Ink::Faint => [0x9a, 0xa5, 0xb3],
         Ink::Rule => [0xe8, 0xec, 0xf1],
-        group => light(group),
+        shade => light(shade),
     }
 }
 
-/// Colours for degrees 1, 2, 4, …: warm and narrow to cool and wide, each with the colour of words on it. The last one
-/// is for all larger degrees.
-const SHADES: [([u8; 3], [u8; 3]); 10] = {
+/// Warm to cool, each with the colour of words on it. The last one stands for all that follow.
+const COLOURS: [([u8; 3], [u8; 3]); 10] = {
     const DARK: [u8; 3] = [0x1c, 0x21, 0x28];
     const LIGHT: [u8; 3] = [0xff, 0xff, 0xff];
     [
@@ -105,12 +115,12 @@ const SHADES: [([u8; 3], [u8; 3]); 10] = {
     ]
 };
 
-fn shade(power: usize) -> ([u8; 3], [u8; 3]) {
-    SHADES[power.min(SHADES.len() - 1)]
+fn shade(number: usize) -> ([u8; 3], [u8; 3]) {
+    COLOURS[number.min(COLOURS.len() - 1)]
 }
 
-/// How many colours there are for groups.
-pub(super) const GROUP_INKS: usize = SHADES.len();
+/// How many colours there are.
+pub const SHADES: usize = COLOURS.len();
 
 #[cfg(test)]
 mod tests {
@@ -137,8 +147,8 @@ mod tests {
                 assert!(contrast(shades(ink), shades(Ink::Paper)) >= 4.5, "{ink:?}");
             }
         }
-        for power in 0..GROUP_INKS {
-            assert!(contrast(light(Ink::Group(power)), light(Ink::OnGroup(power))) >= 4.5, "2^{power}");
+        for number in 0..SHADES {
+            assert!(contrast(light(Ink::Shade(number)), light(Ink::OnShade(number))) >= 4.5, "{number}");
         }
     }
 }
