@@ -15,6 +15,7 @@ import html
 import json
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -83,9 +84,10 @@ def fetch(name, folder):
                     continue
                 data = text_of(path, how)
                 digest = hashlib.sha256(data).digest()
-                if digest in seen or size > MOST:
+                if digest in seen or size >= MOST:
                     continue
                 seen.add(digest)
+                data = data[: MOST - size]
                 documents.append(data.decode("utf-8", "replace"))
                 size += len(data)
     if size < 100_000:
@@ -98,16 +100,16 @@ def fetch(name, folder):
 
 def spec(names, cap, corpus, args):
     domains = {name: {"paths": [str(fetch(name, corpus))], **({"cap": cap} if cap else {})} for name in names}
-    quarter = max(args.steps // 12, 4)
+    every = max(args.steps // 12, 3 * len(names))  # twelve rounds, if each holds all trials
     slots = max(args.batch, len(names))
-    interval = max(quarter // (4 * len(names)), 2)
+    interval = max(every // (4 * len(names)), 2)
     methods = [
         "stratified",
         "proportional",
-        {"method": "aioli", "round": quarter, "sweeps": 1, "interval": interval, "rate": 0.5},
-        {"method": "aioli", "name": "aioli-released", "semantics": "released", "round": quarter, "sweeps": 1,
+        {"method": "aioli", "round": every, "sweeps": 1, "interval": interval, "rate": 0.5},
+        {"method": "aioli", "name": "aioli-released", "semantics": "released", "round": every, "sweeps": 1,
          "interval": interval, "rate": 0.2, "memory": 0.1},
-        {"method": "skill-it", "every": quarter},
+        {"method": "skill-it", "every": every},
         {"method": "doremi"},
         {"method": "odm", "every": 5},
         {"method": "ado"},
@@ -186,6 +188,22 @@ def proxies(name, args, corpus, out):
     )
 
 
+def overhead(args, corpus, out):
+    """Processor time of a round beside its training: one run in two rounds, and in a hundred."""
+    names, cap = MIXTURES["A2"]
+    made = {**spec(names, cap, corpus, args), "methods": ["stratified"], "seeds": [1], "evaluate": 16, "steps": 1000}
+    spent = {}
+    for rounds in (2, 100, 2, 100):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        folder = out / f"overhead-{rounds}-{len(spent)}-{time.monotonic_ns()}"
+        run_spec(args, {**made, "checkpoint_every": 1000 // rounds}, out / "overhead.yml", folder)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        spent[rounds] = min(seconds, spent.get(rounds, seconds))
+    each = (spent[100] - spent[2]) / 98
+    print(f"1000 steps: {spent[2]:.2f} s of processor time in 2 rounds, {spent[100]:.2f} s in 100: {each * 1e3:.1f} ms a round")
+
+
 def run_spec(args, made, written, out):
     written.write_text(json.dumps(made, indent=1))  # JSON is YAML
     subprocess.run([args.braid, "-q", "mix", written, out, "--threads", args.threads], check=True, stdout=subprocess.DEVNULL)
@@ -201,6 +219,7 @@ def main():
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", default="2")
     parser.add_argument("--methods", help="only these, by name, separated by commas")
+    parser.add_argument("--overhead", action="store_true", help="what a round costs beside its training, instead")
     parser.add_argument("--proxies", action="store_true", help="merged proxies beside real runs, instead")
     parser.add_argument("--only", choices=MIXTURES, action="append")
     args = parser.parse_args()
@@ -208,6 +227,8 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         out = args.out or pathlib.Path(temporary)
         out.mkdir(parents=True, exist_ok=True)
+        if args.overhead:
+            return overhead(args, args.corpus.resolve(), out)
         for name in args.only or MIXTURES:
             names, cap = MIXTURES[name]
             corpus, start = args.corpus.resolve(), time.monotonic()

@@ -32,7 +32,7 @@ struct Settings {
 }
 
 impl Default for Settings {
-    /// 42 000 parameters.
+    /// 38 000 parameters.
     fn default() -> Self {
         let layers = vec![Mixing::Gla, Mixing::Softmax];
         let model = ModelConfig { width: 32, heads: 2, head_dim: 16, mlp_width: 64, layers, norm_epsilon: Epsilon(1e-6) };
