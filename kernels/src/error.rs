@@ -73,6 +73,14 @@ pub enum KernelError {
     /// A part of one pass of a selection was handed to another.
     #[error("selection: a part of another pass was handed in")]
     ForeignPart,
+    /// The iteration for the singular values of a matrix did not end: it holds something that is not finite.
+    #[error("the singular values of a {rows}×{cols} matrix were not found: does it hold infinities?")]
+    NoConvergence {
+        /// Its rows.
+        rows: usize,
+        /// Its columns.
+        cols: usize,
+    },
     /// A result is not a number. Infinities pass.
     #[error("element {element} of the result is not a number")]
     NotANumber {

@@ -5,11 +5,12 @@
 //! | what a tensor is made of | [`Dtype`], [`Slice`], [`SliceMut`] |
 //! | statistics, a pass before the last | [`dots`] → [`slerp_coefficients`]; [`gram`] → [`nuslerp`], [`multislerp`], [`karcher`], [`model_stock`]; [`l1`] → [`L1::rescale`]; [`Selection`] → [`Trim`] |
 //! | which elements of a task vector stay | [`Keep`]: all, [`Trim::keep`], [`Mask`], [`RankTable`] |
-//! | the output, the last pass | [`linear`], [`task_vectors`], [`weighted`], [`sce`], [`ram`], [`nearswap`], [`fuse`], [`scale`], [`convert`] |
+//! | whole tensors at once: singular values, matching | [`linalg`] |
+//! | the output, the last pass | [`linear`], [`task_vectors`], [`weighted`], [`sce`], [`ram`], [`nearswap`], [`fuse`], [`scale`], [`convert`], [`LowRank`] |
 //!
 //! Promises, each of them tested:
 //!
-//! * **The same bits everywhere.** Each function is compiled for several instruction sets, and none of them fuses, reorders or
+//! * **The same bits everywhere**, [`linalg`] and [`attention`] aside. Each function is compiled for several instruction sets, and none of them fuses, reorders or
 //!   approximates what another does not. Nothing depends on how a tensor is cut into tiles.
 //! * **f32 arithmetic, f64 sums, one rounding.** Inputs are decoded to f32 (exactly, but for F64), computed with in the order of
 //!   the inputs, and rounded to nearest even at the end.
@@ -25,6 +26,7 @@ mod error;
 mod exponential;
 mod geometry;
 mod keep;
+pub mod linalg;
 mod mask;
 mod merge;
 mod philox;
@@ -41,8 +43,8 @@ pub use geometry::{karcher, model_stock, multislerp, nuslerp};
 pub use keep::{Keep, TileTrim, magnitude};
 pub use mask::{Mask, MaskKey};
 pub use merge::{
-    Combine, Overlap, Selected, TaskVector, convert, energies, fuse, linear, nearswap, overlaps, ram, scale, sce, task_vectors,
-    weighted,
+    Combine, LowRank, Overlap, Selected, TaskVector, convert, decode, energies, fuse, linear, nearswap, overlaps, ram, scale,
+    sce, task_vectors, weighted,
 };
 pub use philox::philox4x32;
 pub use ranks::{Chances, MaskedPiece, RankCounts, RankTable};

@@ -48,11 +48,21 @@ pub(super) async fn run(args: MergeArgs, console: &Console) -> Result {
     if args.dry_run {
         return dry_run::run(&spec, console);
     }
-    let work = Work { kind: KIND, spec: encode(&spec)?, out: &spec.out, shows: Shows::Progress, threads: 1 };
-    work::run(work, args.place, console, start).await
+    submit(&spec, args.place, console, start).await
 }
 
-/// Reads the recipe and makes the job of it. A recipe that does not parse never reaches a coordinator.
+/// A recipe that does not parse never reaches a coordinator.
+pub(super) fn check(spec: &MergeSpec) -> Result {
+    spec.recipe().map(drop).map_err(|error| merge_error(Exit::Usage, &error))
+}
+
+/// Has it done, here or on a fleet.
+pub(super) async fn submit(spec: &MergeSpec, place: WhereArgs, console: &Console, start: Instant) -> Result {
+    let work = Work { kind: KIND, spec: encode(spec)?, out: &spec.out, shows: Shows::Progress, threads: 1 };
+    work::run(work, place, console, start).await
+}
+
+/// Reads the recipe and makes the job of it.
 fn spec(args: &MergeArgs) -> Result<MergeSpec> {
     let file = args.recipe.display().to_string();
     let absolute =
@@ -65,7 +75,7 @@ fn spec(args: &MergeArgs) -> Result<MergeSpec> {
         max_shard_size: args.max_shard_size,
         seed: args.random_seed,
     };
-    spec.recipe().map_err(|error| merge_error(Exit::Usage, &error))?;
+    check(&spec)?;
     Ok(spec)
 }
 

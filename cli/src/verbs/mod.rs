@@ -5,6 +5,7 @@ mod bench;
 mod completions;
 mod coordinator;
 mod job;
+mod lora;
 mod merge;
 mod mix;
 mod node;
@@ -36,6 +37,9 @@ use tracing::Span;
 pub(crate) enum Verb {
     Merge(merge::MergeArgs),
     Mix(mix::MixArgs),
+    /// LoRA adapters: merge several, fold one into its base, extract one
+    #[command(subcommand)]
+    Lora(lora::LoraVerb),
     Train(train::TrainArgs),
     Profile(profile::ProfileArgs),
     Plan(plan::PlanArgs),
@@ -97,6 +101,7 @@ impl Verb {
         match self {
             Self::Merge(args) => Box::pin(merge::run(args, console)).await,
             Self::Mix(args) => Box::pin(mix::run(args, console)).await,
+            Self::Lora(verb) => Box::pin(lora::run(verb, console)).await,
             Self::Train(args) => Box::pin(train::run(args, console)).await,
             Self::Profile(args) => Box::pin(profile::run(args, console)).await,
             Self::Plan(args) => until_signal(Box::pin(plan::run(args, console))).await,

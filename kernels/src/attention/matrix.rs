@@ -51,6 +51,16 @@ impl<'a, T> Matrix<'a, T> {
         Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
+    /// The rows `first..first + count`.
+    ///
+    /// # Panics
+    /// When there are fewer: a mistake of the caller, never of an input.
+    pub fn rows_from(self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.rows, "rows {first}..{} of {}", first + count, self.rows);
+        let start = (first * self.row_stride).min(self.data.len());
+        Self { data: &self.data[start..], rows: count, ..self }
+    }
+
     /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows

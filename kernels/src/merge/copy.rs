@@ -18,6 +18,13 @@ pub fn convert(input: &Slice<'_>, out: &mut SliceMut<'_>) -> Result<(), KernelEr
     Ok(())
 }
 
+/// The elements as f32.
+pub fn decode(input: &Slice<'_>) -> Result<Vec<f32>, KernelError> {
+    let mut out = vec![0.0; input.len()];
+    dispatch_decode(input.floats("decode")?, &mut out);
+    Ok(out)
+}
+
 /// `out = factor · input` in f32. Stops at the first result that is not a number.
 pub fn scale(input: &Slice<'_>, factor: f32, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
     const NAME: &str = "scale";
@@ -27,6 +34,9 @@ pub fn scale(input: &Slice<'_>, factor: f32, out: &mut SliceMut<'_>) -> Result<(
 
 dispatched! {
     fn dispatch_convert / convert_avx2(input: Floats<'_>, out: &mut FloatsMut<'_>) = convert_body;
+}
+dispatched! {
+    fn dispatch_decode / decode_avx2(input: Floats<'_>, out: &mut [f32]) = decode_body;
 }
 dispatched! {
     fn dispatch_scale / scale_avx2(input: Floats<'_>, factor: f32, out: &mut FloatsMut<'_>) -> Result<(), usize> = scale_body;
@@ -40,6 +50,11 @@ fn convert_body(input: Floats<'_>, out: &mut FloatsMut<'_>) {
         input.decode(&range, value);
         out.encode(&range, value);
     }
+}
+
+#[inline(always)]
+fn decode_body(input: Floats<'_>, out: &mut [f32]) {
+    input.decode(&(0..out.len()), out);
 }
 
 #[inline(always)]
@@ -75,6 +90,12 @@ mod tests {
                     }],
                 );
                 assert_same(converted, (from, to, numel));
+                let decoded = [decode_body, decode_avx2, dispatch_decode].map(|version| {
+                    let mut values = vec![0.0; numel];
+                    version(input, &mut values);
+                    values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                });
+                assert_same(decoded, (from, numel));
                 let scaled = outputs(
                     to,
                     numel,

@@ -6,15 +6,17 @@
 mod copy;
 mod fusion;
 mod linear;
+mod low_rank;
 mod nearswap;
 mod ram;
 mod sce;
 mod task_vectors;
 mod weighted;
 
-pub use copy::{convert, scale};
+pub use copy::{convert, decode, scale};
 pub use fusion::fuse;
 pub use linear::linear;
+pub use low_rank::LowRank;
 pub use nearswap::nearswap;
 pub use ram::{Overlap, overlaps, ram};
 pub(crate) use sce::spread;

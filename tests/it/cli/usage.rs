@@ -150,6 +150,7 @@ fn help_names_every_verb_and_exit_code() {
     Commands:
       merge        Merge checkpoints as a recipe says
       mix          Learn on which proportions of its data a model is trained
+      lora         LoRA adapters: merge several, fold one into its base, extract one
       train        Train a small language model on documents of unequal length
       profile      Measure compute and exchange of a training's ranks, for its planner
       plan         Plan a training step over sequences of unequal length

@@ -1,12 +1,34 @@
 //! How the tensors of a plan are shared out into tasks. Pure.
 
 use crate::step::Group;
+use std::ops::Range;
 
 /// A task moves at least so many bytes, where the tensors allow: below that, starting it costs more than it wins.
 const SMALLEST: u64 = 64 << 20;
 
 /// The most tasks of a merge, so that the value that lists them stays a small record.
 const MOST: u64 = 1000;
+
+/// As [`groups`], of tensors of which those of a piece are never parted. `pieces` are ranges of tensors, in order.
+pub(crate) fn whole_groups(pending: &[Option<u64>], pieces: &[Range<usize>]) -> Vec<Group> {
+    let items = items(pending.len(), pieces);
+    let sum = |item: &Range<usize>| pending[item.clone()].iter().flatten().copied().reduce(u64::saturating_add);
+    let of_items = groups(&items.iter().map(sum).collect::<Vec<_>>());
+    of_items.into_iter().map(|Group(first, end, bytes)| Group(items[first].start, items[end - 1].end, bytes)).collect()
+}
+
+/// All tensors in order, those of a piece as one item.
+pub(crate) fn items(tensors: usize, pieces: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut items = Vec::with_capacity(tensors);
+    let mut next = 0;
+    for piece in pieces {
+        items.extend((next..piece.start).map(|tensor| tensor..tensor + 1));
+        items.push(piece.clone());
+        next = piece.end;
+    }
+    items.extend((next..tensors).map(|tensor| tensor..tensor + 1));
+    items
+}
 
 /// Runs of consecutive tensors for tasks of about equal size. `pending` has the bytes of each tensor that is to be merged,
 /// and `None` for those that are done; these may lie inside a run.
@@ -49,6 +71,18 @@ mod tests {
         assert_eq!(groups(&[None, Some(0), None, Some(MIB), None]), [Group(1, 4, MIB)]);
         assert_eq!(groups(&[None, None]), []);
         assert_eq!(groups(&[]), []);
+    }
+
+    #[test]
+    fn a_piece_is_in_one_task() {
+        let sizes: Vec<_> = (0..9).map(|i| Some(if i == 4 { 500 * MIB } else { 40 * MIB })).collect();
+        let groups = whole_groups(&sizes, &[1..4, 4..8]);
+        assert_eq!(groups, [Group(0, 1, 40 * MIB), Group(1, 4, 120 * MIB), Group(4, 8, 620 * MIB), Group(8, 9, 40 * MIB)]);
+        assert_eq!(items(5, &[1..3, 3..4]), [0..1, 1..3, 3..4, 4..5]);
+        let mut done = sizes;
+        done[4..9].fill(None);
+        done[1] = None;
+        assert_eq!(whole_groups(&done, &[1..4, 4..8]), [Group(0, 4, 120 * MIB)]);
     }
 
     proptest! {

@@ -11,6 +11,7 @@
 //!
 //! Everything up to the plan is pure but for the reading of headers; what touches files is at the edges.
 
+pub mod adapter;
 pub mod checkpoint;
 mod dry_run;
 mod error;

@@ -2,10 +2,12 @@
 
 use crate::{
     MergeError,
-    checkpoint::{Checkpoint, DataFile, Stamp},
+    adapter::{self, Adapter, Parts, fold},
+    checkpoint::{Checkpoint, DataFile, Fold, Stamp},
+    methods::{Folder, Joint},
     open_files::OpenFiles,
     output::{Claim, Layout, OutputFolder, PlanRecord, Staging, TensorShape},
-    plan::{MergePlan, ModelHeader, PlanOptions, TensorHeader},
+    plan::{MergePlan, ModelHeader, PlanOptions, PlannedTensor, Source, TensorHeader},
     recipe::Recipe,
     spec::MergeSpec,
 };
@@ -13,6 +15,8 @@ use blake3::Hasher;
 use braid_kernels::GRANULE;
 use std::{
     collections::BTreeMap,
+    ops::Range,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -44,10 +48,18 @@ impl Opened {
     pub(crate) fn open(spec: MergeSpec) -> Result<Self, MergeError> {
         let folder = spec.output()?;
         let recipe = spec.recipe()?;
-        let checkpoints = spec.locate(&recipe)?.iter().map(|root| Checkpoint::open(root)).collect::<Result<Vec<_>, _>>()?;
-        let headers = checkpoints.iter().map(|checkpoint| (checkpoint.root.clone(), header(checkpoint))).collect();
+        let (checkpoints, parts) = open_all(&spec, &recipe)?;
+        let headers = checkpoints
+            .iter()
+            .zip(parts)
+            .map(|(checkpoint, parts)| (checkpoint.root.clone(), header(checkpoint, parts)))
+            .collect();
         let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed: spec.seed })?;
-        let layout = Layout::new(&shapes(&plan), spec.max_shard_size)?;
+        let layout = match plan.makes {
+            Folder::Checkpoint => Layout::new(&shapes(&plan), spec.max_shard_size)?,
+            // PEFT reads one file
+            Folder::Adapter => Layout::new(&shapes(&plan), u64::MAX)?.named(adapter::TENSORS),
+        };
         let inputs = checkpoints.iter().map(|checkpoint| checkpoint.stamps.clone()).collect();
         let record = PlanRecord { plan: digest(&spec, &checkpoints, &plan), inputs };
         Ok(Self {
@@ -84,13 +96,38 @@ impl Opened {
 
     /// The least memory for the buffers of one tile, of the largest kind that occurs.
     pub(crate) fn tile_bytes(&self) -> u64 {
+        // what a fold makes of a source is f32, beside its bytes as they are read
+        let folded = |source: &Source| if self.fold(source).is_some() { size_of::<f32>() as u64 } else { 0 };
         let per_element = self.plan.tensors.iter().map(|tensor| {
-            let element =
-                tensor.sources.iter().map(|source| source.dtype.size() as u64).sum::<u64>() + tensor.dtype.size() as u64;
+            let element = tensor.sources.iter().map(|source| source.dtype.size() as u64 + folded(source)).sum::<u64>()
+                + tensor.dtype.size() as u64;
             // rows reach out of a tile by up to a granule on both sides
             if tensor.method.whole_rows(&tensor.parameters) { 3 * element } else { element }
         });
-        per_element.max().unwrap_or(0).saturating_mul(GRANULE as u64)
+        per_element.max().unwrap_or(0).saturating_mul(GRANULE as u64).saturating_add(self.factor_bytes())
+    }
+
+    /// The most memory that the factors of a tensor's folds take.
+    fn factor_bytes(&self) -> u64 {
+        let of = |tensor: &PlannedTensor| {
+            tensor.sources.iter().filter_map(|source| self.fold(source)).map(|fold| fold.factors.memory()).sum::<u64>()
+        };
+        self.plan.tensors.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// The most memory that a piece of work holds.
+    pub(crate) fn piece_bytes(&self) -> u64 {
+        self.plan.pieces.iter().map(|piece| piece.memory).max().unwrap_or(0)
+    }
+
+    /// The tensors of each piece.
+    pub(crate) fn pieces(&self) -> Vec<Range<usize>> {
+        self.plan.pieces.iter().map(|piece| piece.tensors.clone()).collect()
+    }
+
+    /// What an adapter adds to a source.
+    pub(crate) fn fold(&self, source: &Source) -> Option<&Fold> {
+        self.checkpoints.get(source.model)?.folds.get(&source.tensor)
     }
 
     /// Requires that the merge is the one with this digest, and that no input has changed since it was opened.
@@ -102,15 +139,32 @@ impl Opened {
     }
 }
 
+/// Every model of the recipe, with the adapter that it puts on it.
+fn open_all(spec: &MergeSpec, recipe: &Recipe) -> Result<(Vec<Checkpoint>, Vec<Parts>), MergeError> {
+    let takes = recipe.method.joint().map_or(Folder::Checkpoint, Joint::takes);
+    let open = |(root, adapter): (PathBuf, Option<PathBuf>)| match (takes, adapter) {
+        (Folder::Checkpoint, None) => Ok((Checkpoint::open(&root)?, Parts::default())),
+        (Folder::Checkpoint, Some(adapter)) => Ok((fold(Checkpoint::open(&root)?, Adapter::open(&adapter)?)?, Parts::default())),
+        (Folder::Adapter, None) => Adapter::open(&root).map(|adapter| (adapter.checkpoint, adapter.parts)),
+        (Folder::Adapter, Some(_)) => Err(MergeError::Checkpoint {
+            path: root,
+            problem: format!("{} merges adapters without their base", recipe.method.name()),
+            hint: Some("name the folder of the adapter alone".into()),
+        }),
+    };
+    let opened: Result<Vec<_>, _> = spec.locate(recipe)?.into_iter().zip(spec.locate_adapters(recipe)?).map(open).collect();
+    Ok(opened?.into_iter().unzip())
+}
+
 fn shapes(plan: &MergePlan) -> Vec<TensorShape<'_>> {
     plan.tensors.iter().map(|tensor| TensorShape { name: &tensor.name, dtype: tensor.dtype, shape: &tensor.shape }).collect()
 }
 
-fn header(checkpoint: &Checkpoint) -> ModelHeader {
+fn header(checkpoint: &Checkpoint, parts: Parts) -> ModelHeader {
     let tensor = |(name, info): (&String, &crate::checkpoint::TensorInfo)| {
         (name.clone(), TensorHeader { dtype: info.dtype, shape: info.shape.clone() })
     };
-    ModelHeader { config: checkpoint.config.clone(), tensors: checkpoint.tensors.iter().map(tensor).collect() }
+    ModelHeader { config: checkpoint.config.clone(), tensors: checkpoint.tensors.iter().map(tensor).collect(), parts }
 }
 
 /// The digest of all that decides the result but the bytes of the inputs. It is the same on every worker, whatever the

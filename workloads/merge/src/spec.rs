@@ -1,6 +1,10 @@
 //! What a merge job says: the recipe and where the result goes.
 
-use crate::{MergeError, output::OutputFolder, recipe::Recipe};
+use crate::{
+    MergeError,
+    output::OutputFolder,
+    recipe::{ModelRef, Recipe},
+};
 use braid_workload::Reach;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -53,6 +57,15 @@ impl MergeSpec {
         Ok(recipe.locate(&[&directory, &beside], Path::exists)?)
     }
 
+    /// Finds the folders of the adapters on them.
+    ///
+    /// # Errors
+    /// An adapter that is not there.
+    pub(crate) fn locate_adapters(&self, recipe: &Recipe) -> Result<Vec<Option<PathBuf>>, MergeError> {
+        let [directory, beside] = self.folders();
+        Ok(recipe.locate_adapters(&[&directory, &beside], Path::exists)?)
+    }
+
     /// Where relative paths of the recipe start: the working directory, then the folder of the recipe.
     fn folders(&self) -> [PathBuf; 2] {
         let file = self.directory.join(&self.recipe_file);
@@ -66,9 +79,9 @@ impl MergeSpec {
     pub(crate) fn may_use(&self) -> Result<Reach, MergeError> {
         let (recipe, folders) = (self.recipe()?, self.folders());
         let mut reads: Vec<PathBuf> = Vec::new();
-        for model in &recipe.models {
+        for written in recipe.models.iter().flat_map(ModelRef::paths) {
             for folder in &folders {
-                let path = folder.join(&model.path);
+                let path = folder.join(written);
                 if !reads.contains(&path) {
                     reads.push(path);
                 }
@@ -82,7 +95,9 @@ impl MergeSpec {
     /// # Errors
     /// What is wrong in the recipe, or a model that is not there.
     pub(crate) fn uses(&self) -> Result<Reach, MergeError> {
-        let reads = self.locate(&self.recipe()?)?;
+        let recipe = self.recipe()?;
+        let mut reads = self.locate(&recipe)?;
+        reads.extend(self.locate_adapters(&recipe)?.into_iter().flatten());
         let OutputFolder { out, staging } = self.output()?;
         Ok(Reach::Paths { reads, writes: vec![out, staging] })
     }

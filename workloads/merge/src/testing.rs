@@ -1,14 +1,15 @@
 //! What tests of several modules need: checkpoints on disk and a context to run in.
 
 use crate::{
-    MergeError,
+    MergeError, MergeExecute, MergeSpec, MergeWorkload,
     checkpoint::DataFile,
     output::{Shard, ShardFile},
     run::{Buffers, Input, Passes, Phases, Target, TensorDigests, Tiles},
 };
 use braid_kernels::{Dtype, GRANULE};
-use braid_workload::{AttemptId, JobId, Progress, TaskContext};
+use braid_workload::{Advance, AttemptId, Execute, Failure, JobId, JobResult, Progress, TaskContext, TaskId, Workload};
 use safetensors::tensor::TensorView;
+use serde_json::Value;
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 /// A tensor with its bytes.
@@ -67,7 +68,7 @@ fn view(tensor: &Tensor) -> (String, TensorView<'_>) {
 }
 
 /// Writes a checkpoint of `shards` files.
-pub(crate) fn write_checkpoint(root: &Path, config: &serde_json::Value, tensors: &[Tensor], shards: usize) {
+pub(crate) fn write_checkpoint(root: &Path, config: &Value, tensors: &[Tensor], shards: usize) {
     std::fs::create_dir_all(root).expect("a folder");
     std::fs::write(root.join("config.json"), config.to_string()).expect("a file");
     if shards == 1 {
@@ -131,7 +132,8 @@ pub(crate) fn merge_tensor(
     for (model, tensor) in names.iter().zip(inputs) {
         let path = folder.path().join(model);
         std::fs::write(&path, [&[7; PREFIX as usize][..], &tensor.bytes].concat()).expect("a file");
-        sources.push(Input { model, file: Arc::new(DataFile::open(&path)?), offset: PREFIX, dtype: tensor.dtype });
+        let file = Arc::new(DataFile::open(&path)?);
+        sources.push(Input { model: model.into(), file, offset: PREFIX, dtype: tensor.dtype, product: None });
     }
     let tile_bytes = GRANULE as u64 * inputs.iter().map(|t| t.dtype.size() as u64).sum::<u64>();
     let (threads, memory) = (context.pool.current_num_threads(), context.memory);
@@ -145,4 +147,41 @@ pub(crate) fn merge_tensor(
     let tiles = Tiles::new(target, sources, &passes)?;
     context.pool.install(|| method(&tiles))?;
     Ok((std::fs::read(&out).expect("a file")[PREFIX as usize..].to_vec(), tiles.finish()?))
+}
+
+/// Runs a merge of the recipe in the folder `root`, into `out` there, as a coordinator and one worker would.
+pub(crate) fn merge(root: &Path, recipe: &str, out: &str, threads: usize) -> Result<JobResult, Failure> {
+    let spec = MergeSpec {
+        recipe: recipe.into(),
+        recipe_file: "recipe.yml".into(),
+        directory: root.to_owned(),
+        out: root.join(out),
+        max_shard_size: 1 << 30,
+        seed: 0,
+    };
+    drive(&MergeExecute::new(), &serde_json::to_value(spec).expect("a spec"), &context(threads, 256 << 20))
+}
+
+/// Runs the tasks of a job, as the deciding half orders them.
+pub(crate) fn drive(execute: &MergeExecute, spec: &Value, context: &TaskContext) -> Result<JobResult, Failure> {
+    let mut tasks = MergeWorkload.plan(spec).expect("a plan").tasks;
+    let mut index = 0;
+    while let Some(task) = tasks.pop() {
+        let context = TaskContext { task: TaskId { index, ..context.task }, ..context.clone() };
+        let value = execute.run(spec, &task, &context)?;
+        match MergeWorkload.advance(spec, &Value::Null, &task, &value, tasks.len()).expect("a decision") {
+            Advance::Continue { tasks: more, .. } => tasks.extend(more),
+            Advance::Finished(result) => return Ok(result),
+            Advance::Failed(failure) => return Err(failure),
+        }
+        index += 1;
+    }
+    panic!("the job ended without a result");
+}
+
+/// Writes a LoRA adapter.
+pub(crate) fn write_adapter(root: &Path, config: &Value, tensors: &[Tensor]) {
+    std::fs::create_dir_all(root).expect("a folder");
+    std::fs::write(root.join("adapter_config.json"), config.to_string()).expect("a file");
+    write_safetensors(&root.join("adapter_model.safetensors"), tensors);
 }

@@ -5,7 +5,10 @@ use super::{
     header::{Header, PREFIX},
     index::Index,
 };
-use crate::MergeError;
+use crate::{
+    MergeError,
+    adapter::{self, Factors},
+};
 use blake3::{Hash, Hasher};
 use braid_kernels::Dtype;
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,15 @@ const INDEX: &str = "model.safetensors.index.json";
 /// The longest JSON file beside the tensors that is read.
 const MAX_JSON: u64 = 100_000_000;
 
+/// A tensor that is computed as it is read: that of the base, and the product of two factors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fold {
+    /// The index of the factors' file in [`Checkpoint::files`].
+    pub file: usize,
+    /// The factors.
+    pub factors: Factors,
+}
+
 /// A checkpoint of which the headers have been read and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
@@ -33,6 +45,8 @@ pub struct Checkpoint {
     pub config: Map<String, Value>,
     /// Its tensors by name.
     pub tensors: BTreeMap<String, TensorInfo>,
+    /// What an adapter adds to some of them, by name.
+    pub folds: BTreeMap<String, Fold>,
     /// The safetensors files, as full paths.
     pub files: Vec<PathBuf>,
     /// When and how large each of [`files`](Self::files) was found, in that order.
@@ -79,18 +93,7 @@ impl Checkpoint {
     /// # Errors
     /// What is missing or wrong, naming the file and the tensor.
     pub fn open(root: &Path) -> Result<Self, MergeError> {
-        check_folder(root)?;
-        let (config, config_text) = read_config(root)?;
-        let mut digest = Hasher::new();
-        digest.update(blake3::hash(&config_text).as_bytes());
-        let mut checkpoint = Self {
-            root: root.to_owned(),
-            config,
-            tensors: BTreeMap::new(),
-            files: Vec::new(),
-            stamps: Vec::new(),
-            digest: blake3::hash(&[]),
-        };
+        let (mut checkpoint, mut digest) = Self::start(root, CONFIG)?;
         if root.join(SINGLE).is_file() {
             checkpoint.add_file(root.join(SINGLE), &mut digest, |_| true)?;
         } else if root.join(INDEX).is_file() {
@@ -100,6 +103,45 @@ impl Checkpoint {
         }
         checkpoint.digest = digest.finalize();
         Ok(checkpoint)
+    }
+
+    /// Reads the config and the header of the adapter in the folder `root`. What they mean is not looked at.
+    ///
+    /// # Errors
+    /// What is missing or wrong, naming the file and the tensor.
+    pub(crate) fn open_adapter(root: &Path) -> Result<Self, MergeError> {
+        let (mut checkpoint, mut digest) = Self::start(root, adapter::CONFIG)?;
+        if !root.join(adapter::TENSORS).is_file() {
+            let (problem, hint) = if root.join("adapter_model.bin").is_file() {
+                (
+                    "holds its tensors as a pickle (adapter_model.bin), which can run code when it is read",
+                    "convert it: load the adapter with PEFT and save it with save_pretrained",
+                )
+            } else {
+                ("has no adapter_model.safetensors", "is the download complete?")
+            };
+            return Err(MergeError::Checkpoint { path: root.to_owned(), problem: problem.into(), hint: Some(hint.into()) });
+        }
+        checkpoint.add_file(root.join(adapter::TENSORS), &mut digest, |_| true)?;
+        checkpoint.digest = digest.finalize();
+        Ok(checkpoint)
+    }
+
+    fn start(root: &Path, config: &str) -> Result<(Self, Hasher), MergeError> {
+        check_folder(root, config)?;
+        let (config, text) = read_config(root, config)?;
+        let mut digest = Hasher::new();
+        digest.update(blake3::hash(&text).as_bytes());
+        let checkpoint = Self {
+            root: root.to_owned(),
+            config,
+            tensors: BTreeMap::new(),
+            folds: BTreeMap::new(),
+            files: Vec::new(),
+            stamps: Vec::new(),
+            digest: blake3::hash(&[]),
+        };
+        Ok((checkpoint, digest))
     }
 
     /// Whether its files are as they were when it was opened.
@@ -166,20 +208,22 @@ impl Checkpoint {
     }
 }
 
-fn check_folder(root: &Path) -> Result<(), MergeError> {
+fn check_folder(root: &Path, config: &str) -> Result<(), MergeError> {
     let problem = match fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
-        Ok(_) => "is a file; a checkpoint is a folder with config.json and safetensors",
-        Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such folder",
+        Ok(_) => format!("is a file; a checkpoint is a folder with {config} and safetensors"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such folder".into(),
         Err(error) => return Err(MergeError::io("open", root)(error)),
     };
-    Err(MergeError::Checkpoint { path: root.to_owned(), problem: problem.into(), hint: None })
+    Err(MergeError::Checkpoint { path: root.to_owned(), problem, hint: None })
 }
 
-fn read_config(root: &Path) -> Result<(Map<String, Value>, Vec<u8>), MergeError> {
-    let path = root.join(CONFIG);
+fn read_config(root: &Path, config: &str) -> Result<(Map<String, Value>, Vec<u8>), MergeError> {
+    let path = root.join(config);
     if !path.is_file() {
-        let problem = format!("has no {CONFIG}: not a checkpoint in the layout of Hugging Face");
+        let kind =
+            if config == CONFIG { "a checkpoint in the layout of Hugging Face" } else { "a LoRA adapter in PEFT's layout" };
+        let problem = format!("has no {config}: not {kind}");
         return Err(MergeError::Checkpoint { path: root.to_owned(), problem, hint: None });
     }
     let text = read_small(&path)?;
@@ -208,7 +252,7 @@ fn no_weights(root: &Path) -> MergeError {
         .collect();
     let has = |test: fn(&str) -> bool| names.iter().any(|name| test(name));
     let (problem, hint) = if has(|name| name == "adapter_config.json") {
-        ("holds a LoRA adapter, not a whole checkpoint", "merge the adapter into its base model first")
+        ("holds a LoRA adapter, not a whole checkpoint", "name it with its base: `model: base+adapter`")
     } else if has(|name| name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth")) {
         (
             "holds its weights as pickles (.bin, .pt), which can run code when they are read; Braid reads safetensors only",

@@ -10,7 +10,7 @@ mod header_problem;
 mod index;
 
 pub use data_file::DataFile;
-pub use folder::{Checkpoint, Stamp, TensorInfo};
+pub use folder::{Checkpoint, Fold, Stamp, TensorInfo};
 pub use header::{Header, HeaderTensor};
 pub use header_problem::HeaderProblem;
 pub use index::Index;

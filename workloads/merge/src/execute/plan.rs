@@ -3,7 +3,7 @@
 use super::{Job, tensors::check_claims};
 use crate::{
     MergeError,
-    groups::groups,
+    groups::whole_groups,
     output::{Staged, Staging},
     step::Planned,
 };
@@ -11,7 +11,7 @@ use crate::{
 impl Job<'_> {
     /// Makes the staging folder and shares out the work.
     pub(super) fn plan(&self) -> Result<Planned, MergeError> {
-        let (opened, memory) = (self.opened, self.opened.tile_bytes());
+        let (opened, memory) = (self.opened, self.opened.tile_bytes().max(self.opened.piece_bytes()));
         if memory > self.context.memory / 2 {
             let (needed, given) = (memory.saturating_mul(2), self.context.memory);
             return Err(MergeError::Memory { needed, given });
@@ -43,7 +43,8 @@ impl Job<'_> {
         staging.keep(&kept, self.boot)?;
         planned.reused_tensors = kept.len();
         planned.reused_bytes = kept.keys().map(|&index| moved(index)).sum();
-        planned.groups = groups(&(0..count).map(|index| (!kept.contains_key(&index)).then(|| moved(index))).collect::<Vec<_>>());
+        let pending: Vec<_> = (0..count).map(|index| (!kept.contains_key(&index)).then(|| moved(index))).collect();
+        planned.groups = whole_groups(&pending, &opened.pieces());
         if !kept.is_empty() {
             self.context.progress.add_reused(planned.reused_bytes);
             self.context.log(format!("{} of {count} tensors are there from an interrupted run", kept.len()));

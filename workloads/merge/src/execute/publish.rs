@@ -3,9 +3,13 @@
 use super::{Job, tensors::check_claims};
 use crate::{
     MergeError,
+    methods::{Folder, Report},
+    opened::Opened,
     output::{self, Content, Extra, Provenance, Record, Staged, Staging},
+    recipe::ModelRef,
     step::Published,
 };
+use serde_json::Value;
 
 impl Job<'_> {
     /// Turns the staging folder into the result.
@@ -41,6 +45,7 @@ impl Job<'_> {
     fn complete(&self, staging: &Staging) -> Result<(Vec<Record>, usize), MergeError> {
         let count = self.opened.plan.tensors.len();
         let mut claims = check_claims(self, staging, staging.claims(self.boot, "")?)?;
+        self.only_whole(&mut claims);
         let missing: Vec<usize> = (0..count).filter(|index| !claims.contains_key(index)).collect();
         if !missing.is_empty() {
             self.context.log(format!("merging {} tensors again whose bytes are not on disk", missing.len()));
@@ -63,18 +68,22 @@ impl Job<'_> {
         let Some(donor) = plan.models.get(plan.donor) else {
             return Err(MergeError::Task("the plan names no donor of the config".into()));
         };
-        let mut extras = output::companions(donor)?;
+        let mut extras = match plan.makes {
+            Folder::Checkpoint => output::companions(donor)?,
+            Folder::Adapter => Vec::new(),
+        };
         if let Some(chosen) = &plan.chat_template
             && let Some(template) = output::template(chosen, &plan.models)?
         {
             output::set_template(&mut extras, donor, &template)?;
         }
+        let names: Vec<_> = opened.recipe.models.iter().map(ModelRef::name).collect();
         let provenance = Provenance {
             braid: env!("CARGO_PKG_VERSION"),
             plan: &opened.record.plan,
             method: plan.method.name(),
             seed: opened.spec.seed,
-            models: opened.recipe.models.iter().map(|model| model.path.as_str()).collect(),
+            models: names.iter().map(AsRef::as_ref).collect(),
             recipe: &opened.spec.recipe,
         };
         let inputs = plan
@@ -85,12 +94,32 @@ impl Job<'_> {
         let card = output::card(&provenance, opened.recipe.base, &output::digest(&shapes, records).to_string());
         let mut text =
             |name: &str, text: String| extras.push(Extra { name: name.into(), content: Content::Text(text.into_bytes()) });
-        text("config.json", output::pretty(&plan.config)?);
+        if plan.makes == Folder::Checkpoint {
+            text("config.json", output::pretty(&plan.config)?);
+        }
+        for (name, value) in self.report(records)? {
+            text(&name, value);
+        }
         text("README.md", card);
         if let Some(index) = opened.layout.index(&shapes) {
             text("model.safetensors.index.json", index);
         }
         text(output::MANIFEST, manifest);
         Ok(extras)
+    }
+
+    /// The files in which a method that makes tensors together says what it made of them.
+    fn report(&self, records: &[Record]) -> Result<Vec<(String, String)>, MergeError> {
+        let Opened { plan, recipe, checkpoints, .. } = self.opened;
+        let (Some(joint), Some(donor)) = (plan.method.joint(), checkpoints.get(plan.donor)) else { return Ok(Vec::new()) };
+        let base = recipe.base.and_then(|base| recipe.models.get(base)).map(|model| model.path.as_str());
+        let notes = records.iter().filter_map(|record| record.note.as_ref()).collect();
+        let report = Report { config: &donor.config, base, tensors: &plan.tensors, notes };
+        let write = |(name, value): (String, Value)| {
+            let text = serde_json::to_string_pretty(&value);
+            let text = text.map_err(|error| MergeError::Task(format!("cannot write {name}: {error}")))?;
+            Ok((name, text + "\n"))
+        };
+        joint.report(&report).into_iter().map(write).collect()
     }
 }

@@ -6,13 +6,14 @@ use crate::{
     checkpoint::DataFile,
     open_files::OpenFiles,
     output::{Claim, Digest, Place, Record, ShardFile, Staged, Staging},
-    plan::PlannedTensor,
-    run::{Input, Passes, Target, Tiles, each, hash_range},
+    plan::{PlannedPiece, PlannedTensor, Source},
+    run::{Input, Passes, Room, Target, TensorDigests, Tiles, Whole, each, hash_range},
     step::Merged,
 };
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// Output files kept open beside those in use.
@@ -32,10 +33,20 @@ impl Job<'_> {
         claims.retain(|index, _| (first..end).contains(index));
         let kept = self.opened.kept(&staging, self.boot)?;
         claims.extend(kept.range(first..end).map(|(index, claim)| (*index, claim.clone())));
-        let done = check_claims(self, &staging, claims)?;
+        let mut done = check_claims(self, &staging, claims)?;
+        self.only_whole(&mut done);
         let pending: Vec<usize> = (first..end).filter(|index| !done.contains_key(index)).collect();
         self.merge(&staging, &pending)?;
         Ok(Merged { tensors: pending.len(), reused: done.len() })
+    }
+
+    /// Leaves out the tensors of pieces of which not all are done: a piece is made whole.
+    pub(super) fn only_whole(&self, done: &mut Claims) {
+        for piece in self.opened.pieces() {
+            if !piece.clone().all(|index| done.contains_key(&index)) {
+                done.retain(|index, _| !piece.contains(index));
+            }
+        }
     }
 
     /// Merges these tensors, and starts to bring them to the disk.
@@ -45,10 +56,15 @@ impl Job<'_> {
         }
         let progress = staging.progress(&self.attempt_name(), self.boot)?;
         let (passes, shards) = (self.passes(), OpenFiles::new(OPEN, ShardFile::open));
-        each(&self.context.pool, pending, |_, &index| {
-            let record = self.merge_one(staging, index, &passes, &shards)?;
-            progress.add(record)
-        })?;
+        let add = |records: Vec<Record>| records.into_iter().try_for_each(|record| progress.add(record));
+        let pieces = self.opened.pieces();
+        let (together, alone): (Vec<usize>, Vec<usize>) =
+            pending.iter().partition(|index| pieces.iter().any(|piece| piece.contains(index)));
+        each(&self.context.pool, &alone, |_, &index| add(vec![self.merge_one(staging, index, &passes, &shards)?]))?;
+        let wanted = |piece: &&PlannedPiece| together.iter().any(|index| piece.tensors.contains(index));
+        for batch in batches(self.opened.plan.pieces.iter().filter(wanted), passes.memory) {
+            each(&self.context.pool, &batch, |_, piece| add(self.make(staging, piece, &passes, &shards)?))?;
+        }
         let layout = &self.opened.layout;
         let written: BTreeSet<usize> = pending.iter().map(|&index| layout.places[index].shard).collect();
         self.flusher.start(written.into_iter().map(|shard| staging.shard(&layout.shards[shard].name)).collect(), progress)
@@ -61,17 +77,44 @@ impl Job<'_> {
         passes: &Passes<'_>,
         shards: &OpenFiles<ShardFile>,
     ) -> Result<Record, MergeError> {
-        let (tensor, place) = self.tensor(index)?;
-        let file = shards.get(&staging.shard(&self.opened.layout.shards[place.shard].name))?;
-        let target = Target { name: &tensor.name, dtype: tensor.dtype, shape: &tensor.shape, file, offset: place.offset };
+        let (tensor, target) = self.target(staging, index, shards)?;
         let tiles = Tiles::new(target, self.inputs(tensor)?, passes)?;
         tensor.method.run(&tensor.parameters, &tiles)?;
         let digests = tiles.finish()?;
-        Ok(Record { tensor: index, output: Digest(digests.output), inputs: digests.inputs.into_iter().map(Digest).collect() })
+        Ok(record(index, digests, None))
+    }
+
+    /// Makes the tensors of a piece.
+    fn make<'a>(
+        &'a self,
+        staging: &Staging,
+        piece: &PlannedPiece,
+        passes: &'a Passes<'a>,
+        shards: &OpenFiles<ShardFile>,
+    ) -> Result<Vec<Record>, MergeError> {
+        let found = piece.tensors.clone().map(|index| self.target(staging, index, shards)).collect::<Result<Vec<_>, _>>()?;
+        let Some((first, _)) = found.first() else { return Ok(Vec::new()) };
+        let whole = |(input, source): (Input<'a>, &'a Source)| Whole { input, name: &source.tensor, shape: &source.shape };
+        let sources = self.inputs(first)?.into_iter().zip(&first.sources).map(whole).collect();
+        let room = Room::new(sources, found.into_iter().map(|(_, target)| target).collect(), passes)?;
+        let mut note = Some(piece.work.run(&room)?);
+        let digests = room.finish()?.into_iter();
+        Ok(piece.tensors.clone().zip(digests).map(|(index, digests)| record(index, digests, note.take())).collect())
+    }
+
+    fn target(
+        &self,
+        staging: &Staging,
+        index: usize,
+        shards: &OpenFiles<ShardFile>,
+    ) -> Result<(&PlannedTensor, Target<'_>), MergeError> {
+        let (tensor, place) = self.tensor(index)?;
+        let file = shards.get(&staging.shard(&self.opened.layout.shards[place.shard].name))?;
+        Ok((tensor, Target { name: &tensor.name, dtype: tensor.dtype, shape: &tensor.shape, file, offset: place.offset }))
     }
 
     fn inputs(&self, tensor: &PlannedTensor) -> Result<Vec<Input<'_>>, MergeError> {
-        let input = |source: &crate::plan::Source| {
+        let input = |source: &Source| {
             let opened = self.opened;
             let found = opened.checkpoints.get(source.model).zip(opened.recipe.models.get(source.model));
             let found = found.and_then(|(checkpoint, model)| Some((checkpoint, checkpoint.tensors.get(&source.tensor)?, model)));
@@ -82,7 +125,11 @@ impl Job<'_> {
                 )));
             };
             let file = opened.files.get(&checkpoint.files[info.file])?;
-            Ok(Input { model: &model.path, file, offset: info.offset, dtype: info.dtype })
+            let product = match opened.fold(source) {
+                Some(fold) => Some(Arc::new(fold.factors.read(&*opened.files.get(&checkpoint.files[fold.file])?)?)),
+                None => None,
+            };
+            Ok(Input { model: model.name(), file, offset: info.offset, dtype: info.dtype, product })
         };
         tensor.sources.iter().map(input).collect()
     }
@@ -91,6 +138,28 @@ impl Job<'_> {
         let found = self.opened.plan.tensors.get(index).zip(self.opened.layout.places.get(index));
         found.map(|(tensor, place)| (tensor, *place)).ok_or_else(|| MergeError::Task(format!("there is no tensor {index}")))
     }
+}
+
+/// Pieces that fit into `memory` together, in order; one that does not is a batch of its own.
+fn batches<'a>(pieces: impl Iterator<Item = &'a PlannedPiece>, memory: u64) -> Vec<Vec<&'a PlannedPiece>> {
+    let mut batches: Vec<Vec<&PlannedPiece>> = Vec::new();
+    let mut held = 0u64;
+    for piece in pieces {
+        held = held.saturating_add(piece.memory);
+        match batches.last_mut().filter(|_| held <= memory) {
+            Some(batch) => batch.push(piece),
+            None => {
+                held = piece.memory;
+                batches.push(vec![piece]);
+            }
+        }
+    }
+    batches
+}
+
+fn record(tensor: usize, digests: TensorDigests, note: Option<Value>) -> Record {
+    let TensorDigests { output, inputs } = digests;
+    Record { tensor, output: Digest(output), inputs: inputs.into_iter().map(Digest).collect(), note }
 }
 
 /// Of these claims, those that are true: the bytes in the staged shard have the digest that is claimed.

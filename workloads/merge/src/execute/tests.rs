@@ -4,11 +4,10 @@ use super::*;
 use crate::{
     spec::MergeSpec,
     step::{Group, Planned},
-    testing::{Tensor, context, read_checkpoint, write_checkpoint},
-    workload::MergeWorkload,
+    testing::{Tensor, context, drive, read_checkpoint, write_checkpoint},
 };
 use braid_kernels::Dtype;
-use braid_workload::{Advance, FailureKind, TaskId, Workload};
+use braid_workload::{FailureKind, TaskId};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
@@ -108,19 +107,7 @@ impl Worker {
 
     /// All steps, as the deciding half orders them.
     fn merge(&self) -> Result<braid_workload::JobResult, Failure> {
-        let mut tasks = MergeWorkload.plan(&self.spec).unwrap().tasks;
-        let mut index = 0;
-        while let Some(task) = tasks.pop() {
-            let context = TaskContext { task: TaskId { index, ..self.context.task }, ..self.context.clone() };
-            let value = self.execute.run(&self.spec, &task, &context)?;
-            match MergeWorkload.advance(&self.spec, &Value::Null, &task, &value, tasks.len()).unwrap() {
-                Advance::Continue { tasks: more, .. } => tasks.extend(more),
-                Advance::Finished(result) => return Ok(result),
-                Advance::Failed(failure) => return Err(failure),
-            }
-            index += 1;
-        }
-        panic!("the job ended without a result");
+        drive(&self.execute, &self.spec, &self.context)
     }
 }
 

@@ -6,8 +6,11 @@
 mod arcee_fusion;
 mod buffer;
 mod error;
+mod joint;
 mod karcher;
 mod linear;
+mod lora;
+mod matching;
 mod model_stock;
 mod multislerp;
 mod nearswap;
@@ -23,10 +26,13 @@ mod sparsify;
 mod task_arithmetic;
 #[cfg(test)]
 mod tests;
+mod tsvm;
 
 pub(crate) use buffer::Buffer;
 pub use error::MethodError;
+pub use joint::{AdaptedModule, Case, Folder, Joint, Made, Piece, Report, Work};
 pub use parameter::{Absent, Kind, Parameter, Scalar, Scope, TensorParameters, Values};
+pub(crate) use passthrough::Passthrough;
 
 use crate::{MergeError, run::Tiles};
 use std::fmt;
@@ -53,6 +59,10 @@ pub static METHODS: &[&dyn Method] = &[
     &multislerp::MultiSlerp,
     &karcher::Karcher,
     &passthrough::Passthrough,
+    &tsvm::Tsvm,
+    &matching::WeightMatching,
+    &lora::LoraMerge,
+    &lora::LoraExtract,
 ];
 
 /// A way to make one tensor of several.
@@ -84,7 +94,12 @@ pub trait Method: Sync {
         Ok(())
     }
 
-    /// Computes one output tensor.
+    /// How it plans tensors that it makes together, if it does.
+    fn joint(&self) -> Option<&'static dyn Joint> {
+        None
+    }
+
+    /// Computes one output tensor by itself.
     ///
     /// # Errors
     /// Whatever reading, computing or writing meets.
@@ -139,6 +154,8 @@ pub enum Class {
     Tensor,
     /// All tensors of a model.
     Global,
+    /// Tensors that share hidden units: one worker has all of them.
+    Group,
 }
 
 /// The method of this name.

@@ -4,7 +4,8 @@ use super::{BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameter
 use crate::{MergeError, run::Tiles};
 use braid_kernels::{convert, scale};
 
-pub(super) struct Passthrough;
+/// Also what the plan gives tensors that a method takes from one of its inputs.
+pub(crate) struct Passthrough;
 
 const SCALE: Parameter = Parameter::optional("scale", Scope::Input);
 

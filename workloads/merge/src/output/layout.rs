@@ -87,6 +87,14 @@ impl Layout {
         Ok(Self { shards, places, bytes })
     }
 
+    /// The layout with this name for its only file; that of several files stays as it is.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        if let [only] = self.shards.as_mut_slice() {
+            name.clone_into(&mut only.name);
+        }
+        self
+    }
+
     /// The text of the index, where the output has one: only a single file does without.
     pub fn index(&self, tensors: &[TensorShape<'_>]) -> Option<String> {
         #[derive(Serialize)]

@@ -97,8 +97,9 @@ mod tests {
         let tensors = [("a", [2u64, 3]), ("b", [0, 1])];
         let shapes: Vec<_> = tensors.iter().map(|(name, shape)| TensorShape { name, dtype: Dtype::BF16, shape }).collect();
         let hash = |bytes: &[u8]| Digest(blake3::hash(bytes));
-        let records: Vec<_> =
-            (0..2).map(|tensor| Record { tensor, output: hash(b"out"), inputs: vec![hash(b"x"), hash(b"y")] }).collect();
+        let records: Vec<_> = (0..2)
+            .map(|tensor| Record { tensor, output: hash(b"out"), inputs: vec![hash(b"x"), hash(b"y")], note: None })
+            .collect();
         let provenance = Provenance {
             braid: "1",
             plan: "p",

@@ -9,6 +9,7 @@ use super::files::read_if_there;
 use crate::MergeError;
 use blake3::Hash;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashSet},
     fs::{self, File},
@@ -26,6 +27,9 @@ pub(crate) struct Record {
     pub output: Digest,
     /// BLAKE3 of the bytes of each input.
     pub inputs: Vec<Digest>,
+    /// What the work that made it said; only for the first tensor of a piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Value>,
 }
 
 /// A BLAKE3 hash that is written as text.
@@ -156,7 +160,7 @@ mod tests {
     use super::*;
 
     fn record(tensor: usize, bytes: &[u8]) -> Record {
-        Record { tensor, output: Digest(blake3::hash(bytes)), inputs: vec![Digest(blake3::hash(b"in"))] }
+        Record { tensor, output: Digest(blake3::hash(bytes)), inputs: vec![Digest(blake3::hash(b"in"))], note: None }
     }
 
     fn trusted(claims: &BTreeMap<usize, Claim>) -> Vec<(usize, bool)> {

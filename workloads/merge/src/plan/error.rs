@@ -149,6 +149,14 @@ pub enum PlanProblem {
         /// What is wrong.
         problem: String,
     },
+    /// Inputs that a method which makes tensors together cannot use.
+    #[error("{method}: {problem}")]
+    Joint {
+        /// The method.
+        method: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
     /// More than any file could hold.
     #[error("tensor {tensor:?} of {dtype} and shape {shape:?} is too large")]
     TooLarge {

@@ -1,5 +1,6 @@
 //! What the plan needs to know of a checkpoint: names, types, shapes and `config.json`. No bytes of tensors, no files.
 
+use crate::adapter::Parts;
 use braid_kernels::Dtype;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ pub struct ModelHeader {
     pub config: Map<String, Value>,
     /// Its tensors by name.
     pub tensors: BTreeMap<String, TensorHeader>,
+    /// What these are, where it is an adapter.
+    pub(crate) parts: Parts,
 }
 
 /// A tensor as a header describes it.

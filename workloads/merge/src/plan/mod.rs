@@ -8,6 +8,7 @@
 //! Pure: the same recipe, headers and options give the same plan on every machine, so that each worker makes its own.
 //! Everything that can be known to be wrong before a tensor is read is found here.
 
+mod adapted;
 mod canonical;
 mod config;
 mod error;
@@ -15,6 +16,7 @@ mod header;
 mod modules;
 mod names;
 mod outline;
+mod pieces;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -23,13 +25,15 @@ mod types;
 pub use canonical::Summary;
 pub use error::{PlanError, PlanProblem};
 pub use header::{ModelHeader, TensorHeader};
+pub use pieces::PlannedPiece;
 
 use crate::{
-    methods::{Method, TensorParameters},
+    methods::{Folder, Joint, Method, Passthrough, TensorParameters},
     recipe::{ChatTemplate, Recipe, Span, Tokenizer},
 };
 use braid_kernels::Dtype;
-use outline::Draft;
+pub(crate) use names::has_vocabulary;
+use outline::{Draft, Outline};
 use resolve::Context;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -52,6 +56,10 @@ pub struct MergePlan {
     pub donor: usize,
     /// The output's tensors: those before the layers, the layers in order, those after them.
     pub tensors: Vec<PlannedTensor>,
+    /// Runs of them that are made together, in order; all others are made one by one.
+    pub pieces: Vec<PlannedPiece>,
+    /// What the output is.
+    pub makes: Folder,
     /// The output's `config.json`.
     pub config: Map<String, Value>,
     /// What the recipe says about the tokenizer.
@@ -89,6 +97,8 @@ pub struct Source {
     pub tensor: String,
     /// Its type.
     pub dtype: Dtype,
+    /// Its shape.
+    pub shape: Vec<u64>,
 }
 
 impl MergePlan {
@@ -102,15 +112,24 @@ impl MergePlan {
             let problem = PlanProblem::Models { expected: recipe.models.len(), found: headers.len() };
             return Err(PlanError::new(recipe.place(Span::default()), problem));
         }
-        let outline = outline::outline(recipe, &headers)?;
+        let joint = recipe.method.joint();
+        let adapters = joint.is_some_and(|joint| joint.takes() == Folder::Adapter);
+        let outline = if adapters { Outline::default() } else { outline::outline(recipe, &headers)? };
         let tensors =
             outline.drafts.into_iter().map(|draft| planned(recipe, &headers, draft, options)).collect::<Result<Vec<_>, _>>()?;
+        let modules = if adapters { adapted::modules(recipe, &headers, options)? } else { Vec::new() };
+        let (tensors, pieces) = match joint {
+            Some(joint) => pieces::arrange(recipe, &headers, joint, tensors, modules)?,
+            None => (tensors, Vec::new()),
+        };
         Ok(Self {
             method: recipe.method,
             models: folders,
             donor: recipe.donor(),
             config: config::config(recipe, &headers, &outline.stacked, types::common(&tensors)),
             tensors,
+            pieces,
+            makes: joint.map_or(Folder::Checkpoint, Joint::makes),
             tokenizer: recipe.tokenizer,
             chat_template: recipe.chat_template.clone(),
         })
@@ -121,6 +140,17 @@ impl PlannedTensor {
     /// The number of elements.
     pub fn elements(&self) -> u64 {
         self.elements
+    }
+
+    /// The tensor of this name that is source `input` as it is.
+    pub(crate) fn copy_of(mut self, input: usize, name: String) -> Self {
+        let elements = self.elements;
+        self.sources = self.sources.into_iter().skip(input).take(1).collect();
+        self.bytes_in = self.sources.iter().map(|source| elements.saturating_mul(source.dtype.size() as u64)).sum();
+        let TensorParameters { seed, identities, .. } = self.parameters;
+        let identities = identities.into_iter().skip(input).take(1).collect();
+        self.parameters = TensorParameters { seed, identities, ..TensorParameters::default() };
+        Self { name, method: &Passthrough, ..self }
     }
 
     /// The bytes of all sources.

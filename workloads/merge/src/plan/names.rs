@@ -89,7 +89,7 @@ fn is_head(name: &str) -> bool {
 }
 
 /// Whether a tensor has one row for each token of the vocabulary.
-pub(super) fn has_vocabulary(name: &str) -> bool {
+pub(crate) fn has_vocabulary(name: &str) -> bool {
     [
         "embed_tokens",
         "lm_head",

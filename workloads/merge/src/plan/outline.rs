@@ -300,7 +300,7 @@ impl<'a> Builder<'a> {
     }
 
     fn path(&self, input: &Input) -> String {
-        self.recipe.models.get(input.model).map_or_else(String::new, |model| model.path.clone())
+        self.recipe.models.get(input.model).map_or_else(String::new, |model| model.name().into_owned())
     }
 
     fn error(&self, at: Span, problem: PlanProblem) -> PlanError {

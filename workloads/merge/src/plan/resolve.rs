@@ -107,7 +107,7 @@ impl Context<'_> {
     }
 
     fn path(&self, input: &Input) -> String {
-        self.recipe.models.get(input.model).map_or_else(String::new, |model| model.path.clone())
+        self.recipe.models.get(input.model).map_or_else(String::new, |model| model.name().into_owned())
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 /// A model of these tensors, all of one type.
 fn model(dtype: Dtype, tensors: &[(&str, &[u64])]) -> ModelHeader {
     let tensors = tensors.iter().map(|(name, shape)| ((*name).to_owned(), TensorHeader { dtype, shape: shape.to_vec() }));
-    ModelHeader { config: Map::new(), tensors: tensors.collect() }
+    ModelHeader { tensors: tensors.collect(), ..Default::default() }
 }
 
 /// A small decoder with an embedding, layers of two tensors, a norm and an output layer.
@@ -442,7 +442,8 @@ proptest! {
     ) {
         let dtype = if float { Dtype::F16 } else { Dtype::I8 };
         let tensors = names.into_iter().map(|name| (name, TensorHeader { dtype, shape: shape.clone() })).collect();
-        let header = ModelHeader { config: config(json!({"num_hidden_layers": 3, "layer_types": [1, 2]})), tensors };
+        let config = config(json!({"num_hidden_layers": 3, "layer_types": [1, 2]}));
+        let header = ModelHeader { config, tensors, ..Default::default() };
         let slices = format!("[{{sources: [{{model: a, layer_range: [{first}, {}]}}, {{model: b, layer_range: [0, {count}]}}]}}]", first + count);
         for layout in ["models: [{model: a}, {model: b}]".to_owned(), format!("slices: {slices}"), format!("modules: {{model: {{slices: {slices}}}}}")] {
             let text = format!("{{merge_method: slerp, base_model: a, parameters: {{t: [0, 1]}}, {layout}}}");

@@ -25,9 +25,9 @@ pub(super) fn planned(
     let mut sources: Vec<(&Input, Source, &TensorHeader)> = Vec::with_capacity(slice.inputs.len());
     for (input, tensor) in slice.inputs.iter().zip(draft.sources) {
         let Some(header) = headers.get(input.model).and_then(|header| header.tensors.get(&tensor)) else { continue };
-        sources.push((input, Source { model: input.model, tensor, dtype: header.dtype }, header));
+        sources.push((input, Source { model: input.model, tensor, dtype: header.dtype, shape: header.shape.clone() }, header));
     }
-    let path = |input: &Input| recipe.models.get(input.model).map_or("", |model| model.path.as_str());
+    let path = |input: &Input| recipe.models.get(input.model).map_or_else(String::new, |model| model.name().into_owned());
     let error = |at: Span, problem| PlanError::new(recipe.place(at), problem);
     let Some((_, _, first)) = sources.first() else {
         // an outline names only tensors that are there
@@ -80,7 +80,7 @@ fn renamed(source: &Source, name: &str) -> String {
 }
 
 /// The output's type and whether it is merged (floats) or copied (anything else).
-fn output_dtype(inputs: &[Dtype], chosen: Option<Dtype>) -> Option<(Dtype, bool)> {
+pub(super) fn output_dtype(inputs: &[Dtype], chosen: Option<Dtype>) -> Option<(Dtype, bool)> {
     let (first, rest) = inputs.split_first()?;
     if inputs.iter().all(|dtype| dtype.is_float()) {
         let promoted = rest.iter().fold(*first, |a, b| promote(a, *b));

@@ -37,7 +37,7 @@ fn inputs(recipe: &Recipe, slice: &Slice, method_at: Span) -> Result<(), RecipeE
     let apart = matches!(contract.base, BaseRule::Required | BaseRule::Optional);
     if let Some(base) = base.filter(|_| apart) {
         if !slice.inputs.iter().any(|input| input.model == base) {
-            let path = recipe.models.get(base).map_or("", |model| model.path.as_str());
+            let path = recipe.models.get(base).map_or_else(String::new, |model| model.name().into_owned());
             return Err(error(slice.at, format!("base model `{path}` is not among the sources of this slice"))
                 .hint_is("list it with the layers that this slice compares the others with"));
         }
@@ -85,7 +85,7 @@ fn parameters(recipe: &Recipe, module: &Module, slice: &Slice, method_at: Span) 
             if input.settings.contains_key(name) || (is_base && parameter.scope == Scope::Expert) {
                 continue;
             }
-            let path = recipe.models.get(input.model).map(|model| model.path.clone());
+            let path = recipe.models.get(input.model).map(|model| model.name().into_owned());
             let help = match is_base {
                 true => format!("the base is one of the inputs here: list it under `models` with `parameters: {{{name}: 0}}`"),
                 false => format!("add `parameters: {{{name}: …}}` to it"),

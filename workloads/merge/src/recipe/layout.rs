@@ -178,7 +178,7 @@ impl Reader<'_> {
     }
 
     fn new_input(&mut self, others: &[Input], model: ModelRef) -> Result<usize, RecipeError> {
-        let (at, path) = (model.at, model.path.clone());
+        let (at, path) = (model.at, model.name().into_owned());
         let number = self.number(model);
         if others.iter().any(|other| other.model == number) {
             return Err(self.source.error(at, Problem::Inputs(format!("model `{path}` is listed twice"))));

@@ -10,14 +10,33 @@ impl Recipe {
     /// # Errors
     /// A model that is under none of them.
     pub fn locate(&self, folders: &[&Path], exists: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, RecipeError> {
-        self.models.iter().map(|model| find(self, model, folders, &exists)).collect()
+        self.models.iter().map(|model| find(self, model, &model.path, folders, &exists)).collect()
+    }
+
+    /// The folder of every model's adapter, found alike; none where it has none.
+    ///
+    /// # Errors
+    /// An adapter that is under none of them.
+    pub fn locate_adapters(
+        &self,
+        folders: &[&Path],
+        exists: impl Fn(&Path) -> bool,
+    ) -> Result<Vec<Option<PathBuf>>, RecipeError> {
+        let one = |model: &ModelRef| model.adapter.as_ref().map(|path| find(self, model, path, folders, &exists)).transpose();
+        self.models.iter().map(one).collect()
     }
 }
 
-fn find(recipe: &Recipe, model: &ModelRef, folders: &[&Path], exists: impl Fn(&Path) -> bool) -> Result<PathBuf, RecipeError> {
+fn find(
+    recipe: &Recipe,
+    model: &ModelRef,
+    written: &str,
+    folders: &[&Path],
+    exists: impl Fn(&Path) -> bool,
+) -> Result<PathBuf, RecipeError> {
     let mut tried: Vec<PathBuf> = Vec::new();
     for folder in folders {
-        let path: PathBuf = folder.join(&model.path).components().collect();
+        let path: PathBuf = folder.join(written).components().collect();
         if exists(&path) {
             return Ok(path);
         }
@@ -25,9 +44,9 @@ fn find(recipe: &Recipe, model: &ModelRef, folders: &[&Path], exists: impl Fn(&P
             tried.push(path);
         }
     }
-    let error = RecipeError::new(recipe.place(model.at), Problem::ModelNotFound { model: model.path.clone(), tried });
+    let error = RecipeError::new(recipe.place(model.at), Problem::ModelNotFound { model: written.to_owned(), tried });
     let hint = "paths start at the working directory or at the folder of the recipe";
-    Err(match hub_name(&model.path) {
+    Err(match hub_name(written) {
         true => error.hint_is(format!(
             "{hint}; if this is a name on the Hugging Face hub, download the model first (Braid does not) and give its folder"
         )),

@@ -6,12 +6,15 @@ use super::{
     node::{Node, Value},
     place::{At, Span},
 };
+use std::borrow::Cow;
 
 /// A checkpoint that a recipe names. Two references are the same model if their paths are, `./` and a slash at the end aside.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelRef {
     /// The path as written.
     pub path: String,
+    /// The path of the LoRA adapter on it, as written.
+    pub adapter: Option<String>,
     /// Where it is first named.
     pub at: Span,
 }
@@ -23,7 +26,21 @@ impl ModelRef {
             let root = path.starts_with('/').then(String::new);
             root.into_iter().chain(path.split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned)).collect()
         };
-        parts(&self.path) == parts(&other.path)
+        let adapter = |model: &Self| model.adapter.as_deref().map(parts);
+        parts(&self.path) == parts(&other.path) && adapter(self) == adapter(other)
+    }
+
+    /// How messages and manifests name it: `base`, or `base+adapter`.
+    pub fn name(&self) -> Cow<'_, str> {
+        match &self.adapter {
+            None => Cow::Borrowed(&self.path),
+            Some(adapter) => Cow::Owned(format!("{}+{adapter}", self.path)),
+        }
+    }
+
+    /// The paths that it is read from.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        [Some(self.path.as_str()), self.adapter.as_deref()].into_iter().flatten()
     }
 
     pub(super) fn parse(source: &Source, node: Node, what: &str) -> Result<Self, RecipeError> {
@@ -35,25 +52,35 @@ impl ModelRef {
     }
 }
 
-/// `path`, with `@revision` or `+adapter` refused.
+/// `path`, or `path+adapter`; `@revision` is refused in both.
 fn written(source: &Source, text: At<String>) -> Result<ModelRef, RecipeError> {
-    let At { value: path, at } = text;
-    let literal = format!("a folder of this very name is written `model: {{model: {{path: {path:?}}}}}`");
-    if let Some((model, adapter)) = path.split_once('+') {
-        let problem = Problem::NotYet(format!("merging the LoRA adapter `{adapter}` into `{model}`"));
-        return Err(source.error(at, problem).hint_is(format!("merge the adapter beforehand; {literal}")));
+    let At { value: text, at } = text;
+    let (path, adapter) = match text.split_once('+') {
+        Some((path, adapter)) => (path, Some(adapter)),
+        None => (text.as_str(), None),
+    };
+    if path.is_empty() || adapter.is_some_and(|adapter| adapter.is_empty() || adapter.contains('+')) {
+        let problem = Problem::Value(format!("`{text}` is no `model+adapter`"));
+        return Err(source.error(at, problem).hint_is(literal(&text)));
     }
-    if let Some((model, revision)) = path.split_once('@') {
-        let problem = Problem::NotYet(format!("a revision (`{revision}` of `{model}`)"));
-        return Err(source.error(at, problem).hint_is(format!("give the folder that holds that revision; {literal}")));
+    for part in [Some(path), adapter].into_iter().flatten() {
+        if let Some((model, revision)) = part.split_once('@') {
+            let problem = Problem::NotYet(format!("a revision (`{revision}` of `{model}`)"));
+            return Err(source
+                .error(at, problem)
+                .hint_is(format!("give the folder that holds that revision; {}", literal(&text))));
+        }
     }
-    Ok(ModelRef { path, at })
+    Ok(ModelRef { path: path.into(), adapter: adapter.map(str::to_owned), at })
 }
 
-/// `{model: …, lora: …, override_architecture: …}`, where `model` is a path or `{path: …, revision: …}`.
+fn literal(path: &str) -> String {
+    format!("a folder of this very name is written `model: {{model: {{path: {path:?}}}}}`")
+}
+
+/// `{model: …, lora: …, override_architecture: …}`, where `model` and `lora` are paths or `{path: …, revision: …}`.
 fn mapping(source: &Source, node: Node, what: &str) -> Result<ModelRef, RecipeError> {
     let mut outer = source.fields(node, what, &["model", "lora", "override_architecture"], |_| None)?;
-    refuse(source, &mut outer, "lora", "merging a LoRA adapter", "merge the adapter into its model beforehand")?;
     refuse(
         source,
         &mut outer,
@@ -62,14 +89,28 @@ fn mapping(source: &Source, node: Node, what: &str) -> Result<ModelRef, RecipeEr
         "Braid reads tensors by their names and needs no architecture: leave it out",
     )?;
     let model = outer.require(source, "model")?;
-    if !matches!(model.value, Value::Map(_)) {
-        return written(source, source.text(model, what)?);
+    let mut model = path(source, model, what)?;
+    if let Some(node) = outer.take("lora").filter(|node| !matches!(node.value, Value::Null)) {
+        let at = node.at;
+        let adapter = path(source, node, "`lora`")?;
+        if model.adapter.is_some() || adapter.adapter.is_some() {
+            return Err(source.error(at, Problem::Value("only one adapter can be put on a model".into())));
+        }
+        model.adapter = Some(adapter.path);
     }
-    let mut inner = source.fields(model, what, &["path", "revision"], |_| None)?;
+    Ok(model)
+}
+
+/// A path, or `{path: …, revision: …}`, whose path is taken as it is.
+fn path(source: &Source, node: Node, what: &str) -> Result<ModelRef, RecipeError> {
+    if !matches!(node.value, Value::Map(_)) {
+        return written(source, source.text(node, what)?);
+    }
+    let mut inner = source.fields(node, what, &["path", "revision"], |_| None)?;
     refuse(source, &mut inner, "revision", "a revision", "give the folder that holds that revision")?;
     let path = inner.require(source, "path")?;
     let At { value: path, at } = source.text(path, what)?;
-    Ok(ModelRef { path, at })
+    Ok(ModelRef { path, adapter: None, at })
 }
 
 fn refuse(source: &Source, fields: &mut Fields, key: &str, what: &str, hint: &str) -> Result<(), RecipeError> {

@@ -193,13 +193,22 @@ fn what_is_wrong_is_said_with_its_place() {
              a folder of this very name is written `model: {model: {path: \"a@main\"}}`",
         ),
         (
-            "merge_method: linear\nmodels: [{model: a+x}]",
-            "r.yml:2:18: merging the LoRA adapter `x` into `a` is not supported yet\nhint: merge the adapter beforehand; \
-             a folder of this very name is written `model: {model: {path: \"a+x\"}}`",
+            "merge_method: linear\nmodels: [{model: a+x+y}]",
+            "r.yml:2:18: `a+x+y` is no `model+adapter`\nhint: \
+             a folder of this very name is written `model: {model: {path: \"a+x+y\"}}`",
         ),
         (
-            "merge_method: linear\nmodels:\n- model:\n    model: a\n    lora: {path: x}",
-            "r.yml:5:11: `lora`: merging a LoRA adapter is not supported yet\nhint: merge the adapter into its model beforehand",
+            "merge_method: linear\nmodels: [{model: a+x@main}]",
+            "r.yml:2:18: a revision (`main` of `x`) is not supported yet\nhint: give the folder that holds that revision; \
+             a folder of this very name is written `model: {model: {path: \"a+x@main\"}}`",
+        ),
+        (
+            "merge_method: linear\nmodels:\n- model:\n    model: a+x\n    lora: {path: z}",
+            "r.yml:5:11: only one adapter can be put on a model",
+        ),
+        (
+            "merge_method: linear\nmodels: [{model: {model: a, lora: x}}, {model: ./a+x/}]",
+            "r.yml:2:48: model `./a+x/` is listed twice",
         ),
         (
             "merge_method: linear\nmodels:\n- model:\n    model: a\n    override_architecture: X",

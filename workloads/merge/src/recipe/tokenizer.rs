@@ -27,7 +27,7 @@ pub(super) fn source_key(source: &Source, node: Node, donor: &ModelRef) -> Resul
         "union" => Err(not_yet(source, text.at, "the union of all vocabularies (`union`)")),
         other => {
             let path = other.strip_prefix("model:").unwrap_or(other).to_owned();
-            model(source, ModelRef { path, at: text.at }, donor)
+            model(source, ModelRef { path, adapter: None, at: text.at }, donor)
         }
     }
 }

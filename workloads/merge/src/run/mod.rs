@@ -9,6 +9,7 @@ mod digest;
 mod failure;
 mod lanes;
 mod phases;
+mod room;
 mod tiles;
 mod verify;
 
@@ -16,5 +17,6 @@ pub use buffers::Buffers;
 pub use digest::TensorDigests;
 pub use lanes::each;
 pub use phases::Phases;
+pub use room::{Room, Whole};
 pub use tiles::{Input, Passes, Rows, Target, Tile, Tiles, tile_elements};
 pub(crate) use verify::hash_range;

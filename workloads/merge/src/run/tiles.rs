@@ -21,10 +21,13 @@ use super::{
 };
 use crate::{MergeError, checkpoint::DataFile, output::ShardFile};
 use blake3::{Hash, hazmat::ChainingValue};
-use braid_kernels::{Dtype, GRANULE, KernelError, Slice, SliceMut, convert};
+use braid_kernels::{Dtype, GRANULE, KernelError, LowRank, Slice, SliceMut, convert};
 use braid_workload::TaskContext;
 use rayon::prelude::*;
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 /// The largest tile: beyond it nothing is won, and the buffers leave the cache.
 const MAX_TILE: usize = 1 << 18;
@@ -77,13 +80,22 @@ pub struct Passes<'a> {
 #[derive(Debug, Clone)]
 pub struct Input<'a> {
     /// How messages name the model that it is part of.
-    pub model: &'a str,
+    pub model: Cow<'a, str>,
     /// The file that holds it.
     pub file: Arc<DataFile>,
     /// Where it begins in the file.
     pub offset: u64,
-    /// Its element type.
+    /// Its element type there.
     pub dtype: Dtype,
+    /// What is added to it as it is read; a method then sees f32.
+    pub product: Option<Arc<LowRank>>,
+}
+
+impl Input<'_> {
+    /// The type that a method sees.
+    fn seen(&self) -> Dtype {
+        if self.product.is_some() { Dtype::F32 } else { self.dtype }
+    }
 }
 
 /// An output tensor and where it goes.
@@ -165,12 +177,17 @@ impl<'a> Tiles<'a> {
 
     /// The dtypes of the inputs, in order.
     pub fn inputs(&self) -> impl ExactSizeIterator<Item = Dtype> + '_ {
-        self.inputs.iter().map(|input| input.dtype)
+        self.inputs.iter().map(Input::seen)
+    }
+
+    /// The bytes of an element of each input as it is read, where it is not what a method sees.
+    fn raw(&self) -> impl Iterator<Item = usize> + '_ {
+        self.inputs.iter().filter(|input| input.product.is_some()).map(|input| input.dtype.size())
     }
 
     /// How messages name the model of input `input`.
     pub fn model(&self, input: usize) -> &str {
-        self.inputs.get(input).map_or("", |input| input.model)
+        self.inputs.get(input).map_or("", |input| &input.model)
     }
 
     /// One parallel pass that writes nothing: the results of `f` in the order of the tiles.
@@ -220,6 +237,9 @@ impl<'a> Tiles<'a> {
     /// # Errors
     /// As [`Tiles::write`]; there is no such input, or it has another dtype.
     pub fn copy(&self, input: usize) -> Result<(), MergeError> {
+        if self.inputs.get(input).is_some_and(|source| source.product.is_some()) {
+            return self.write(|tile, mut out| convert(&tile.inputs[input], &mut out));
+        }
         if self.inputs.get(input).is_none_or(|source| source.dtype != self.target.dtype) {
             return Err(MergeError::Task(format!("input {input} of tensor {:?} cannot be copied", self.target.name)));
         }
@@ -234,6 +254,11 @@ impl<'a> Tiles<'a> {
             Some(&digest) => self.written(digest),
             None => Ok(()),
         }
+    }
+
+    /// The digests of the inputs, once a pass has read them.
+    pub(super) fn seen(&self) -> Vec<Hash> {
+        self.input_digests.get().cloned().unwrap_or_default()
     }
 
     /// The digests of what was read and written.
@@ -261,8 +286,8 @@ impl<'a> Tiles<'a> {
         failure.into_result()?;
         let (results, leaves): (Vec<R>, Vec<Vec<ChainingValue>>) = done.into_iter().flatten().unzip();
         if first_pass {
-            let root = |(i, dtype)| self.tree(dtype).root(|tile| &leaves[tile][i]);
-            let digests = self.inputs().enumerate().map(root).collect();
+            let root = |(i, input): (usize, &Input<'_>)| self.tree(input.dtype).root(|tile| &leaves[tile][i]);
+            let digests = self.inputs.iter().enumerate().map(root).collect();
             self.input_digests.set(digests).unwrap_or_default();
         }
         Ok(results)
@@ -282,24 +307,53 @@ impl<'a> Tiles<'a> {
         let elements = (self.elements - first).min(self.tile as u64) as usize;
         let (read, before) = self.reached(reach, first, elements);
         let mut scratch = self.passes.buffers.take();
-        let (buffers, output) =
-            scratch.split(self.inputs().map(|dtype| read * dtype.size()), elements * self.target.dtype.size());
+        let raw = (read * self.raw().max().unwrap_or(0)).max(elements * self.target.dtype.size());
+        let (buffers, output) = scratch.split(self.inputs().map(|dtype| read * dtype.size()), raw);
         let mut whole = Vec::with_capacity(buffers.len());
         let mut own = Vec::with_capacity(buffers.len());
         let mut leaves = Vec::new();
         for (input, buffer) in self.inputs.iter().zip(buffers) {
-            let offset = (first - before as u64) * input.dtype.size() as u64;
-            self.passes.phases.read.of(|| input.file.read_exact_at(buffer, input.offset + offset))?;
-            let slice = Slice::new(input.dtype, buffer).map_err(|source| self.kernel(source))?;
-            let part = slice.part(before..before + elements).map_err(|source| self.kernel(source))?;
-            if hash {
-                leaves.push(self.tree(input.dtype).leaf(first * input.dtype.size() as u64, part.bytes()));
-            }
+            let size = input.dtype.size();
+            let leaf =
+                |bytes: &[u8]| self.tree(input.dtype).leaf(first * size as u64, &bytes[before * size..][..elements * size]);
+            leaves.extend(self.read(input, first - before as u64, buffer, output, hash.then_some(leaf))?);
+            let slice = Slice::new(input.seen(), buffer).map_err(|source| self.kernel(source))?;
+            own.push(slice.part(before..before + elements).map_err(|source| self.kernel(source))?);
             whole.push(slice);
-            own.push(part);
         }
+        let output = &mut output[..elements * self.target.dtype.size()];
         let rows = Rows { inputs: &whole, before };
         Ok((f(&Tile { inputs: &own, first, index, elements }, &rows, output)?, leaves))
+    }
+
+    /// Fills `buffer` with the elements of an input from `first` on, as a method sees them; `spare` may be written over. What
+    /// was read is handed to `look`.
+    fn read<T>(
+        &self,
+        input: &Input<'_>,
+        first: u64,
+        buffer: &mut [u8],
+        spare: &mut [u8],
+        look: Option<impl FnOnce(&[u8]) -> T>,
+    ) -> Result<Option<T>, MergeError> {
+        let offset = input.offset + first * input.dtype.size() as u64;
+        let Some(product) = &input.product else {
+            self.passes.phases.read.of(|| input.file.read_exact_at(buffer, offset))?;
+            return Ok(look.map(|look| look(buffer)));
+        };
+        let raw = &mut spare[..buffer.len() / input.seen().size() * input.dtype.size()];
+        self.passes.phases.read.of(|| input.file.read_exact_at(raw, offset))?;
+        let folded =
+            Slice::new(input.dtype, raw).and_then(|base| product.add_to(&base, first, &mut SliceMut::new(input.seen(), buffer)?));
+        folded.map_err(|error| match error {
+            KernelError::NotANumber { element } => MergeError::NotANumber {
+                tensor: self.target.name.to_owned(),
+                element: first + element as u64,
+                model: Some(input.model.clone().into_owned()),
+            },
+            other => self.kernel(other),
+        })?;
+        Ok(look.map(|look| look(raw)))
     }
 
     fn tree(&self, dtype: Dtype) -> Tree {
@@ -329,7 +383,7 @@ impl<'a> Tiles<'a> {
             .iter()
             .zip(tile.inputs)
             .find(|(_, slice)| is_nan(slice, element))
-            .map(|(input, _)| input.model.to_owned());
+            .map(|(input, _)| input.model.clone().into_owned());
         MergeError::NotANumber { tensor: self.target.name.to_owned(), element: tile.first + element as u64, model }
     }
 }

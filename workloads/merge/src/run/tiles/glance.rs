@@ -48,12 +48,12 @@ impl Tiles<'_> {
             return Err(MergeError::Task(format!("elements {run:?} of tensor {:?} cannot be read", self.target.name)));
         };
         let mut scratch = self.passes.buffers.take();
-        let (buffers, _) = scratch.split(self.inputs().map(|dtype| elements * dtype.size()), 0);
+        let spare = elements * self.raw().max().unwrap_or(0);
+        let (buffers, spare) = scratch.split(self.inputs().map(|dtype| elements * dtype.size()), spare);
         let mut slices = Vec::with_capacity(buffers.len());
         for (input, buffer) in self.inputs.iter().zip(buffers) {
-            let offset = input.offset + run.start * input.dtype.size() as u64;
-            self.passes.phases.read.of(|| input.file.read_exact_at(buffer, offset))?;
-            slices.push(Slice::new(input.dtype, buffer).map_err(|source| self.kernel(source))?);
+            self.read(input, run.start, buffer, spare, None::<fn(&[u8])>)?;
+            slices.push(Slice::new(input.seen(), buffer).map_err(|source| self.kernel(source))?);
         }
         let tile = Tile { inputs: &slices, first: run.start, index, elements };
         f(&tile).map_err(|error| self.explain(&tile, error))
