@@ -119,6 +119,36 @@ fn workers_change_nothing_whatever_the_method() {
     }
 }
 
+/// Adapters and matched models: several tensors to a piece, in tasks of any worker, by the verbs of `braid lora` too.
+#[test]
+fn workers_change_nothing_where_tensors_are_made_together() {
+    let scratch = Scratch::new();
+    Family::write(scratch.path(), SMALL, 4);
+    scratch.write("match.yml", "merge_method: weight_matching\nbase_model: base\nmodels: [{model: expert1}]\n");
+    let steps: [(&str, &[&str]); 4] = [
+        ("matched", &["merge", "match.yml", "{}"]),
+        ("one", &["lora", "extract", "base", "expert1", "{}", "--rank", "4"]),
+        ("two", &["lora", "extract", "base", "expert2", "{}", "--rank", "3", "--dtype", "float32"]),
+        ("folded", &["lora", "fold", "base", "one-0", "{}", "--max-shard-size", "20MB"]),
+    ];
+    let named = |args: &[&str], out: &str| args.iter().map(|arg| arg.replace("{}", out)).collect::<Vec<_>>();
+    let coordinator = Coordinator::spawn(None);
+    for (name, args) in steps {
+        let args = [named(args, &format!("{name}-0")), vec!["--threads".to_owned(), "1".to_owned()]].concat();
+        scratch.braid(args.iter().map(String::as_str)).ok();
+    }
+    for count in 1..=3 {
+        let workers = (0..count).map(|_| Worker::start(coordinator.address(), WorkerSetup::default()));
+        let _workers: Vec<_> = workers.collect();
+        for (name, args) in steps {
+            let args = named(args, &format!("{name}-{count}"));
+            coordinator.braid_in(scratch.path(), args.iter().map(String::as_str)).ok();
+            let output = |which: usize| Output::read(&scratch.join(&format!("{name}-{which}")));
+            assert_eq!(output(count), output(0), "{name} on {count} workers");
+        }
+    }
+}
+
 /// A larger shard limit moves tensors between files and changes none of them.
 #[test]
 fn shards_hold_the_same_tensors_however_they_are_cut() {
