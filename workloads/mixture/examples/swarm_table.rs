@@ -1,6 +1,6 @@
 //! RegMix's public swarm fitted again: how well laws of small models rank larger ones.
 //!
-//! `cargo run --release -p braid-mixture --example swarm_table` prints the table of docs/mix.md (`./x tables` writes it there).
+//! `cargo run --release -p braid-mixture --example swarm_table` prints the table of docs/mix.md.
 #![allow(clippy::print_stdout)]
 
 use braid_mixture::{

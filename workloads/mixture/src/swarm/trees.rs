@@ -1,8 +1,7 @@
 //! Gradient-boosted regression trees on proportions, with the constants that RegMix gives to LightGBM: a thousand trees at a rate of
 //! 0.01, each of at most 31 leaves of at least 20 runs, grown where a split gains most. Exact splits: swarms have hundreds of runs.
 //!
-//! Written here because it is a hundred lines: of the crates that have boosting in Rust, one has no licence and the other brings a
-//! data-frame library.
+//! Written here because it is a hundred lines, and the crate that would fit names no licence.
 
 use crate::Proportions;
 use serde::{Deserialize, Serialize};
