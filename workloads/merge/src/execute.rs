@@ -60,11 +60,11 @@ impl MergeExecute {
             Step::Plan => step::write(&job.plan()?),
             Step::Tensors { first, end, plan } => {
                 opened.check(&plan).inspect_err(|_| self.forget(spec))?;
-                step::write(&job.tensors(first, end)?)
+                step::write(&job.unless_made(|| job.tensors(first, end))?)
             }
             Step::Publish { plan } => {
                 opened.check(&plan).inspect_err(|_| self.forget(spec))?;
-                let published = job.publish()?;
+                let published = job.unless_made(|| job.publish())?;
                 self.forget(spec);
                 step::write(&published)
             }
@@ -127,6 +127,18 @@ impl Job<'_> {
         let TaskContext { task, attempt, .. } = self.context;
         let node = self.boot.get(..8).unwrap_or("unknown");
         format!("{}-{attempt}-{node}-{}", task.index, std::process::id())
+    }
+
+    /// Does the work; once more where it failed because the result is there by now, and finds that then. An attempt that was given up
+    /// may still run, on a worker that was stopped or cut off, and publish the folder that this one works in.
+    fn unless_made<T>(&self, work: impl Fn() -> Result<T, MergeError>) -> Result<T, MergeError> {
+        match work() {
+            Err(error) if !matches!(error, MergeError::Cancelled) => match self.staged() {
+                Ok(Staged::Published) => work(),
+                _ => Err(error),
+            },
+            done => done,
+        }
     }
 
     fn staged(&self) -> Result<Staged, MergeError> {

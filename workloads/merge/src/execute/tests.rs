@@ -391,3 +391,24 @@ fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     let text = crate::dry_run(&spec("a")).unwrap_err().to_string();
     assert!(text.contains("/a: is not empty: it holds \"config.json\""), "{text}");
 }
+
+/// One was given up, as its worker had been stopped, and goes on.
+#[test]
+fn of_two_attempts_that_publish_at_once_both_find_the_result() {
+    for round in 0..20 {
+        let house = House::new();
+        let spec = house.spec(LINEAR, "out");
+        let workers = [Worker::new(&spec, 1), Worker::new(&spec, 1)];
+        let plan = workers[0].plan();
+        workers[0].tensors(&plan, 0, 6).unwrap();
+        std::thread::scope(|scope| {
+            let attempts = workers.each_ref().map(|worker| scope.spawn(|| worker.publish(&plan)));
+            for attempt in attempts {
+                let published = attempt.join().unwrap();
+                assert!(published.is_ok(), "round {round}: {published:?}");
+            }
+        });
+        assert!(house.files("out").contains_key("braid.json"));
+        assert!(!house.staging("out").exists(), "round {round}");
+    }
+}
