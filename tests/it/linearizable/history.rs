@@ -8,8 +8,8 @@
 //! ```
 //! The search for an order is that of Wing and Gong with Lowe's memory, by `todc-utils`. What happens of itself is settled by
 //! the first answer that depends on it: `Running` here means "nobody has seen it finish". A call without an answer may have had
-//! its effect at any time since. One that had none is put behind the end of all others: if it could be anywhere, there would be
-//! two orders for each of them, and twenty of them a million.
+//! its effect at any time until an answer shows it, or none: then an order with it is as good without it. So each has an end, and
+//! the search does not try every place for it.
 
 use std::collections::BTreeMap;
 use todc_utils::linearizability::{
@@ -47,8 +47,6 @@ pub(super) enum Op {
     List {
         seen: BTreeMap<u64, Phase>,
     },
-    /// All that was answered is before this.
-    End,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +60,19 @@ pub(super) enum Cancel {
 impl Op {
     fn is_certain(&self) -> bool {
         !matches!(self, Self::Submit { certain: false, .. } | Self::Cancel { answer: Cancel::NoAnswer, .. })
+    }
+
+    /// Whether the answer of this shows what `unanswered` does, whoever did it.
+    fn shows(&self, unanswered: &Self) -> bool {
+        let stops = |phase: Option<&Phase>| matches!(phase, Some(Phase::Cancelling | Phase::Cancelled));
+        match (unanswered, self) {
+            (Self::Submit { id: of, .. }, Self::Submit { id, .. } | Self::Get { id, .. } | Self::Cancel { id, .. }) => id == of,
+            (Self::Submit { id, .. }, Self::List { seen }) => seen.contains_key(id),
+            (Self::Cancel { id: of, .. }, Self::Cancel { id, answer }) => id == of && *answer == Cancel::Accepted,
+            (Self::Cancel { id: of, .. }, Self::Get { id, seen }) => id == of && stops(Some(seen)),
+            (Self::Cancel { id, .. }, Self::List { seen }) => stops(seen.get(id)),
+            _ => false,
+        }
     }
 }
 
@@ -82,39 +93,43 @@ pub(super) enum Moment {
 impl Recorded {
     /// Whether some order of the calls, in which none is before one that was answered before it began, has these answers.
     pub(super) fn is_linearizable(&self) -> bool {
-        let of = |index: usize| self.ops[index].clone();
-        let mut actions: Vec<_> = self
-            .moments
-            .iter()
-            .map(|moment| match *moment {
-                Moment::Called(index) => (index, Action::Call(of(index))),
-                Moment::Answered(index) => (index, Action::Response(of(index))),
-            })
-            .collect();
-        let end = self.ops.len();
-        actions.extend([(end, Action::Call(Op::End)), (end, Action::Response(Op::End))]);
-        let unanswered = self.ops.iter().enumerate().filter(|(_, op)| !op.is_certain());
-        actions.extend(unanswered.map(|(index, op)| (index, Action::Response(op.clone()))));
+        let mut actions = Vec::new();
+        for (at, moment) in self.moments.iter().enumerate() {
+            match *moment {
+                Moment::Called(index) if self.ops[index].is_certain() || self.shown(index).is_some() => {
+                    actions.push((index, Action::Call(self.ops[index].clone())));
+                }
+                Moment::Called(_) => {}
+                Moment::Answered(index) => {
+                    let ends = self.ops.iter().enumerate().filter(|(of, op)| !op.is_certain() && self.shown(*of) == Some(at));
+                    actions.extend(ends.map(|(of, op)| (of, Action::Response(op.clone()))));
+                    actions.push((index, Action::Response(self.ops[index].clone())));
+                }
+            }
+        }
         WGLChecker::<Jobs>::is_linearizable(History::from_actions(actions))
+    }
+
+    /// The moment, by its place, of the first answer after an unanswered call that shows what it does.
+    fn shown(&self, call: usize) -> Option<usize> {
+        let called = self.moments.iter().position(|moment| *moment == Moment::Called(call))?;
+        let shows = |moment: &Moment| matches!(moment, Moment::Answered(index) if self.ops[*index].shows(&self.ops[call]));
+        self.moments.iter().enumerate().filter(|(at, _)| *at > called).find(|(_, moment)| shows(moment)).map(|(at, _)| at)
     }
 }
 
 /// All jobs of a fleet as one object.
 struct Jobs;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct State {
-    /// By their numbers, with their requests.
-    jobs: BTreeMap<u64, (u32, Phase)>,
-    ended: bool,
-}
+/// By their numbers, with their requests.
+type State = BTreeMap<u64, (u32, Phase)>;
 
 impl Specification for Jobs {
     type State = State;
     type Operation = Op;
 
     fn init() -> Self::State {
-        State::default()
+        State::new()
     }
 
     fn apply(op: &Op, state: &Self::State) -> (bool, Self::State) {
@@ -123,18 +138,10 @@ impl Specification for Jobs {
     }
 }
 
-fn step(op: &Op, state: &mut State) -> bool {
-    let State { jobs, ended } = state;
-    if *ended {
-        return !op.is_certain();
-    }
+fn step(op: &Op, jobs: &mut State) -> bool {
     match op {
-        Op::End => {
-            *ended = true;
-            true
-        }
-        Op::Submit { request, id, certain } => match jobs.get(id) {
-            Some((first, _)) => *certain && first == request,
+        Op::Submit { request, id, .. } => match jobs.get(id) {
+            Some((first, _)) => first == request,
             None => {
                 // Numbers rise, and a request has one.
                 let new = jobs.keys().all(|known| known < id) && jobs.values().all(|(known, _)| known != request);
@@ -147,7 +154,9 @@ fn step(op: &Op, state: &mut State) -> bool {
             let (possible, next) = match (answer, *phase) {
                 (Cancel::Accepted | Cancel::NoAnswer, Phase::Running) => (true, Phase::Cancelling),
                 (Cancel::TooLate, Phase::Running) => (true, Phase::Done),
-                (Cancel::Accepted, Phase::Cancelling | Phase::Cancelled) | (Cancel::TooLate, Phase::Done) => (true, *phase),
+                (Cancel::Accepted | Cancel::NoAnswer, Phase::Cancelling | Phase::Cancelled) | (Cancel::TooLate, Phase::Done) => {
+                    (true, *phase)
+                }
                 _ => (false, *phase),
             };
             *phase = next;
