@@ -150,8 +150,10 @@ pub(super) async fn look(handle: &Handle, id: JobId) -> Result<Result<v1::Job, R
 
 /// A job by number, or the newest for 0.
 fn find(state: &State, id: JobId) -> Result<&Job, Refusal> {
-    let job = if id.0 == 0 { state.jobs().next_back() } else { state.job(id) };
-    job.ok_or(Refusal::NoSuchJob(id))
+    match id.0 {
+        0 => state.jobs().next_back().ok_or(Refusal::NoJobYet),
+        _ => state.job(id).ok_or(Refusal::NoSuchJob(id)),
+    }
 }
 
 fn task_views(state: &State, job: &Job) -> Vec<v1::Task> {

@@ -16,7 +16,7 @@ impl From<Refusal> for Status {
             Refusal::Held { .. } => Self::already_exists(text),
             Refusal::BadLabel { .. } | Refusal::BadProject { .. } => Self::invalid_argument(text),
             Refusal::NoSuchNode(_) => Self::not_found(text),
-            Refusal::NoSuchJob(_) => Self::not_found(text),
+            Refusal::NoSuchJob(_) | Refusal::NoJobYet => Self::not_found(text),
             Refusal::Over(_) => Self::failed_precondition(text),
         }
     }

@@ -145,6 +145,9 @@ pub enum Refusal {
     /// There is no such job.
     #[error("there is no job {0}")]
     NoSuchJob(JobId),
+    /// The newest job was asked for before there was any.
+    #[error("there is no job yet")]
+    NoJobYet,
     /// There is no such node.
     #[error("there is no node {0}")]
     NoSuchNode(NodeId),

@@ -117,7 +117,13 @@ fn what_is_not_there_is_not_found() {
     --- stderr
     error: there is no job 7
     ");
-    for verb in [&["job", "show", "last"][..], &["job", "wait", "7"], &["job", "logs", "7"], &["job", "cancel", "7"]] {
+    see!(scratch, coordinator.braid(["job", "show", "last"]), @"
+    exit: 3
+    --- stdout
+    --- stderr
+    error: there is no job yet
+    ");
+    for verb in [&["job", "wait", "last"][..], &["job", "wait", "7"], &["job", "logs", "7"], &["job", "cancel", "7"]] {
         let run = coordinator.braid(verb);
         assert_eq!(run.code, Some(3), "{verb:?}: {run}");
     }

@@ -1,6 +1,6 @@
 //! A coordinator process.
 
-use super::{Host, Process, Run, Scratch, eventually, run};
+use super::{Host, Process, Run, Scratch, eventually, ports, run};
 use rustix::process::Signal;
 use std::{
     ffi::OsStr,
@@ -43,7 +43,7 @@ impl Coordinator {
     pub(crate) fn start(setup: CoordinatorSetup) -> Self {
         let scratch = Scratch::new();
         let here = setup.host.as_ref().map_or("127.0.0.1", |host| &host.address);
-        let (process, address) = launch(&scratch, &setup, &format!("{here}:0"));
+        let (process, address) = launch(&scratch, &setup, &format!("{here}:{}", ports::free(1)[0]));
         Self { process, address, setup, scratch }
     }
 

@@ -1,12 +1,8 @@
 //! An etcd of the test's own: a server, or a cluster of several.
 
-use super::{Host, Process, Scratch, eventually};
+use super::{Host, Process, Scratch, eventually, ports};
 use rustix::process::Signal;
-use std::{
-    net::{TcpListener, TcpStream},
-    process::Command,
-    time::Duration,
-};
+use std::{net::TcpStream, process::Command, time::Duration};
 
 /// Servers on loopback, each with its data in a folder of its own.
 #[derive(Debug)]
@@ -45,10 +41,8 @@ impl Etcd {
     /// Starts one server on each of these hosts, of which `None` is this machine.
     pub(crate) fn on(hosts: Vec<Option<Host>>) -> Self {
         let count = hosts.len();
-        // Held together so that they differ: etcd cannot say which port it got.
-        let free: Vec<_> = (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<u16> = free.iter().map(|port| port.local_addr().unwrap().port()).collect();
-        drop(free);
+        // etcd cannot say which port it got.
+        let ports = ports::free(2 * count);
         let names: Vec<String> = (0..count).map(|n| format!("m{n}")).collect();
         let members = names.iter().zip(&ports).zip(&hosts);
         let cluster: Vec<String> =

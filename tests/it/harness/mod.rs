@@ -10,6 +10,7 @@ mod etcd;
 mod family;
 mod fleet;
 mod network;
+mod ports;
 mod process;
 mod run;
 mod scratch;
