@@ -43,7 +43,7 @@ use verbs::Verb;
 /// Threads for the network, timers and signals; computing has its own.
 const IO_THREADS: usize = 2;
 
-/// Merge checkpoints: on this machine, or on a fleet
+/// Merge checkpoints, learn mixtures, plan and run training: on this machine, or on a fleet
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {

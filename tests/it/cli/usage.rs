@@ -143,7 +143,7 @@ fn help_names_every_verb_and_exit_code() {
     see!(scratch, scratch.braid(["--help"]), @"
     exit: 0
     --- stdout
-    Merge checkpoints: on this machine, or on a fleet
+    Merge checkpoints, learn mixtures, plan and run training: on this machine, or on a fleet
 
     Usage: braid [OPTIONS] <COMMAND>
 
