@@ -39,12 +39,12 @@ mod testing;
 
 pub use dtype::Dtype;
 pub use error::KernelError;
-pub use geometry::{karcher, model_stock, multislerp, nuslerp};
+pub use geometry::{Calibration, karcher, model_stock, multislerp, nuslerp, widen_columns, widen_elements};
 pub use keep::{Keep, TileTrim, magnitude};
 pub use mask::{Mask, MaskKey};
 pub use merge::{
-    Combine, LowRank, Overlap, Selected, TaskVector, convert, decode, energies, fuse, linear, nearswap, overlaps, ram, scale,
-    sce, task_vectors, weighted,
+    Combine, Floor, LowRank, Overlap, Selected, TaskVector, convert, decode, energies, fuse, linear, nearswap, overlaps, ram,
+    scale, sce, task_vectors, weighted,
 };
 pub use philox::philox4x32;
 pub use ranks::{Chances, MaskedPiece, RankCounts, RankTable};

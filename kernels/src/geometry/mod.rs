@@ -9,11 +9,13 @@ mod karcher;
 mod model_stock;
 mod multislerp;
 mod nuslerp;
+mod widen;
 
 pub use karcher::karcher;
 pub use model_stock::model_stock;
 pub use multislerp::multislerp;
 pub use nuslerp::nuslerp;
+pub use widen::{Calibration, widen_columns, widen_elements};
 
 #[cfg(test)]
 mod testing {

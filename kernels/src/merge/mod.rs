@@ -20,7 +20,7 @@ pub use low_rank::LowRank;
 pub use nearswap::nearswap;
 pub use ram::{Overlap, overlaps, ram};
 pub(crate) use sce::spread;
-pub use sce::{Selected, energies, sce};
+pub use sce::{Floor, Selected, energies, sce};
 pub(crate) use task_vectors::difference;
 pub use task_vectors::{Combine, TaskVector, task_vectors};
 pub use weighted::weighted;

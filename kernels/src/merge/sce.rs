@@ -2,7 +2,7 @@
 //!
 //! Of the task vectors δᵢ only the selected elements stay, those of the largest [`spread`]. The weight of an expert is the
 //! share of its [`energies`] in those of all. In each element those δᵢ are left out that have not the sign of Σ δᵢ (+ for 0);
-//! what is left is averaged by weight: θ = θ₀ + Σ wᵢδᵢ / max(Σ wᵢ, 1e-6).
+//! what is left is averaged by weight: θ = θ₀ + Σ wᵢδᵢ / Σ wᵢ, where small sums of weights count as the [`Floor`] says.
 
 use crate::block::{BLOCK, Block, blocks, dispatched, finish};
 use crate::keep::TileTrim;
@@ -11,8 +11,19 @@ use crate::slice::{Floats, FloatsMut, same_length};
 use crate::statistics::{GRANULE, Lanes, granule_blocks};
 use crate::{KernelError, Slice, SliceMut};
 
-/// Sums of weights below this count as this.
-const LEAST: f32 = 1e-6;
+/// What sums of weights that are nearly nothing count as.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Floor {
+    below: f32,
+    counts_as: f32,
+}
+
+impl Floor {
+    /// Sums below 1e-6 count as 1e-6, as in mergekit.
+    pub const MERGEKIT: Self = Self { below: 1e-6, counts_as: 1e-6 };
+    /// Only a sum of zero is special, and counts as 1.
+    pub const ZERO: Self = Self { below: f32::MIN_POSITIVE, counts_as: 1.0 };
+}
 
 /// The variance of each element over the experts, from their task vectors.
 #[inline(always)]
@@ -63,6 +74,7 @@ pub fn sce(
     experts: &[Slice<'_>],
     weights: &[f32],
     selected: Selected,
+    floor: Floor,
     out: &mut SliceMut<'_>,
 ) -> Result<(), KernelError> {
     const NAME: &str = "sce";
@@ -73,7 +85,7 @@ pub fn sce(
         return Err(KernelError::CountMismatch { operation: NAME, what: "weights", expected, found: weights.len() });
     }
     let mut group = Group::new(NAME, base, experts, selected)?;
-    dispatch(&mut group, weights, &mut out).map_err(|element| KernelError::NotANumber { element })
+    dispatch(&mut group, weights, floor, &mut out).map_err(|element| KernelError::NotANumber { element })
 }
 
 /// The task vectors of a block after the selection.
@@ -122,7 +134,9 @@ dispatched! {
     fn dispatch_energies / energies_avx2(group: &mut Group<'_>, out: &mut [Vec<f64>]) = energies_body;
 }
 dispatched! {
-    fn dispatch / dispatch_avx2(group: &mut Group<'_>, weights: &[f32], out: &mut FloatsMut<'_>) -> Result<(), usize> = body;
+    fn dispatch / dispatch_avx2(
+        group: &mut Group<'_>, weights: &[f32], floor: Floor, out: &mut FloatsMut<'_>
+    ) -> Result<(), usize> = body;
 }
 
 #[inline(always)]
@@ -141,7 +155,7 @@ fn energies_body(group: &mut Group<'_>, out: &mut [Vec<f64>]) {
 }
 
 #[inline(always)]
-fn body(group: &mut Group<'_>, weights: &[f32], out: &mut FloatsMut<'_>) -> Result<(), usize> {
+fn body(group: &mut Group<'_>, weights: &[f32], floor: Floor, out: &mut FloatsMut<'_>) -> Result<(), usize> {
     let (mut theta0, mut total, mut sum, mut agreed): (Block, Block, Block, Block) =
         ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
     for range in blocks(out.len()) {
@@ -162,7 +176,7 @@ fn body(group: &mut Group<'_>, weights: &[f32], out: &mut FloatsMut<'_>) -> Resu
             }
         }
         for ((sum, agreed), theta0) in sum.iter_mut().zip(&*agreed).zip(&*theta0) {
-            *sum = *theta0 + *sum / if *agreed < LEAST { LEAST } else { *agreed };
+            *sum = *theta0 + *sum / if *agreed < floor.below { floor.counts_as } else { *agreed };
         }
         finish(out, &range, sum)?;
     }
@@ -186,14 +200,18 @@ mod tests {
                     deltas: vec![[0.0; BLOCK]; 3],
                 };
                 let weights = [0.5, 0.3, 0.2];
-                let versions = outputs(
-                    kind,
-                    numel,
-                    [&|out| body(&mut group(), &weights, out), &|out| dispatch_avx2(&mut group(), &weights, out), &|out| {
-                        dispatch(&mut group(), &weights, out)
-                    }],
-                );
-                assert_same(versions, (kind, numel, selected));
+                for floor in [Floor::MERGEKIT, Floor::ZERO] {
+                    let versions = outputs(
+                        kind,
+                        numel,
+                        [
+                            &|out| body(&mut group(), &weights, floor, out),
+                            &|out| dispatch_avx2(&mut group(), &weights, floor, out),
+                            &|out| dispatch(&mut group(), &weights, floor, out),
+                        ],
+                    );
+                    assert_same(versions, (kind, numel, selected));
+                }
                 type Version = fn(&mut Group<'_>, &mut [Vec<f64>]);
                 let sums: [Version; 3] = [energies_body, energies_avx2, dispatch_energies];
                 let sums = sums.map(|version| {

@@ -100,7 +100,8 @@ impl Opened {
         let folded = |source: &Source| if self.fold(source).is_some() { size_of::<f32>() as u64 } else { 0 };
         let per_element = self.plan.tensors.iter().map(|tensor| {
             let element = tensor.sources.iter().map(|source| source.dtype.size() as u64 + folded(source)).sum::<u64>()
-                + tensor.dtype.size() as u64;
+                + tensor.dtype.size() as u64
+                + tensor.parameters.scaling.map_or(0, |_| size_of::<f32>() as u64);
             // rows reach out of a tile by up to a granule on both sides
             if tensor.method.whole_rows(&tensor.parameters) { 3 * element } else { element }
         });

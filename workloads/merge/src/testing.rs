@@ -143,7 +143,7 @@ pub(crate) fn merge_tensor(
     let bytes = shape.iter().product::<u64>() * dtype.size() as u64;
     let shard = Shard { name: "out".into(), header: vec![9; PREFIX as usize], bytes: PREFIX + bytes, tensors: vec![0] };
     ShardFile::prepare(&out, &shard)?;
-    let target = Target { name: "w", dtype, shape, file: Arc::new(ShardFile::open(&out)?), offset: PREFIX };
+    let target = Target { name: "w", dtype, shape, file: Arc::new(ShardFile::open(&out)?), offset: PREFIX, scaling: None };
     let tiles = Tiles::new(target, sources, &passes)?;
     context.pool.install(|| method(&tiles))?;
     Ok((std::fs::read(&out).expect("a file")[PREFIX as usize..].to_vec(), tiles.finish()?))

@@ -7,7 +7,7 @@ use crate::{
     open_files::OpenFiles,
     output::{Claim, Digest, Place, Record, ShardFile, Staged, Staging},
     plan::{PlannedPiece, PlannedTensor, Source},
-    run::{Input, Passes, Room, Target, TensorDigests, Tiles, Whole, each, hash_range},
+    run::{Input, Passes, Room, Scaling, Target, TensorDigests, Tiles, Whole, each, hash_range},
     step::Merged,
 };
 use serde_json::Value;
@@ -110,7 +110,10 @@ impl Job<'_> {
     ) -> Result<(&PlannedTensor, Target<'_>), MergeError> {
         let (tensor, place) = self.tensor(index)?;
         let file = shards.get(&staging.shard(&self.opened.layout.shards[place.shard].name))?;
-        Ok((tensor, Target { name: &tensor.name, dtype: tensor.dtype, shape: &tensor.shape, file, offset: place.offset }))
+        let parameters = &tensor.parameters;
+        let scaling = parameters.scaling.zip(parameters.base).map(|(factor, base)| Scaling { base, factor });
+        let (dtype, offset) = (tensor.dtype, place.offset);
+        Ok((tensor, Target { name: &tensor.name, dtype, shape: &tensor.shape, file, offset, scaling }))
     }
 
     fn inputs(&self, tensor: &PlannedTensor) -> Result<Vec<Input<'_>>, MergeError> {

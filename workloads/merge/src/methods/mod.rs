@@ -27,6 +27,8 @@ mod task_arithmetic;
 #[cfg(test)]
 mod tests;
 mod tsvm;
+mod varm;
+mod widen;
 
 pub(crate) use buffer::Buffer;
 pub use error::MethodError;
@@ -48,7 +50,7 @@ pub static METHODS: &[&dyn Method] = &[
     &task_arithmetic::BREADCRUMBS_TIES,
     &task_arithmetic::DELLA,
     &task_arithmetic::DELLA_LINEAR,
-    &sce::Sce,
+    &sce::SCE,
     &model_stock::ModelStock,
     &ram::RAM,
     &ram::RAM_PLUS_TL,
@@ -59,6 +61,10 @@ pub static METHODS: &[&dyn Method] = &[
     &multislerp::MultiSlerp,
     &karcher::Karcher,
     &passthrough::Passthrough,
+    &task_arithmetic::DARE_PUBLISHED,
+    &sce::SCE_PUBLISHED,
+    &varm::VaRm,
+    &widen::Widen,
     &tsvm::Tsvm,
     &matching::WeightMatching,
     &lora::LoraMerge,
@@ -83,6 +89,11 @@ pub trait Method: Sync {
     fn whole_rows(&self, parameters: &TensorParameters) -> bool {
         let _ = parameters;
         false
+    }
+
+    /// Whether what it makes is the base and something added to it, so that a part of that can be added.
+    fn adds_to_base(&self) -> bool {
+        matches!(self.contract().base, BaseRule::Required | BaseRule::Optional)
     }
 
     /// Whether these values make sense together; pure, called before anything is read.

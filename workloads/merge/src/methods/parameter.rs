@@ -75,6 +75,8 @@ pub struct TensorParameters {
     pub shared: Values,
     /// Values for each input; empty for a base that has none.
     pub inputs: Vec<Values>,
+    /// The factor on all that the method adds to the base.
+    pub scaling: Option<f32>,
 }
 
 impl Parameter {

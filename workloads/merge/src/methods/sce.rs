@@ -1,4 +1,4 @@
-//! `sce`: the experts weighed by how much they change, in the elements in which they differ most.
+//! `sce` and `sce_published`: the experts weighed by how much they change, in the elements in which they differ most.
 //!
 //! Paper: "FuseChat: Knowledge Fusion of Chat Models" (arXiv 2408.07990). For each tensor:
 //!
@@ -6,12 +6,17 @@
 //!    every δᵢ become 0.
 //! 2. *Calculate*: wᵢ is the share of expert i in Σ δ² over all experts.
 //! 3. *Erase*: in each element, the δᵢ that have not the sign of Σ δᵢ (+ for 0).
-//! 4. θ = θ₀ + Σ wᵢδᵢ / max(Σ wᵢ, 1e-6) over what is left.
+//! 4. θ = θ₀ + Σ wᵢδᵢ / Σ wᵢ over what is left.
 //!
-//! As in mergekit the selection is of what is added. In the authors' code it only shapes the weights, and steps 3 and 4 see the
-//! whole δᵢ. mergekit weighs all experts alike where their mean squares sum to less than 1e-6, which those of most fine-tunes
-//! do; so does this, since a recipe must mean the same. Ties at the border of the selection are broken by place, and the
-//! variance is computed in f64.
+//! Which of two forms, where they differ:
+//!
+//! | | `sce`, mergekit's | `sce_published`, the authors' code |
+//! |---|---|---|
+//! | steps 3 and 4 see | what is selected; all else stays at the base | the whole δᵢ: the selection only shapes the weights |
+//! | experts weigh alike | where their mean squares sum to less than 1e-6, which those of most fine-tunes do | where nothing at all is selected |
+//! | a sum of weights in step 4 | counts as 1e-6 at least | counts as 1 if it is zero |
+//!
+//! Ties at the border of the selection are broken by place, and the variance is computed in f64; the weights are sums in f64.
 //!
 //! Class T. Bytes: every input is read three times (twice with `select_topk: 1`), the output written once. Flops: about 20 an
 //! element and expert.
@@ -24,9 +29,17 @@ use crate::{
     MergeError,
     run::{Tile, Tiles},
 };
-use braid_kernels::{Keep, Selected, Selection, Source, TileTrim, Trim, energies, sce};
+use braid_kernels::{Floor, Keep, Selected, Selection, Source, TileTrim, Trim, energies, sce};
 
-pub(super) struct Sce;
+/// One form of the two.
+pub(super) struct Sce {
+    name: &'static str,
+    parameters: &'static [Parameter],
+    published: bool,
+}
+
+pub(super) static SCE: Sce = Sce { name: "sce", parameters: const { &[SELECT_TOPK, INT8_MASK] }, published: false };
+pub(super) static SCE_PUBLISHED: Sce = Sce { name: "sce_published", parameters: const { &[SELECT_TOPK] }, published: true };
 
 const SELECT_TOPK: Parameter = Parameter::number("select_topk", Scope::Shared, 1.0);
 /// Only a matter of memory in mergekit, and of nothing here.
@@ -37,11 +50,11 @@ const LEAST: f64 = 1e-6;
 
 impl Method for Sce {
     fn name(&self) -> &'static str {
-        "sce"
+        self.name
     }
 
     fn parameters(&self) -> &'static [Parameter] {
-        const { &[SELECT_TOPK, INT8_MASK] }
+        self.parameters
     }
 
     fn contract(&self) -> Contract {
@@ -85,10 +98,13 @@ impl Method for Sce {
         let total: f64 = sums.iter().sum();
         let mean = total / tiles.elements().max(1) as f64;
         // where something is not finite, the last pass says in which element
-        let alike = mean < LEAST || !total.is_finite();
+        let alike = !total.is_finite() || if self.published { total == 0.0 } else { mean < LEAST };
         let weight = |sum: f64| if alike { 1.0 / experts as f64 } else { sum / total };
         let weights: Vec<f32> = sums.into_iter().map(|sum| weight(sum) as f32).collect();
-        tiles.write(|tile, mut out| sce(&tile.inputs[base], &tile.others(base), &weights, selected(tile), &mut out))
+        tiles.write(|tile, mut out| {
+            let (seen, floor) = if self.published { (Selected::All, Floor::ZERO) } else { (selected(tile), Floor::MERGEKIT) };
+            sce(&tile.inputs[base], &tile.others(base), &weights, seen, floor, &mut out)
+        })
     }
 }
 

@@ -1,8 +1,15 @@
 //! The family of methods that add weighted differences to a base: `task_arithmetic`, `ties`, `dare_linear`, `dare_ties`,
-//! `breadcrumbs`, `breadcrumbs_ties`, `della`, `della_linear`.
+//! `dare_published`, `breadcrumbs`, `breadcrumbs_ties`, `della`, `della_linear`.
 //!
 //! They differ in which elements of a difference stay, in whether elements that disagree with the majority are left out, and in
 //! two defaults. The formulas are in [`braid_kernels::task_vectors`]; this file turns parameters into what stays of each tile.
+//!
+//! DARE: "Language Models are Super Mario" (arXiv 2311.03099). An element of δ stays with the probability `density`, and what stays is
+//! divided by it: δ' = m ⊙ δ / `density`, whose mean over masks is δ. That is `dare_published`: θ₀ + `lambda` · Σ `weight`ᵢ δ'ᵢ. mergekit's
+//! `dare_linear` and `dare_ties` scale what stays to the L1 norm of the whole tensor instead, which needs a pass more and differs where a
+//! tensor is small or its tails are heavy. Masks come from a counter and not from a stream, so they are not those of the authors' code
+//! for any seed. `dare_published` is of class E. Bytes: every input is read once, the output written once; flops: about 5 an element and
+//! expert, and the random numbers.
 //!
 //! Breadcrumbs: "Model Breadcrumbs" (arXiv 2312.06795). Of the n elements of a difference the ⌊`gamma`·n⌋ largest go, and of
 //! the rest stay the ⌊`density`·n⌋ largest; where that leaves too few, fewer of the largest go, as in mergekit 0.1.5, and with
@@ -29,6 +36,8 @@ pub(super) struct TaskArithmetic {
     name: &'static str,
     sparsify: Sparsify,
     elect_sign: bool,
+    /// Whether what chance has left is divided by its density, and nothing is measured.
+    by_density: bool,
     parameters: &'static [Parameter],
 }
 
@@ -36,16 +45,23 @@ pub(super) static TASK_ARITHMETIC: TaskArithmetic = TaskArithmetic {
     name: "task_arithmetic",
     sparsify: Sparsify::Nothing,
     elect_sign: false,
+    by_density: false,
     parameters: const { &schema(false, false) },
 };
 
-pub(super) static TIES: TaskArithmetic =
-    TaskArithmetic { name: "ties", sparsify: Sparsify::Smallest, elect_sign: true, parameters: const { &schema(true, false) } };
+pub(super) static TIES: TaskArithmetic = TaskArithmetic {
+    name: "ties",
+    sparsify: Sparsify::Smallest,
+    elect_sign: true,
+    by_density: false,
+    parameters: const { &schema(true, false) },
+};
 
 pub(super) static DARE_LINEAR: TaskArithmetic = TaskArithmetic {
     name: "dare_linear",
     sparsify: Sparsify::Random,
     elect_sign: false,
+    by_density: false,
     parameters: const { &schema(false, true) },
 };
 
@@ -53,13 +69,23 @@ pub(super) static DARE_TIES: TaskArithmetic = TaskArithmetic {
     name: "dare_ties",
     sparsify: Sparsify::Random,
     elect_sign: true,
+    by_density: false,
     parameters: const { &schema(false, true) },
+};
+
+pub(super) static DARE_PUBLISHED: TaskArithmetic = TaskArithmetic {
+    name: "dare_published",
+    sparsify: Sparsify::Random,
+    elect_sign: false,
+    by_density: true,
+    parameters: const { &[Parameter::number("weight", Scope::Expert, 1.0), DENSITY, LAMBDA] },
 };
 
 pub(super) static BREADCRUMBS: TaskArithmetic = TaskArithmetic {
     name: "breadcrumbs",
     sparsify: Sparsify::SmallestAndOutliers,
     elect_sign: false,
+    by_density: false,
     parameters: const { &with(GAMMA, false, false) },
 };
 
@@ -67,6 +93,7 @@ pub(super) static BREADCRUMBS_TIES: TaskArithmetic = TaskArithmetic {
     name: "breadcrumbs_ties",
     sparsify: Sparsify::SmallestAndOutliers,
     elect_sign: true,
+    by_density: false,
     parameters: const { &with(GAMMA, false, false) },
 };
 
@@ -74,6 +101,7 @@ pub(super) static DELLA: TaskArithmetic = TaskArithmetic {
     name: "della",
     sparsify: Sparsify::RandomByRank,
     elect_sign: true,
+    by_density: false,
     parameters: const { &with(EPSILON, true, true) },
 };
 
@@ -81,6 +109,7 @@ pub(super) static DELLA_LINEAR: TaskArithmetic = TaskArithmetic {
     name: "della_linear",
     sparsify: Sparsify::RandomByRank,
     elect_sign: false,
+    by_density: false,
     parameters: const { &with(EPSILON, false, true) },
 };
 
@@ -119,6 +148,7 @@ impl Method for TaskArithmetic {
     fn class(&self) -> Class {
         match self.sparsify {
             Sparsify::Nothing => Class::Elementwise,
+            _ if self.by_density => Class::Elementwise,
             _ => Class::Tensor,
         }
     }
@@ -174,7 +204,11 @@ impl Method for TaskArithmetic {
             })
             .collect();
         let mut sparse = self.sparsify.prepare(tiles, base, &vectors, parameters.seed)?;
-        let scales = if flag("rescale") { sparse.rescale(tiles)? } else { vec![1.0; vectors.len()] };
+        let scales = match (self.by_density, flag("rescale")) {
+            (true, _) => vectors.iter().map(|vector| inverse(vector.density)).collect(),
+            (false, true) => sparse.rescale(tiles)?,
+            (false, false) => vec![1.0; vectors.len()],
+        };
 
         let weights: Vec<f32> = vectors.iter().map(|vector| parameters.inputs[vector.expert].number(&WEIGHT) as f32).collect();
         let combine = Combine {
@@ -192,4 +226,9 @@ impl Method for TaskArithmetic {
             task_vectors(&tile.inputs[base], &terms.collect::<Vec<_>>(), &combine, &mut out)
         })
     }
+}
+
+/// The factor that gives what stays of a random share the mean of the whole; of nothing, nothing is left to scale.
+fn inverse(density: f64) -> f32 {
+    if density > 0.0 { density.recip() as f32 } else { 1.0 }
 }

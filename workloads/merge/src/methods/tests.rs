@@ -1,5 +1,8 @@
 //! Methods over whole tensors: against plain f64 arithmetic, and against themselves under other threads, memory and orders.
 
+mod lines;
+mod papers;
+mod recipes;
 mod registry;
 
 use super::*;

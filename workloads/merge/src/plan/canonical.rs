@@ -65,7 +65,7 @@ impl PlannedTensor {
         let sources: Vec<Value> =
             self.sources.iter().map(|source| json!([source.model, source.tensor, source.dtype.name()])).collect();
         let parameters = &self.parameters;
-        json!({
+        let mut value = json!({
             "name": self.name,
             "dtype": self.dtype.name(),
             "shape": self.shape,
@@ -76,7 +76,12 @@ impl PlannedTensor {
             "identities": parameters.identities,
             "shared": values(&parameters.shared),
             "inputs": parameters.inputs.iter().map(values).collect::<Vec<_>>(),
-        })
+        });
+        // only where there is one: the digests of all other plans stay what they were
+        if let (Some(factor), Some(fields)) = (parameters.scaling, value.as_object_mut()) {
+            fields.insert("scaling".into(), factor.into());
+        }
+        value
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
     recipe::{ChatTemplate, Recipe, Span, Tokenizer},
 };
 use braid_kernels::Dtype;
-pub(crate) use names::has_vocabulary;
+pub(crate) use names::{has_vocabulary, is_output};
 use outline::{Draft, Outline};
 use resolve::Context;
 use serde_json::{Map, Value};

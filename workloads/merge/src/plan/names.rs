@@ -105,6 +105,11 @@ pub(crate) fn has_vocabulary(name: &str) -> bool {
     .any(|part| name.contains(part))
 }
 
+/// Whether a tensor with a row for each token turns what comes out of the layers into tokens.
+pub(crate) fn is_output(name: &str) -> bool {
+    ["lm_head", "embed_out", "output.weight"].iter().any(|part| name.contains(part))
+}
+
 /// Whether a tensor is a table of rotation frequencies, which old checkpoints hold and every program computes anew.
 pub(super) fn is_frequencies(name: &str) -> bool {
     name.ends_with("rotary_emb.inv_freq")

@@ -34,6 +34,7 @@ impl Context<'_> {
             identities: self.slice.inputs.iter().map(|input| identity(self.recipe, input.model)).collect(),
             shared: Values::default(),
             inputs: vec![Values::default(); self.slice.inputs.len()],
+            scaling: self.recipe.lines.map(|lines| lines.factor(self.draft.t)),
         };
         for parameter in method.parameters() {
             if parameter.scope == Scope::Shared {

@@ -20,7 +20,7 @@ pub(super) fn planned(
     slice: &Slice,
     headers: &[ModelHeader],
     draft: Draft,
-    parameters: TensorParameters,
+    mut parameters: TensorParameters,
 ) -> Result<PlannedTensor, PlanError> {
     let mut sources: Vec<(&Input, Source, &TensorHeader)> = Vec::with_capacity(slice.inputs.len());
     for (input, tensor) in slice.inputs.iter().zip(draft.sources) {
@@ -58,7 +58,10 @@ pub(super) fn planned(
     let buffer = !floats || (sources.len() > 1 && names::is_frequencies(&draft.name));
     let (dtype, method): (Dtype, &'static dyn Method) = match buffer {
         // frequencies are copied as they are: a rounded angle is another angle
-        true if dtypes.iter().all(|other| Some(other) == dtypes.first()) => (dtypes[0], &Buffer),
+        true if dtypes.iter().all(|other| Some(other) == dtypes.first()) => {
+            parameters.scaling = None;
+            (dtypes[0], &Buffer)
+        }
         _ => (dtype, recipe.method),
     };
 

@@ -16,6 +16,7 @@ pub(super) fn complete(recipe: &mut Recipe, method_at: Span, base_at: Option<Spa
             }
         }
     }
+    lines(recipe)?;
     for module in &recipe.modules {
         for slice in &module.slices {
             inputs(recipe, slice, method_at)?;
@@ -23,6 +24,20 @@ pub(super) fn complete(recipe: &mut Recipe, method_at: Span, base_at: Option<Spa
         }
     }
     Ok(())
+}
+
+/// `lines` scales what is added to a base.
+fn lines(recipe: &Recipe) -> Result<(), RecipeError> {
+    let Some(lines) = recipe.lines else { return Ok(()) };
+    let slices = recipe.modules.iter().flat_map(|module| &module.slices);
+    let based = slices.into_iter().all(|slice| recipe.base_of(slice).is_some());
+    if recipe.method.adds_to_base() && based {
+        return Ok(());
+    }
+    let problem = format!("`lines` scales what is added to a base, and {} adds nothing to one here", recipe.method.name());
+    Err(RecipeError::new(recipe.place(lines.at), Problem::Value(problem)).hint_is(
+        "use it with a method that compares models with `base_model`; their mean is task_arithmetic with `normalize: true`",
+    ))
 }
 
 fn inputs(recipe: &Recipe, slice: &Slice, method_at: Span) -> Result<(), RecipeError> {

@@ -12,6 +12,7 @@ mod check;
 mod error;
 mod fields;
 mod layout;
+mod lines;
 mod locate;
 mod model_ref;
 mod nearest;
@@ -25,6 +26,7 @@ mod tokenizer;
 pub use chat_template::{ChatTemplate, most_common};
 pub use error::{Problem, RecipeError};
 pub use layout::{Input, Module, Settings, Slice};
+pub use lines::Lines;
 pub use model_ref::ModelRef;
 pub use place::{At, Place, Span};
 pub use setting::Setting;
@@ -52,6 +54,8 @@ pub struct Recipe {
     pub modules: Vec<Module>,
     /// What holds for the whole merge.
     pub settings: Settings,
+    /// How far each layer goes from the base, where not all of them go all the way.
+    pub lines: Option<Lines>,
     /// What inputs are loaded as in mergekit; here the output's dtype unless `out_dtype` says otherwise.
     pub dtype: Option<Dtype>,
     /// The output's dtype.
@@ -62,13 +66,14 @@ pub struct Recipe {
     pub chat_template: Option<ChatTemplate>,
 }
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "merge_method",
     "base_model",
     "models",
     "slices",
     "modules",
     "parameters",
+    "lines",
     "dtype",
     "out_dtype",
     "tokenizer_source",
@@ -136,6 +141,7 @@ impl Recipe {
             base: base.map(|(base, _)| base),
             modules,
             settings,
+            lines: fields.take("lines").map(|node| Lines::parse(&source, node)).transpose()?,
             dtype: fields.take("dtype").map(|node| dtype(&source, node, "`dtype`")).transpose()?,
             out_dtype: fields.take("out_dtype").map(|node| dtype(&source, node, "`out_dtype`")).transpose()?,
             tokenizer,

@@ -86,7 +86,7 @@ fn values(source: &Source, node: Node, parameter: &Parameter) -> Result<Vec<Scal
     Ok(vec![scalar(source, &node, parameter)?])
 }
 
-fn scalar(source: &Source, node: &Node, parameter: &Parameter) -> Result<Scalar, RecipeError> {
+pub(super) fn scalar(source: &Source, node: &Node, parameter: &Parameter) -> Result<Scalar, RecipeError> {
     let what = format!("`{}`", parameter.name);
     match parameter.kind {
         Kind::Flag => match &node.value {

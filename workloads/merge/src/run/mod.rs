@@ -18,5 +18,5 @@ pub use digest::TensorDigests;
 pub use lanes::each;
 pub use phases::Phases;
 pub use room::{Room, Whole};
-pub use tiles::{Input, Passes, Rows, Target, Tile, Tiles, tile_elements};
+pub use tiles::{Input, Passes, Rows, Scaling, Target, Tile, Tiles, tile_elements};
 pub(crate) use verify::hash_range;

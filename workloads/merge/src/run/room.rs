@@ -1,7 +1,7 @@
 //! What a piece of work sees: whole tensors to read, whole tensors to write.
 
 use super::digest::TensorDigests;
-use super::tiles::{Input, Passes, Target, Tiles};
+use super::tiles::{Input, Passes, Scaling, Target, Tiles};
 use crate::MergeError;
 use blake3::Hash;
 use braid_kernels::{Dtype, Slice, SliceMut, decode, scale};
@@ -81,7 +81,10 @@ impl<'a> Room<'a> {
         let (Some(of), Some(digest)) = (self.targets.get(target), self.written.get(target)) else {
             return Err(MergeError::Task(format!("there is no tensor {target} beside {:?}", self.name())));
         };
-        let tiles = Tiles::new(of.clone(), Vec::new(), self.passes)?;
+        let base = of.scaling.and_then(|scaling| self.sources.get(scaling.base));
+        let scaling = base.and(of.scaling).map(|scaling| Scaling { base: 0, ..scaling });
+        let inputs = base.map(|whole| whole.input.clone()).into_iter().collect();
+        let tiles = Tiles::new(Target { scaling, ..of.clone() }, inputs, self.passes)?;
         if tiles.elements() != values.len() as u64 {
             let (name, found, expected) = (of.name, values.len(), tiles.elements());
             return Err(MergeError::Task(format!("{found} elements were made for tensor {name:?}, which has {expected}")));
@@ -129,7 +132,7 @@ impl<'a> Room<'a> {
 
     fn pass(&self, whole: &Whole<'a>) -> Result<Tiles<'a>, MergeError> {
         let target = self.targets.first().ok_or_else(|| MergeError::Task("a piece of work makes no tensor".into()))?;
-        let target = Target { name: whole.name, shape: whole.shape, ..target.clone() };
+        let target = Target { name: whole.name, shape: whole.shape, scaling: None, ..target.clone() };
         Tiles::new(target, vec![whole.input.clone()], self.passes)
     }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{MergeError, checkpoint::DataFile, output::ShardFile};
 use blake3::{Hash, hazmat::ChainingValue};
-use braid_kernels::{Dtype, GRANULE, KernelError, LowRank, Slice, SliceMut, convert};
+use braid_kernels::{Combine, Dtype, GRANULE, Keep, KernelError, LowRank, Slice, SliceMut, TaskVector, convert, task_vectors};
 use braid_workload::TaskContext;
 use rayon::prelude::*;
 use std::{
@@ -111,6 +111,17 @@ pub struct Target<'a> {
     pub file: Arc<ShardFile>,
     /// Where it begins in the file.
     pub offset: u64,
+    /// How much of what is added to the base stays.
+    pub scaling: Option<Scaling>,
+}
+
+/// A factor on the difference between what a method makes and one of its inputs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scaling {
+    /// The input.
+    pub base: usize,
+    /// The factor.
+    pub factor: f32,
 }
 
 /// Passes over one output tensor.
@@ -221,7 +232,7 @@ impl<'a> Tiles<'a> {
             let offset = tile.first * self.target.dtype.size() as u64;
             let leaf = phases.kernel.of(|| {
                 SliceMut::new(self.target.dtype, output)
-                    .and_then(|slice| f(tile, rows, slice))
+                    .and_then(|slice| self.scaled(tile, rows, slice, &f))
                     .map_err(|error| self.explain(tile, error))?;
                 Ok::<_, MergeError>(tree.leaf(offset, output))
             })?;
@@ -232,12 +243,29 @@ impl<'a> Tiles<'a> {
         self.written(tree.root(|i| &leaves[i]))
     }
 
+    /// Fills an output tile by `f`, or with the share of what `f` adds to the base that stays.
+    fn scaled(
+        &self,
+        tile: &Tile<'_>,
+        rows: &Rows<'_>,
+        mut out: SliceMut<'_>,
+        f: &impl Fn(&Tile<'_>, &Rows<'_>, SliceMut<'_>) -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
+        let Some(Scaling { base, factor }) = self.target.scaling else { return f(tile, rows, out) };
+        let base = tile.inputs.get(base).ok_or(KernelError::Changed)?;
+        let mut merged = vec![0; tile.elements * size_of::<f32>()];
+        f(tile, rows, SliceMut::new(Dtype::F32, &mut merged)?)?;
+        let theta = Slice::new(Dtype::F32, &merged)?;
+        let change = TaskVector { theta, keep: Keep::All, scale: 1.0, weight: factor };
+        task_vectors(base, &[change], &Combine { elect_sign: false, normalize: false, lambda: 1.0 }, &mut out)
+    }
+
     /// The last pass of a tensor that is input `input` unchanged: its bytes as they are, whatever they mean.
     ///
     /// # Errors
     /// As [`Tiles::write`]; there is no such input, or it has another dtype.
     pub fn copy(&self, input: usize) -> Result<(), MergeError> {
-        if self.inputs.get(input).is_some_and(|source| source.product.is_some()) {
+        if self.target.scaling.is_some() || self.inputs.get(input).is_some_and(|source| source.product.is_some()) {
             return self.write(|tile, mut out| convert(&tile.inputs[input], &mut out));
         }
         if self.inputs.get(input).is_none_or(|source| source.dtype != self.target.dtype) {

@@ -56,6 +56,10 @@ impl Method for LoraExtract {
         Ok(())
     }
 
+    fn adds_to_base(&self) -> bool {
+        false
+    }
+
     fn joint(&self) -> Option<&'static dyn Joint> {
         Some(&Self)
     }

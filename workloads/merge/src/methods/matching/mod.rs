@@ -54,6 +54,10 @@ impl Method for WeightMatching {
         Class::Group
     }
 
+    fn adds_to_base(&self) -> bool {
+        false
+    }
+
     fn joint(&self) -> Option<&'static dyn Joint> {
         Some(&Self)
     }

@@ -6,11 +6,19 @@
 use super::super::span::{InSpan, moved, parts, row_parts};
 use crate::MergeError;
 use braid_kernels::{Dots, Gram, KernelError, column_dots, weighted};
+use std::ops::Range;
 
 /// What the sums of all bands take at most, unless those of a single one take more.
 const BYTES: u64 = 32 << 20;
 /// Enough that no thread of a large machine waits long.
 const MOST: u64 = 64;
+
+/// Bands of rows over which the products of `pairs` pairs of tensors of `rows` × `width` elements are summed.
+pub(in super::super) fn bands(rows: u64, width: u64, pairs: u64) -> Vec<Range<u64>> {
+    let of_one = (size_of::<Dots>() as u64).saturating_mul(pairs).saturating_mul(width).max(1);
+    let bands = (BYTES / of_one).clamp(1, MOST).min(rows);
+    (0..bands).map(|band| rows * band / bands * width..rows * (band + 1) / bands * width).collect()
+}
 
 /// Writes for each column the sum with the coefficients that `solve` finds for it.
 pub(super) fn merge(inputs: &InSpan<'_, '_>, solve: impl Fn(&Gram) -> [f64; 2]) -> Result<(), MergeError> {
@@ -18,8 +26,7 @@ pub(super) fn merge(inputs: &InSpan<'_, '_>, solve: impl Fn(&Gram) -> [f64; 2]) 
     let rows = tiles.shape().first().copied().unwrap_or(1).max(1);
     let width = tiles.elements() / rows;
     let columns = usize::try_from(width).unwrap_or(usize::MAX);
-    let bands = (BYTES / (size_of::<Dots>() as u64 * width.max(1))).clamp(1, MOST).min(rows);
-    let runs: Vec<_> = (0..bands).map(|band| rows * band / bands * width..rows * (band + 1) / bands * width).collect();
+    let runs = bands(rows, width, 1);
 
     let [a, b] = [inputs.vectors[0], inputs.vectors[1]];
     let sums = tiles.fold(

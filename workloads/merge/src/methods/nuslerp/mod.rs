@@ -13,6 +13,8 @@
 
 mod columns;
 
+pub(super) use columns::bands;
+
 use super::{BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameters, span::InSpan};
 use crate::{MergeError, run::Tiles};
 use braid_kernels::{Gram, nuslerp};

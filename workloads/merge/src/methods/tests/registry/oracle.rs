@@ -3,29 +3,29 @@
 use braid_kernels::{Mask, MaskKey, magnitude};
 
 /// Values of a base and three experts, as f32 sees them.
-pub(super) struct Family {
-    pub(super) shape: Vec<u64>,
-    pub(super) values: Vec<Vec<f64>>,
+pub(in super::super) struct Family {
+    pub(in super::super) shape: Vec<u64>,
+    pub(in super::super) values: Vec<Vec<f64>>,
 }
 
-pub(super) type Oracle = fn(&Family) -> Vec<f64>;
+pub(in super::super) type Oracle = fn(&Family) -> Vec<f64>;
 
 impl Family {
-    pub(super) fn delta(&self, expert: usize) -> Vec<f64> {
+    pub(in super::super) fn delta(&self, expert: usize) -> Vec<f64> {
         // in f32, in which ties are ties
         self.values[expert].iter().zip(&self.values[0]).map(|(a, b)| f64::from(*a as f32 - *b as f32)).collect()
     }
 
-    fn row(&self) -> usize {
+    pub(in super::super) fn row(&self) -> usize {
         *self.shape.last().unwrap() as usize
     }
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(in super::super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn norm(a: &[f64]) -> f64 {
+pub(in super::super) fn norm(a: &[f64]) -> f64 {
     dot(a, a).sqrt()
 }
 
