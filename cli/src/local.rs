@@ -72,6 +72,7 @@ impl Local {
             labels: BTreeMap::new(),
             link: None,
             disk: None,
+            data_dir: Some(folder.to_owned()),
             metrics: Arc::new(WorkerMetrics::new(VERSION, limits.threads.get(), limits.memory)),
         };
         let client = Client::new(wire::wire(endpoint.channel(), &Trust::Plaintext), "this process".into());

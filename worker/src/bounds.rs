@@ -3,7 +3,7 @@
 //! Looked at before each attempt, on the machine that has the files. The tasks of one job share a spec and come in a row:
 //! what was found in order is not looked at again.
 
-use crate::executor::JobSpec;
+use crate::{disks::Folders, executor::JobSpec};
 use braid_proto::v1;
 use braid_workload::{Execute, Failure, Roots};
 use serde_json::Value;
@@ -70,6 +70,13 @@ impl Bounds {
         Ok(())
     }
 
+    /// The folders that the rules name; any, where there is none.
+    pub(crate) fn folders(&self) -> Folders {
+        let coordinators = self.lock().coordinators.clone();
+        let rules = || self.own.iter().chain(&coordinators);
+        Folders { list: rules().flat_map(|roots| roots.write.iter().chain(&roots.read)).cloned().collect(), any: rules().next().is_none() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -106,7 +113,8 @@ mod tests {
         std::fs::create_dir_all(&path).unwrap();
         let reader = Reader(path);
         let spec = Arc::new(JobSpec::new("null".into()));
-        let own = Roots { read: vec![base.join("a")], rule: "--allow-read".into(), ..Roots::default() };
+        let own_root = base.join("a");
+        let own = Roots { read: vec![own_root.clone()], rule: "--allow-read".into(), ..Roots::default() };
         let bounds = Bounds::new(Some(own));
         let check = || bounds.check(&reader, &spec, &Value::Null).map_err(|failure| failure.message);
         assert_eq!(check(), Ok(()));
@@ -119,6 +127,8 @@ mod tests {
         assert!(check().unwrap_err().contains("the policy allows"), "what passed is looked at again under a new rule");
         bounds.set(Some(&rule(base)));
         assert_eq!((check(), check()), (Ok(()), Ok(())));
+        assert!(!bounds.folders().any && bounds.folders().list.contains(&own_root), "{:?}", bounds.folders());
+        assert_eq!(Bounds::new(None).folders(), Folders { list: vec![], any: true });
         assert_eq!(Bounds::new(None).check(&reader, &spec, &Value::Null), Ok(()), "no rule");
     }
 }

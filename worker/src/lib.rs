@@ -17,6 +17,7 @@
 
 mod bounds;
 mod connector;
+mod disks;
 mod error;
 pub mod exchange;
 mod executor;

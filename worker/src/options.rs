@@ -3,7 +3,7 @@
 use crate::Gpus;
 use braid_telemetry::metrics::WorkerMetrics;
 use braid_workload::{Join, NodeId, Roots};
-use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 /// What a worker is told when it starts. [`Machine`](crate::Machine) knows good values for threads and memory.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct Options {
     pub link: Option<u64>,
     /// Bytes per second of the node's own disks, if known.
     pub disk: Option<u64>,
+    /// Where it keeps what is its own, if anywhere.
+    pub data_dir: Option<PathBuf>,
     /// What it counts; served by [`http`](crate::http), if by anybody.
     pub metrics: Arc<WorkerMetrics>,
 }
@@ -46,7 +48,7 @@ pub struct ExchangeEnd {
 impl fmt::Debug for Options {
     /// Leaves the token out: it would end in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, threads, memory, token, roots, address, exchange, gpus, labels, link, disk, metrics: _ } = self;
+        let Self { node, threads, memory, token, roots, address, exchange, gpus, labels, link, disk, data_dir, metrics: _ } = self;
         f.debug_struct("Options")
             .field("node", node)
             .field("threads", threads)
@@ -59,6 +61,7 @@ impl fmt::Debug for Options {
             .field("labels", labels)
             .field("link", link)
             .field("disk", disk)
+            .field("data_dir", data_dir)
             .finish_non_exhaustive()
     }
 }

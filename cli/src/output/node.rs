@@ -4,7 +4,7 @@ use super::{SCHEMA, View, table};
 use crate::units::{show_bytes, show_duration};
 use braid_proto::v1::{self, NodeState};
 use serde::Serialize;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// `braid node ls`.
 #[derive(Debug, Serialize)]
@@ -34,6 +34,17 @@ struct NodeView {
     link_bytes_per_second: Option<u64>,
     disk_bytes_per_second: Option<u64>,
     tasks: Vec<String>,
+    disks: Vec<DiskView>,
+}
+
+/// A file system of a node.
+#[derive(Debug, Serialize)]
+struct DiskView {
+    mount: String,
+    device: String,
+    kind: String,
+    total: u64,
+    free: u64,
 }
 
 /// `braid node show`.
@@ -56,7 +67,7 @@ impl View for NodeShow {
         let rate = |rate: Option<u64>| rate.map(|rate| format!("{}/s", show_bytes(rate)));
         let some = |text: String| (!text.is_empty()).then_some(text);
         let pairs = node.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
-        table::fields(&[
+        let mut fields = vec![
             ("node", Some(node.name.clone())),
             ("state", Some(state(node))),
             ("drains", node.drain_until_unix_millis.map(|until| drains(until, now))),
@@ -71,7 +82,9 @@ impl View for NodeShow {
             ("link", rate(node.link_bytes_per_second)),
             ("disk", rate(node.disk_bytes_per_second)),
             ("tasks", Some(if node.tasks.is_empty() { "none".into() } else { node.tasks.join(" ") })),
-        ])
+        ];
+        fields.extend(node.disks.iter().map(|disk| ("on", Some(disk.to_string()))));
+        table::fields(&fields)
     }
 
     fn names(&self) -> Vec<String> {
@@ -80,6 +93,20 @@ impl View for NodeShow {
 
     fn is_final(&self) -> bool {
         false
+    }
+}
+
+impl fmt::Display for DiskView {
+    /// `/data: 1.2 TB of 4.0 TB free (xfs, /dev/sda1)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mount, device, kind, total, free } = self;
+        write!(f, "{mount}: {} of {} free ({kind}, {device})", show_bytes(*free), show_bytes(*total))
+    }
+}
+
+impl From<v1::Disk> for DiskView {
+    fn from(v1::Disk { mount, device, kind, total, free }: v1::Disk) -> Self {
+        Self { mount, device, kind, total, free }
     }
 }
 
@@ -146,6 +173,7 @@ impl From<v1::Node> for NodeView {
             link_bytes_per_second: node.link,
             disk_bytes_per_second: node.disk,
             tasks: node.tasks.iter().map(|task| format!("{}.{}", task.job, task.index)).collect(),
+            disks: node.disks.into_iter().map(DiskView::from).collect(),
         }
     }
 }
@@ -216,6 +244,13 @@ mod tests {
                 drain_until_unix_millis: Some(90_000),
                 disk: Some(2_000_000_000),
                 tasks: vec![v1::TaskRef { job: 3, index: 1 }],
+                disks: vec![v1::Disk {
+                    mount: "/data".into(),
+                    device: "/dev/nvme0n1".into(),
+                    kind: "xfs".into(),
+                    total: 4_000_000_000_000,
+                    free: 1_200_000_000_000,
+                }],
                 ..Default::default()
             },
             v1::Node { name: "beta".into(), state: NodeState::Silent.into(), ..Default::default() },
@@ -243,6 +278,7 @@ mod tests {
         rate     750.0 MB/s
         disk     2.0 GB/s
         tasks    3.1
+        on       /data: 1.2 TB of 4.0 TB free (xfs, /dev/nvme0n1)
         ");
         insta::assert_snapshot!(render(&one, Format::Name, 0, false).unwrap(), @"alpha");
         insta::assert_snapshot!(text(Format::Json), @r#"
@@ -273,6 +309,15 @@ mod tests {
               "disk_bytes_per_second": 2000000000,
               "tasks": [
                 "3.1"
+              ],
+              "disks": [
+                {
+                  "mount": "/data",
+                  "device": "/dev/nvme0n1",
+                  "kind": "xfs",
+                  "total": 4000000000000,
+                  "free": 1200000000000
+                }
               ]
             },
             {
@@ -293,7 +338,8 @@ mod tests {
               "drain_until_unix_millis": null,
               "link_bytes_per_second": null,
               "disk_bytes_per_second": null,
-              "tasks": []
+              "tasks": [],
+              "disks": []
             }
           ]
         }

@@ -138,6 +138,7 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
         labels: args.offer.labels.into_iter().collect(),
         link: args.offer.link,
         disk: args.offer.disk,
+        data_dir: Some(args.data_dir.clone()),
         metrics,
     };
     console.note(&format!("worker {} joins {}", claim.id(), args.join));

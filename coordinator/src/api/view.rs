@@ -1,6 +1,6 @@
 //! The state as clients see it.
 
-use crate::model::{Access, Job, JobEnd, JobPhase, Node, Task, TaskPhase, Upkeep};
+use crate::model::{Access, Disk, Job, JobEnd, JobPhase, Node, Task, TaskPhase, Upkeep};
 use braid_proto::v1;
 use braid_workload::{NodeId, TaskId};
 
@@ -92,8 +92,13 @@ pub(super) fn node(node: &Node) -> v1::Node {
         link: inventory.link,
         disk: inventory.disk,
         tasks: node.tasks.iter().map(|task| (*task).into()).collect(),
+        disks: inventory.disks.into_iter().map(disk).collect(),
         ..access(node.access)
     }
+}
+
+fn disk(Disk { mount, device, kind, total, free }: Disk) -> v1::Disk {
+    v1::Disk { mount, device, kind, total, free }
 }
 
 /// A node that only operators know.

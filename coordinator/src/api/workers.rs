@@ -8,7 +8,7 @@
 use crate::{
     engine::{Event, Held, Message, Report, Run, State, TaskProgress},
     logs::Logs,
-    model::{Gpus, Inventory, SessionId, Task},
+    model::{Disk, Gpus, Inventory, SessionId, Task},
     runtime::Handle,
     security::{About, Caller, Roster},
 };
@@ -37,6 +37,10 @@ const MAX_SPEAKS: usize = 1024;
 const MAX_NAME: usize = 128;
 /// The most labels of a node that count.
 const MAX_LABELS: usize = 64;
+/// The most disks of a node that count.
+const MAX_DISKS: usize = 64;
+/// The longest text about one; Linux has no longer paths.
+const MAX_DISK_TEXT: usize = 4096;
 
 pub(super) struct WorkersApi {
     pub(super) handle: Handle,
@@ -183,9 +187,16 @@ fn greeting(session: SessionId, hello: v1::Hello) -> Event {
             labels: labels.into_iter().take(MAX_LABELS).collect(),
             link: (inventory.link > 0).then_some(inventory.link),
             disk: (inventory.disk > 0).then_some(inventory.disk),
+            disks: disks(inventory.disks),
         },
         held: hello.held.into_iter().filter_map(held).collect(),
     }
+}
+
+fn disks(disks: Vec<v1::Disk>) -> Vec<Disk> {
+    let is_short = |disk: &v1::Disk| [&disk.mount, &disk.device, &disk.kind].iter().all(|text| text.len() <= MAX_DISK_TEXT);
+    let disk = |v1::Disk { mount, device, kind, total, free }| Disk { mount, device, kind, total, free: free.min(total) };
+    disks.into_iter().filter(is_short).take(MAX_DISKS).map(disk).collect()
 }
 
 fn held(held: v1::Held) -> Option<Held> {
@@ -242,6 +253,10 @@ impl Reader {
             from_worker::Message::KeepAlive(keep_alive) => {
                 // A full channel means that an ack is on its way already.
                 let _ = self.acks.try_send(());
+                if !keep_alive.disks.is_empty() {
+                    // A driver that is gone ends the stream from its side.
+                    let _ = self.handle.event(Event::Disks { session, disks: disks(keep_alive.disks) }).await;
+                }
                 Event::KeepAlive { session, progress: keep_alive.running.into_iter().filter_map(progress).collect() }
             }
             from_worker::Message::Finished(finished) => Event::Finished { session, report: report(self.node.clone(), finished)? },

@@ -2,7 +2,7 @@
 
 use super::NodeWish;
 use crate::{
-    model::{Inventory, Precedence, Project, SessionId},
+    model::{Disk, Inventory, Precedence, Project, SessionId},
     placement::Decision,
 };
 use braid_telemetry::trace::TraceContext;
@@ -83,6 +83,13 @@ pub enum Event {
         session: SessionId,
         /// How far its tasks are.
         progress: Vec<TaskProgress>,
+    },
+    /// A worker says what is left of its disks.
+    Disks {
+        /// Its stream.
+        session: SessionId,
+        /// All of them, as they are now.
+        disks: Vec<Disk>,
     },
     /// A worker hands over a result.
     Finished {

@@ -128,6 +128,7 @@ impl Engine {
             Event::Hello { session, node, inventory, held } => self.hello(session, node, inventory, held, now, &mut effects),
             Event::Disconnected { session } => self.disconnected(session),
             Event::KeepAlive { session, progress } => self.keep_alive(session, &progress, now),
+            Event::Disks { session, disks } => self.disks(session, disks),
             Event::Finished { session, report } => self.finished(session, report, now, &mut effects),
             Event::Placed(decision) => self.placed(decision, now, &mut effects),
             Event::Tick => {

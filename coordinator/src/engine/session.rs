@@ -5,7 +5,7 @@
 //! what they give to this node and it does not know of (it was restarted, or never heard of it) waits again.
 
 use super::{Effect, Effects, Engine, Fact, Held, Message, TaskProgress, gang::Standing, upkeep};
-use crate::model::{Access, Holding, Inventory, Job, JobPhase, Millis, Node, Rate, SessionId};
+use crate::model::{Access, Disk, Holding, Inventory, Job, JobPhase, Millis, Node, Rate, SessionId};
 use braid_workload::{NodeId, TaskId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -101,6 +101,20 @@ impl Engine {
             node.holding -= before;
             job.progress(index, report.done, report.reused);
             job.tasks.get(index as usize).into_iter().for_each(|now| node.holding += now);
+        }
+    }
+
+    /// Takes note what is left of a node's disks. Placement is asked again only when there is more room than before: less of it
+    /// lets nothing start.
+    pub(super) fn disks(&mut self, session: SessionId, disks: Vec<Disk>) {
+        let Some(node) = self.state.sessions.get(&session).and_then(|id| self.state.nodes.get_mut(id)) else { return };
+        let Some(offer) = node.inventory.as_mut() else { return };
+        let before = |disk: &Disk| offer.disks.iter().find(|old| old.mount == disk.mount).map_or(0, |old| old.free);
+        if disks.iter().any(|disk| disk.free > before(disk)) {
+            self.state.unplaced = true;
+        }
+        if offer.disks != disks {
+            Arc::make_mut(offer).disks = disks;
         }
     }
 

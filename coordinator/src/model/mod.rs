@@ -3,6 +3,7 @@
 //! Plain data and its invariants. What happens to it is decided in [`engine`](crate::engine); where it is kept, by
 //! [`store`](crate::store).
 
+mod disk;
 mod holding;
 mod job;
 mod node;
@@ -12,6 +13,7 @@ mod task;
 mod time;
 mod upkeep;
 
+pub use disk::Disk;
 pub use holding::Holding;
 pub(crate) use job::NewJob;
 pub use job::{Job, JobEnd, JobPhase, Tally};

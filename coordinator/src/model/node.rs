@@ -9,7 +9,7 @@
 //! Nodes are not stored: after a restart of the coordinator they register again, and the assignments in the task records
 //! say what each may go on with.
 
-use super::{Access, Class, Holding, Millis, Task};
+use super::{Access, Class, Disk, Holding, Millis, Task};
 use braid_workload::{Demand, LeaseId, NodeId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -50,6 +50,9 @@ pub struct Inventory {
     /// Bytes per second of its own disks, once known.
     #[serde(default)]
     pub disk: Option<u64>,
+    /// The disks on which what jobs may use lies, as they were when the worker last said so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<Disk>,
 }
 
 /// The GPUs of a node.

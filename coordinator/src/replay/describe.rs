@@ -82,6 +82,7 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Hello { .. } => "hello of a worker",
         Event::Disconnected { .. } => "end of a stream",
         Event::KeepAlive { .. } => "keep-alive",
+        Event::Disks { .. } => "disks of a worker",
         Event::Finished { .. } => "result",
         Event::Placed(_) => "placement",
         Event::Tick => "tick",

@@ -376,7 +376,7 @@ async fn a_silent_worker_is_lost_and_another_gets_its_tasks() {
     let mut silent = Worker::join(&running, hello("n1")).await.unwrap();
     let old = silent.run().await;
     let mut other = Worker::join(&running, hello("n2")).await.unwrap();
-    let keep_alive = || from_worker::Message::KeepAlive(v1::KeepAlive { running: Vec::new() });
+    let keep_alive = || from_worker::Message::KeepAlive(v1::KeepAlive::default());
     let new = loop {
         other.say(keep_alive()).await;
         match other.next().await.unwrap() {

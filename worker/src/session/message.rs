@@ -4,6 +4,7 @@
 
 use crate::{
     Options,
+    disks::Disk,
     executor::{Assignment, Bytes, Ended, JobSpec, Line},
     key::Key,
 };
@@ -48,7 +49,7 @@ pub(super) enum Outgoing {
 pub(super) type HeldAttempt = (Key, LeaseId);
 
 /// The first message of a session.
-pub(super) fn hello(options: &Options, kinds: &[&'static str], held: &[HeldAttempt]) -> v1::FromWorker {
+pub(super) fn hello(options: &Options, kinds: &[&'static str], disks: Vec<Disk>, held: &[HeldAttempt]) -> v1::FromWorker {
     let inventory = v1::Inventory {
         threads: u32::try_from(options.threads.get()).unwrap_or(u32::MAX),
         memory: options.memory,
@@ -63,6 +64,7 @@ pub(super) fn hello(options: &Options, kinds: &[&'static str], held: &[HeldAttem
         labels: options.labels.clone().into_iter().collect(),
         link: options.link.unwrap_or(0),
         disk: options.disk.unwrap_or(0),
+        disks: disks.into_iter().map(disk).collect(),
     };
     let held = held.iter().map(|(key, lease)| v1::Held { task: Some(key.task.into()), attempt: key.attempt.0, lease: lease.0 });
     from_worker(v1::from_worker::Message::Hello(v1::Hello {
@@ -73,6 +75,18 @@ pub(super) fn hello(options: &Options, kinds: &[&'static str], held: &[HeldAttem
         inventory: Some(inventory),
         held: held.collect(),
     }))
+}
+
+/// The message, and what has become of the disks if it is a keep-alive and they have changed.
+pub(super) fn with_disks(mut message: v1::FromWorker, disks: Option<Vec<Disk>>) -> v1::FromWorker {
+    if let (Some(v1::from_worker::Message::KeepAlive(alive)), Some(disks)) = (&mut message.message, disks) {
+        alive.disks = disks.into_iter().map(disk).collect();
+    }
+    message
+}
+
+fn disk(Disk { mount, device, kind, total, free }: Disk) -> v1::Disk {
+    v1::Disk { mount, device, kind, total, free }
 }
 
 /// Reads messages. Remembers the last spec: the tasks of one job come in a row and share it.
@@ -144,7 +158,7 @@ impl From<Outgoing> for v1::FromWorker {
                     done: bytes.done,
                     reused: bytes.reused,
                 });
-                Message::KeepAlive(v1::KeepAlive { running: running.collect() })
+                Message::KeepAlive(v1::KeepAlive { running: running.collect(), disks: Vec::new() })
             }
             Outgoing::Ended(lease, ended) => Message::Finished(finished(lease, ended)),
             Outgoing::Line(Line { task, text, unix_millis, source }) => {

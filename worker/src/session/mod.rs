@@ -15,12 +15,13 @@ mod state;
 use crate::{
     Connector, Options, WorkerError,
     bounds::Bounds,
+    disks::{DiskWatch, Folders},
     executor::{Executor, Report},
 };
 use braid_proto::v1::{FromWorker, ToWorker, to_worker};
 use braid_workload::{Execute, Registry};
 use link::{Link, Loss};
-use message::{HeldAttempt, Reader};
+use message::{HeldAttempt, Outgoing, Reader};
 use state::{Effect, Event, Now, State, step};
 use std::{
     sync::Arc,
@@ -41,6 +42,8 @@ pub(crate) async fn run<C: Connector>(
     cancel: CancellationToken,
 ) -> Result<(), WorkerError> {
     let kinds = executors.kinds().collect();
+    let bounds = Bounds::new(options.roots.clone());
+    let disks = DiskWatch::start(folders(&options, &bounds)).await;
     let session = Session {
         executor: Executor::start(
             options.threads,
@@ -49,8 +52,9 @@ pub(crate) async fn run<C: Connector>(
             executors,
             options.exchange.as_ref().map(|end| Arc::clone(&end.join)),
             Arc::clone(&options.metrics),
-            Bounds::new(options.roots.clone()),
+            bounds,
         )?,
+        disks,
         state: State::new(Instant::now()),
         link: Link::Down,
         outbox: None,
@@ -66,11 +70,19 @@ pub(crate) async fn run<C: Connector>(
     session.serve(cancel).await
 }
 
+/// What lies on the disks that the coordinator is told of.
+fn folders(options: &Options, bounds: &Bounds) -> Folders {
+    let mut folders = bounds.folders();
+    folders.list.extend(options.data_dir.clone());
+    folders
+}
+
 struct Session<C> {
     options: Options,
     kinds: Vec<&'static str>,
     connector: Arc<C>,
     executor: Executor,
+    disks: DiskWatch,
     state: State,
     link: Link,
     outbox: Option<mpsc::Sender<FromWorker>>,
@@ -134,7 +146,8 @@ impl<C: Connector> Session<C> {
                 Effect::Send(message) => {
                     // There is room, or the stream is gone and what matters is sent again on the next.
                     if let Some(outbox) = &self.outbox {
-                        let _ = outbox.try_send(message.into());
+                        let disks = matches!(message, Outgoing::KeepAlive(_)).then(|| self.disks.news()).flatten();
+                        let _ = outbox.try_send(message::with_disks(message.into(), disks));
                     }
                 }
                 Effect::Start(assignment) => self.executor.submit(assignment),
@@ -152,6 +165,7 @@ impl<C: Connector> Session<C> {
         if let Some(to_worker::Message::Welcome(welcome)) = &message.message {
             // Before any task that this session brings.
             self.executor.bounds().set(welcome.bounds.as_ref());
+            self.disks.set(folders(&self.options, self.executor.bounds()));
         }
         match self.reader.read(message) {
             Ok(Some(incoming)) => self.take(Event::Received(incoming)),
@@ -166,7 +180,7 @@ impl<C: Connector> Session<C> {
     }
 
     fn open(&mut self, held: &[HeldAttempt]) {
-        let hello = message::hello(&self.options, &self.kinds, held);
+        let hello = message::hello(&self.options, &self.kinds, self.disks.tell(), held);
         let (link, outbox) = Link::open(Arc::clone(&self.connector), hello);
         self.link = link;
         self.outbox = Some(outbox);

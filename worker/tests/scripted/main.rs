@@ -69,6 +69,7 @@ fn start(coordinator: &Coordinator, token: &str) -> Running {
         labels: BTreeMap::new(),
         link: None,
         disk: None,
+        data_dir: None,
         metrics: Arc::new(WorkerMetrics::new("1", 2, 1 << 20)),
     };
     let cancel = CancellationToken::new();
@@ -111,6 +112,8 @@ async fn a_worker_introduces_itself_runs_tasks_and_says_goodbye() {
     let inventory = hello.inventory.clone().unwrap();
     assert_eq!((inventory.threads, inventory.memory, inventory.address.as_str()), (2, 1 << 20, "here"));
     assert_eq!((inventory.kinds, hello.held.len()), (vec!["gate".to_owned()], 0));
+    let root = inventory.disks.iter().find(|disk| disk.mount == "/").expect("any folder may be used, so all disks count");
+    assert!(root.total > 0 && root.free <= root.total, "{root:?}");
 
     session.run(task(0), "gate", "0").await;
     let (finished, lines) = session.result().await;
@@ -210,6 +213,27 @@ async fn a_refusal_that_cannot_mend_ends_the_worker_with_advice() {
         assert!(error.to_string().contains(words), "{error}");
         assert!(error.hint().is_some_and(|hint| hint.contains(advice)), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_worker_tells_of_the_disks_of_what_the_coordinator_allows() {
+    let mut coordinator = Coordinator::start().await;
+    let running = start(&coordinator, "right");
+    let mut session = coordinator.session().await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = vec![folder.path().display().to_string()];
+    let bounds = Some(v1::Bounds { write, ..v1::Bounds::default() });
+    let welcome = v1::Welcome { lease: 1, lease_millis: 300, version: "test".into(), bounds, ..v1::Welcome::default() };
+    session.say(Message::Welcome(welcome)).await;
+    let disks = loop {
+        match session.hear().await.expect("the worker stays") {
+            from_worker::Message::KeepAlive(alive) if !alive.disks.is_empty() => break alive.disks,
+            _ => {}
+        }
+    };
+    let [disk] = &*disks else { panic!("{disks:?}") };
+    assert!(folder.path().canonicalize().unwrap().starts_with(&disk.mount), "{disk:?}");
+    running.end().await.unwrap();
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::harness::{
 };
 use crate::{
     engine::{Effect, Engine, Event, Held, Message, ReplyId, Report, State, TaskProgress},
-    model::{Class, Gpus, Inventory, Millis, Precedence, SessionId},
+    model::{Class, Disk, Gpus, Inventory, Millis, Precedence, SessionId},
     placement::{Decision, GangPlacement, Greedy, Placement, Placer, Wait},
 };
 use braid_workload::{AttemptId, Failure, FailureKind, JobId, LeaseId, NodeId, TaskOutcome};
@@ -91,6 +91,7 @@ impl Hostile {
                 Event::KeepAlive { progress: progress.collect(), session: SessionId(3) }
             }
             7..=10 => self.finished(),
+            11 if self.rng.bool() => Event::Disks { session: self.session(), disks: self.disks() },
             11 => Event::Tick,
             _ => Event::Placed(self.decision()),
         }
@@ -140,12 +141,18 @@ impl Hostile {
             labels: self.rng.bool().then(|| (self.text(), self.text())).into_iter().collect(),
             link: self.rng.bool().then(|| self.number()),
             disk: self.rng.bool().then(|| self.number()),
+            disks: self.disks(),
         };
         let mut held: Vec<Held> = (0..self.rng.usize(0..8)).map(|_| self.attempt()).collect();
         if self.rng.bool() {
             held.extend_from_within(..);
         }
         Event::Hello { session: self.session(), node: NodeId(self.one_of(&NODES).into()), inventory, held }
+    }
+
+    fn disks(&mut self) -> Vec<Disk> {
+        let mut disk = |_| Disk { mount: self.text(), device: self.text(), kind: self.text(), total: self.number(), free: self.number() };
+        (0..2).map(&mut disk).collect()
     }
 
     fn finished(&mut self) -> Event {

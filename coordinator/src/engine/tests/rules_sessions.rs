@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     engine::{Effect, Event, Held, Message, Report, TaskProgress},
-    model::{Inventory, SessionId, TaskPhase},
+    model::{Disk, Inventory, SessionId, TaskPhase},
 };
 use braid_workload::{AttemptId, JobId, LeaseId, NodeId, TaskOutcome};
 use serde_json::json;
@@ -174,6 +174,25 @@ fn progress_is_that_of_the_newest_try_on_its_own_node() {
         fixture.step(Event::KeepAlive { session: SessionId(session), progress });
         assert_eq!(fixture.task(job.task(1)).done, seen);
     }
+}
+
+#[test]
+fn more_room_on_a_disk_lets_placement_think_again_and_less_does_not() {
+    let (mut fixture, _) = Fixture::planned(1);
+    let disk = |mount: &str, free| Disk { mount: mount.into(), total: 100, free, ..Disk::default() };
+    fixture.engine.problem();
+    for (session, disks, asked) in [
+        (1, vec![disk("/", 50)], true),
+        (1, vec![disk("/", 40)], false),
+        (1, vec![disk("/", 40), disk("/data", 1)], true),
+        (1, vec![disk("/", 39), disk("/data", 2)], true),
+        (9, vec![disk("/", 100)], false),
+        (1, vec![disk("/", 39)], false),
+    ] {
+        fixture.step(Event::Disks { session: SessionId(session), disks: disks.clone() });
+        assert_eq!(fixture.engine.problem().is_some(), asked, "{disks:?}");
+    }
+    assert_eq!(fixture.node("a").inventory.as_ref().unwrap().disks, [disk("/", 39)]);
 }
 
 #[test]

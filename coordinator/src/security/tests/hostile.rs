@@ -42,6 +42,10 @@ fn task(rng: &mut Rng) -> Option<v1::TaskRef> {
     }
 }
 
+fn disk(rng: &mut Rng) -> v1::Disk {
+    v1::Disk { mount: text(rng), device: text(rng), kind: text(rng), total: number(rng), free: number(rng) }
+}
+
 fn message(rng: &mut Rng) -> FromWorker {
     use v1::finished::Outcome;
     let message = match rng.u8(0..10) {
@@ -51,7 +55,7 @@ fn message(rng: &mut Rng) -> FromWorker {
             let running = (0..rng.usize(0..20))
                 .map(|_| v1::TaskProgress { task: task(rng), attempt: small(rng), done: number(rng), reused: number(rng) })
                 .collect();
-            Some(from_worker::Message::KeepAlive(v1::KeepAlive { running }))
+            Some(from_worker::Message::KeepAlive(v1::KeepAlive { running, disks: (0..rng.usize(0..3)).map(|_| disk(rng)).collect() }))
         }
         3 | 4 => {
             let line = v1::LogLine { task: task(rng), text: text(rng), unix_millis: number(rng), ..v1::LogLine::default() };
