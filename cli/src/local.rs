@@ -12,7 +12,7 @@ use crate::{
 use braid_coordinator::{Coordinator, DEFAULT_LEASE, Protection, StoreUrl};
 use braid_proto::VERSION;
 use braid_telemetry::metrics::WorkerMetrics;
-use braid_worker::{ConnectError, ExchangeEnd, Gpus, Meeting, Worker, WorkerError};
+use braid_worker::{ConnectError, ExchangeEnd, Gpus, Meeting, SeenGpus, Worker, WorkerError};
 use braid_workload::NodeId;
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
@@ -70,8 +70,10 @@ impl Local {
             exchange: Some(ExchangeEnd { address: "in process".into(), join: Arc::new(Meeting::default()) }),
             gpus: Gpus { count: limits.gpus, ..Gpus::default() },
             labels: BTreeMap::new(),
+            seen_gpus: SeenGpus::default(),
             link: None,
             disk: None,
+            measured: None,
             data_dir: Some(folder.to_owned()),
             metrics: Arc::new(WorkerMetrics::new(VERSION, limits.threads.get(), limits.memory)),
         };

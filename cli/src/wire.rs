@@ -89,8 +89,19 @@ pub(crate) async fn find(addresses: &Addresses, trust: &Trust) -> std::result::R
 
 /// A connected channel to one coordinator.
 pub(crate) async fn dial(address: Address, trust: Trust) -> std::result::Result<Channel, Status> {
-    let endpoint = endpoint(&address, &trust).map_err(|error| Status::invalid_argument(error.message))?;
-    endpoint.connect().await.map_err(|error| unreachable(&address, &chain(&error).replace("transport error: ", "")))
+    connect(endpoint(&address, &trust), &address).await
+}
+
+/// The same, on which so many bytes may be under way to us.
+pub(crate) async fn dial_wide(address: Address, trust: Trust, window: u32) -> std::result::Result<Channel, Status> {
+    let endpoint = endpoint(&address, &trust);
+    connect(endpoint.map(|endpoint| endpoint.initial_stream_window_size(window).initial_connection_window_size(window)), &address)
+        .await
+}
+
+async fn connect(endpoint: Result<Endpoint>, address: &Address) -> std::result::Result<Channel, Status> {
+    let endpoint = endpoint.map_err(|error| Status::invalid_argument(error.message))?;
+    endpoint.connect().await.map_err(|error| unreachable(address, &chain(&error).replace("transport error: ", "")))
 }
 
 /// Why there is no connection. That the other end is not who it should be is not something that passes.

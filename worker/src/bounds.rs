@@ -74,7 +74,10 @@ impl Bounds {
     pub(crate) fn folders(&self) -> Folders {
         let coordinators = self.lock().coordinators.clone();
         let rules = || self.own.iter().chain(&coordinators);
-        Folders { list: rules().flat_map(|roots| roots.write.iter().chain(&roots.read)).cloned().collect(), any: rules().next().is_none() }
+        Folders {
+            list: rules().flat_map(|roots| roots.write.iter().chain(&roots.read)).cloned().collect(),
+            any: rules().next().is_none(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

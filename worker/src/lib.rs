@@ -10,6 +10,7 @@
 //! * `executor` — the compute threads and the order in which attempts get them.
 //! * [`http`] — its metrics and health, for whoever serves them;
 //! * [`identity`] — the node's certificate: got once with a token, renewed from then on.
+//! * [`measure`] — how fast this node is, at a first guess;
 //! * [`Machine`] and [`NodeClaim`] — what this node offers and what it is called.
 //!
 //! It decides nothing about jobs, keeps nothing on disk but the node's name and identity, and knows no kind of job: those come in as
@@ -26,6 +27,7 @@ pub mod http;
 pub mod identity;
 mod inventory;
 mod key;
+pub mod measure;
 mod meeting;
 mod node;
 mod options;

@@ -1,6 +1,6 @@
 //! What a worker is told when it starts.
 
-use crate::Gpus;
+use crate::{Gpus, SeenGpus, measure::Measured};
 use braid_telemetry::metrics::WorkerMetrics;
 use braid_workload::{Join, NodeId, Roots};
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
@@ -26,10 +26,14 @@ pub struct Options {
     pub gpus: Gpus,
     /// What people say about the node, for tasks that ask for it: `rack=7`.
     pub labels: BTreeMap<String, String>,
+    /// Those GPUs and others of this machine one by one, if a driver was asked.
+    pub seen_gpus: SeenGpus,
     /// Bytes per second to where the data is, if known.
     pub link: Option<u64>,
     /// Bytes per second of the node's own disks, if known.
     pub disk: Option<u64>,
+    /// How fast it was when it was looked at.
+    pub measured: Option<Measured>,
     /// Where it keeps what is its own, if anywhere.
     pub data_dir: Option<PathBuf>,
     /// What it counts; served by [`http`](crate::http), if by anybody.
@@ -48,7 +52,23 @@ pub struct ExchangeEnd {
 impl fmt::Debug for Options {
     /// Leaves the token out: it would end in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, threads, memory, token, roots, address, exchange, gpus, labels, link, disk, data_dir, metrics: _ } = self;
+        let Self {
+            node,
+            threads,
+            memory,
+            token,
+            roots,
+            address,
+            exchange,
+            gpus,
+            labels,
+            seen_gpus,
+            link,
+            disk,
+            measured,
+            data_dir,
+            metrics: _,
+        } = self;
         f.debug_struct("Options")
             .field("node", node)
             .field("threads", threads)
@@ -59,8 +79,10 @@ impl fmt::Debug for Options {
             .field("exchange", &exchange.as_ref().map(|end| &end.address))
             .field("gpus", gpus)
             .field("labels", labels)
+            .field("seen_gpus", seen_gpus)
             .field("link", link)
             .field("disk", disk)
+            .field("measured", measured)
             .field("data_dir", data_dir)
             .finish_non_exhaustive()
     }

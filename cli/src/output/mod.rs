@@ -5,6 +5,7 @@ mod access;
 mod explain;
 mod infer;
 mod job;
+mod machine;
 mod mix;
 mod node;
 mod plan;

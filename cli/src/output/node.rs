@@ -1,10 +1,14 @@
 //! How the nodes of a fleet are shown.
 
-use super::{SCHEMA, View, table};
+use super::{
+    SCHEMA, View,
+    machine::{DeviceView, DiskView, MeasuredView},
+    table,
+};
 use crate::units::{show_bytes, show_duration};
 use braid_proto::v1::{self, NodeState};
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 /// `braid node ls`.
 #[derive(Debug, Serialize)]
@@ -35,16 +39,9 @@ struct NodeView {
     disk_bytes_per_second: Option<u64>,
     tasks: Vec<String>,
     disks: Vec<DiskView>,
-}
-
-/// A file system of a node.
-#[derive(Debug, Serialize)]
-struct DiskView {
-    mount: String,
-    device: String,
-    kind: String,
-    total: u64,
-    free: u64,
+    measured: Option<MeasuredView>,
+    devices: Vec<DeviceView>,
+    gpu_driver: Option<String>,
 }
 
 /// `braid node show`.
@@ -83,6 +80,11 @@ impl View for NodeShow {
             ("disk", rate(node.disk_bytes_per_second)),
             ("tasks", Some(if node.tasks.is_empty() { "none".into() } else { node.tasks.join(" ") })),
         ];
+        if let Some(measured) = &node.measured {
+            fields.push(("measured", Some(measured.text(now))));
+        }
+        fields.push(("driver", node.gpu_driver.clone()));
+        fields.extend(node.devices.iter().map(|device| ("gpu", Some(device.to_string()))));
         fields.extend(node.disks.iter().map(|disk| ("on", Some(disk.to_string()))));
         table::fields(&fields)
     }
@@ -93,20 +95,6 @@ impl View for NodeShow {
 
     fn is_final(&self) -> bool {
         false
-    }
-}
-
-impl fmt::Display for DiskView {
-    /// `/data: 1.2 TB of 4.0 TB free (xfs, /dev/sda1)`
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mount, device, kind, total, free } = self;
-        write!(f, "{mount}: {} of {} free ({kind}, {device})", show_bytes(*free), show_bytes(*total))
-    }
-}
-
-impl From<v1::Disk> for DiskView {
-    fn from(v1::Disk { mount, device, kind, total, free }: v1::Disk) -> Self {
-        Self { mount, device, kind, total, free }
     }
 }
 
@@ -174,6 +162,9 @@ impl From<v1::Node> for NodeView {
             disk_bytes_per_second: node.disk,
             tasks: node.tasks.iter().map(|task| format!("{}.{}", task.job, task.index)).collect(),
             disks: node.disks.into_iter().map(DiskView::from).collect(),
+            measured: node.measured.map(MeasuredView::from),
+            devices: node.devices.into_iter().map(DeviceView::from).collect(),
+            gpu_driver: Some(node.gpu_driver).filter(|driver| !driver.is_empty()),
         }
     }
 }
@@ -251,6 +242,22 @@ mod tests {
                     total: 4_000_000_000_000,
                     free: 1_200_000_000_000,
                 }],
+                measured: Some(v1::Measured {
+                    memory: 12_000_000_000,
+                    disk_read: 2_000_000_000,
+                    disk_write: 1_000_000_000,
+                    network: 0,
+                    unix_millis: 20_000,
+                }),
+                devices: vec![v1::Gpu {
+                    kind: "H100".into(),
+                    memory: 80_000_000_000,
+                    ecc: Some(true),
+                    nvlinks: 18,
+                    pcie_generation: 5,
+                    pcie_lanes: 16,
+                }],
+                gpu_driver: "570.1".into(),
                 ..Default::default()
             },
             v1::Node { name: "beta".into(), state: NodeState::Silent.into(), ..Default::default() },
@@ -278,7 +285,7 @@ mod tests {
         rate     750.0 MB/s
         disk     2.0 GB/s
         tasks    3.1
-        on       /data: 1.2 TB of 4.0 TB free (xfs, /dev/nvme0n1)
+        measured  memory 12.0 GB/s, disk 2.0 GB/s read and 1.0 GB/s written; 10 s ago
         ");
         insta::assert_snapshot!(render(&one, Format::Name, 0, false).unwrap(), @"alpha");
         insta::assert_snapshot!(text(Format::Json), @r#"
@@ -318,7 +325,25 @@ mod tests {
                   "total": 4000000000000,
                   "free": 1200000000000
                 }
-              ]
+              ],
+              "measured": {
+                "memory_bytes_per_second": 12000000000,
+                "disk_read_bytes_per_second": 2000000000,
+                "disk_write_bytes_per_second": 1000000000,
+                "network_bytes_per_second": null,
+                "unix_millis": 20000
+              },
+              "devices": [
+                {
+                  "kind": "H100",
+                  "memory": 80000000000,
+                  "ecc": true,
+                  "nvlinks": 18,
+                  "pcie_generation": 5,
+                  "pcie_lanes": 16
+                }
+              ],
+              "gpu_driver": "570.1"
             },
             {
               "name": "beta",
@@ -339,7 +364,10 @@ mod tests {
               "link_bytes_per_second": null,
               "disk_bytes_per_second": null,
               "tasks": [],
-              "disks": []
+              "disks": [],
+              "measured": null,
+              "devices": [],
+              "gpu_driver": null
             }
           ]
         }

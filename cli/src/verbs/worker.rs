@@ -1,5 +1,6 @@
 //! `braid worker`: runs tasks for a coordinator until it is told to stop.
 
+mod measuring;
 mod membership;
 
 use crate::{
@@ -19,6 +20,7 @@ use braid_worker::{
     ExchangeEnd, Gpus, Machine, NoGpus, NodeClaim, Options, SeenGpus, Worker, WorkerError, exchange::tcp::Listener,
 };
 use braid_workload::Roots;
+use measuring::When;
 use membership::{Applicant, Membership};
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +55,9 @@ pub(crate) struct WorkerArgs {
     /// A kind of job that may run here although nobody can tell which paths it uses, such as `command`
     #[arg(long, value_name = "KIND")]
     allow_unbounded: Vec<String>,
+    /// When to measure how fast memory, disk and network are; it takes under a second, before any task
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    measure: When,
     /// Speak plaintext to the coordinator
     #[arg(long)]
     insecure: bool,
@@ -120,12 +125,14 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
         membership::keep(identity, args.data_dir.clone(), args.join.clone(), cancel.child_token())
     };
     let (threads, memory) = args.limits.resolve();
+    let measured = args.measure.figures(&args.data_dir, (threads, memory), &args.join, &membership).await;
     let listener = Listener::bind(args.exchange)
         .map_err(|error| Error::usage(format!("cannot listen on {} for the exchange: {error}", args.exchange)))?;
     let exchange = ExchangeEnd { address: listener.address().to_string(), join: Arc::new(listener) };
     let http = args.http.bind(console).await?;
     let metrics = Arc::new(WorkerMetrics::new(VERSION, threads.get(), memory));
     let http = http.serve(braid_worker::http::router(Arc::clone(&metrics)), console)?;
+    let seen_gpus = if args.offer.gpus.is_some() { SeenGpus::default() } else { see_gpus() };
     let options = Options {
         node: claim.id().clone(),
         threads,
@@ -134,10 +141,12 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
         roots,
         address: host_name(&claim),
         exchange: Some(exchange),
-        gpus: args.offer.gpus.unwrap_or_else(gpus),
+        gpus: args.offer.gpus.unwrap_or_else(|| seen_gpus.offer()),
+        seen_gpus,
         labels: args.offer.labels.into_iter().collect(),
-        link: args.offer.link,
-        disk: args.offer.disk,
+        link: args.offer.link.or(measured.and_then(|measured| measured.network)),
+        disk: args.offer.disk.or(measured.and_then(|measured| measured.disk_read)),
+        measured,
         data_dir: Some(args.data_dir.clone()),
         metrics,
     };
@@ -177,22 +186,22 @@ impl WorkerArgs {
 }
 
 /// What the driver says; a machine without one has none.
-fn gpus() -> Gpus {
+fn see_gpus() -> SeenGpus {
     match SeenGpus::ask(std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref()) {
         Ok(seen) => {
-            let offer = seen.offer();
+            let offered = seen.offer().count as usize;
             for (index, gpu) in seen.gpus.iter().enumerate() {
-                tracing::info!(index, driver = seen.driver, offered = index < offer.count as usize, "GPU: {gpu}");
+                tracing::info!(index, driver = seen.driver, offered = index < offered, "GPU: {gpu}");
             }
-            offer
+            seen
         }
         Err(none @ NoGpus::NoLibrary) => {
             tracing::info!("no GPUs: {none}");
-            Gpus::default()
+            SeenGpus::default()
         }
         Err(none) => {
             tracing::warn!("no GPUs are offered: {none}; --gpus says what there is");
-            Gpus::default()
+            SeenGpus::default()
         }
     }
 }

@@ -9,6 +9,7 @@ mod explain;
 mod jobs;
 mod log_lines;
 mod nodes;
+mod probe;
 mod projects;
 mod relay;
 mod status;
@@ -73,6 +74,7 @@ pub(crate) fn routes(
         bounds: rights.limits.bounds(),
         roster: rights.roster.clone(),
         lease,
+        probes: probe::Probes::default(),
         tasks: tasks.clone(),
         cancel: cancel.clone(),
     };

@@ -1,6 +1,6 @@
 //! The state as clients see it.
 
-use crate::model::{Access, Disk, Job, JobEnd, JobPhase, Node, Task, TaskPhase, Upkeep};
+use crate::model::{Access, Device, Disk, Job, JobEnd, JobPhase, Measured, Node, Task, TaskPhase, Upkeep};
 use braid_proto::v1;
 use braid_workload::{NodeId, TaskId};
 
@@ -93,12 +93,25 @@ pub(super) fn node(node: &Node) -> v1::Node {
         disk: inventory.disk,
         tasks: node.tasks.iter().map(|task| (*task).into()).collect(),
         disks: inventory.disks.into_iter().map(disk).collect(),
+        measured: inventory.measured.map(|figures| measured(*figures)),
+        devices: inventory.devices.into_iter().map(device).collect(),
+        gpu_driver: inventory.gpu_driver,
         ..access(node.access)
     }
 }
 
 fn disk(Disk { mount, device, kind, total, free }: Disk) -> v1::Disk {
     v1::Disk { mount, device, kind, total, free }
+}
+
+fn measured(Measured { memory, disk_read, disk_write, network, unix_millis }: Measured) -> v1::Measured {
+    let [memory, disk_read, disk_write, network] = [memory, disk_read, disk_write, network].map(Option::unwrap_or_default);
+    v1::Measured { memory, disk_read, disk_write, network, unix_millis }
+}
+
+fn device(Device { kind, memory, ecc, nvlinks, pcie }: Device) -> v1::Gpu {
+    let (pcie_generation, pcie_lanes) = pcie.unwrap_or_default();
+    v1::Gpu { kind, memory, ecc, nvlinks, pcie_generation, pcie_lanes }
 }
 
 /// A node that only operators know.

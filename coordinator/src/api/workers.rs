@@ -5,10 +5,11 @@
 //! and the engine's messages go out. Keep-alives are answered here: they say that the stream works, whatever the engine
 //! is busy with.
 
+use super::probe::Probes;
 use crate::{
     engine::{Event, Held, Message, Report, Run, State, TaskProgress},
     logs::Logs,
-    model::{Disk, Gpus, Inventory, SessionId, Task},
+    model::{Device, Disk, Gpus, Inventory, Measured, SessionId, Task},
     runtime::Handle,
     security::{About, Caller, Roster},
 };
@@ -39,7 +40,9 @@ const MAX_NAME: usize = 128;
 const MAX_LABELS: usize = 64;
 /// The most disks of a node that count.
 const MAX_DISKS: usize = 64;
-/// The longest text about one; Linux has no longer paths.
+/// The most GPUs of a node that are listed.
+const MAX_DEVICES: usize = 64;
+/// The longest text about a disk; Linux has no longer paths.
 const MAX_DISK_TEXT: usize = 4096;
 
 pub(super) struct WorkersApi {
@@ -49,6 +52,7 @@ pub(super) struct WorkersApi {
     pub(super) bounds: Option<v1::Bounds>,
     pub(super) roster: Option<Arc<Roster>>,
     pub(super) lease: Duration,
+    pub(super) probes: Probes,
     pub(super) tasks: TaskTracker,
     pub(super) cancel: CancellationToken,
 }
@@ -58,6 +62,11 @@ type Outgoing = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<ToWorke
 #[tonic::async_trait]
 impl Workers for WorkersApi {
     type SessionStream = Outgoing;
+    type ProbeStream = ReceiverStream<Result<v1::ProbeChunk, Status>>;
+
+    async fn probe(&self, request: Request<v1::ProbeRequest>) -> Result<Response<Self::ProbeStream>, Status> {
+        self.probes.answer(request.get_ref(), &self.tasks).map(Response::new)
+    }
 
     async fn session(&self, request: Request<Streaming<FromWorker>>) -> Result<Response<Outgoing>, Status> {
         let (_, extensions, mut incoming) = request.into_parts();
@@ -188,6 +197,9 @@ fn greeting(session: SessionId, hello: v1::Hello) -> Event {
             link: (inventory.link > 0).then_some(inventory.link),
             disk: (inventory.disk > 0).then_some(inventory.disk),
             disks: disks(inventory.disks),
+            measured: inventory.measured.map(|figures| Box::new(measured(figures))),
+            devices: inventory.devices.into_iter().take(MAX_DEVICES).map(device).collect(),
+            gpu_driver: inventory.gpu_driver.chars().take(MAX_NAME).collect(),
         },
         held: hello.held.into_iter().filter_map(held).collect(),
     }
@@ -197,6 +209,22 @@ fn disks(disks: Vec<v1::Disk>) -> Vec<Disk> {
     let is_short = |disk: &v1::Disk| [&disk.mount, &disk.device, &disk.kind].iter().all(|text| text.len() <= MAX_DISK_TEXT);
     let disk = |v1::Disk { mount, device, kind, total, free }| Disk { mount, device, kind, total, free: free.min(total) };
     disks.into_iter().filter(is_short).take(MAX_DISKS).map(disk).collect()
+}
+
+fn measured(v1::Measured { memory, disk_read, disk_write, network, unix_millis }: v1::Measured) -> Measured {
+    let known = |rate: u64| (rate > 0).then_some(rate);
+    let (memory, disk_read, disk_write, network) = (known(memory), known(disk_read), known(disk_write), known(network));
+    Measured { memory, disk_read, disk_write, network, unix_millis }
+}
+
+fn device(gpu: v1::Gpu) -> Device {
+    Device {
+        kind: gpu.kind.chars().take(MAX_NAME).collect(),
+        memory: gpu.memory,
+        ecc: gpu.ecc,
+        nvlinks: gpu.nvlinks,
+        pcie: (gpu.pcie_generation > 0).then_some((gpu.pcie_generation, gpu.pcie_lanes)),
+    }
 }
 
 fn held(held: v1::Held) -> Option<Held> {

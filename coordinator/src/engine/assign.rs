@@ -3,7 +3,7 @@
 use super::{Effect, Effects, Engine, Message, State, fact, fairness::Ledger, gang};
 use crate::{
     model::{Assignment, Change, Class, Job, JobPhase, Millis, Node, Rate, TaskPhase},
-    placement::{Absent, Away, Candidate, Decision, Placement, Problem, Wait, Waiting},
+    placement::{Absent, Away, Candidate, Decision, Placement, Problem, Wait, Waiting, guess_rates},
 };
 use braid_workload::{JobId, TaskId};
 use std::collections::BTreeSet;
@@ -114,11 +114,9 @@ impl State {
             })
         });
         let (classes, held) = self.in_order(classes.filter(|class| class.count > 0).collect());
-        let problem = Problem {
-            classes,
-            nodes: self.nodes.values().filter_map(|node| self.candidate(node, &[])).collect(),
-            absent: self.nodes.values().filter_map(absent).collect(),
-        };
+        let mut nodes: Vec<Candidate> = self.nodes.values().filter_map(|node| self.candidate(node, &[])).collect();
+        guess_rates(&mut nodes);
+        let problem = Problem { classes, nodes, absent: self.nodes.values().filter_map(absent).collect() };
         (problem, held)
     }
 

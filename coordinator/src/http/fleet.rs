@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{AttemptEnd, Span, State},
-    model::{Access, Job, JobEnd, JobPhase, Millis, Node, Task, TaskPhase},
+    model::{Access, Device, Disk, Inventory, Job, JobEnd, JobPhase, Millis, Node, Task, TaskPhase},
 };
 use braid_workload::JobId;
 use serde::Serialize;
@@ -51,6 +51,9 @@ struct NodeView {
     memory: u64,
     gpus: String,
     rate: Option<u64>,
+    disks: Vec<Disk>,
+    /// What is known of the machine beside that, for people.
+    details: Vec<String>,
     address: String,
 }
 
@@ -146,8 +149,30 @@ fn node_view(node: &Node) -> NodeView {
             (count, kind) => format!("{count} {kind}"),
         },
         rate: node.rate.bytes_per_second().map(|rate| rate as u64),
+        details: details(&offer),
+        disks: offer.disks,
         address: offer.address,
     }
+}
+
+fn details(offer: &Inventory) -> Vec<String> {
+    let mut lines: Vec<String> = offer.labels.iter().map(|(name, value)| format!("label {name}={value}")).collect();
+    if let Some(measured) = &offer.measured {
+        let rates = [
+            ("memory", measured.memory),
+            ("disk read", measured.disk_read),
+            ("disk written", measured.disk_write),
+            ("network", measured.network),
+        ];
+        let known = rates.iter().filter_map(|(what, rate)| Some(format!("{what} {:.2} GB/s measured", (*rate)? as f64 / 1e9)));
+        lines.extend(known);
+    }
+    if !offer.gpu_driver.is_empty() {
+        lines.push(format!("GPU driver {}", offer.gpu_driver));
+    }
+    let link = |device: &Device| if device.nvlinks > 0 { format!(", NVLink x{}", device.nvlinks) } else { String::new() };
+    lines.extend(offer.devices.iter().map(|device| format!("GPU {}{}", device.kind, link(device))));
+    lines
 }
 
 fn span_view(span: &Span) -> SpanView {

@@ -35,7 +35,8 @@ mod tests {
     fn a_path_is_on_the_disk_with_the_longest_mount() {
         let disk = |mount: &str| Disk { mount: mount.into(), ..Disk::default() };
         let disks = [disk("/data"), disk("/"), disk("/data/fast")];
-        for (path, mount) in [("/data/fast/out", "/data/fast"), ("/data/fastest", "/data"), ("/data", "/data"), ("/home/x", "/")] {
+        for (path, mount) in [("/data/fast/out", "/data/fast"), ("/data/fastest", "/data"), ("/data", "/data"), ("/home/x", "/")]
+        {
             assert_eq!(Disk::of(&disks, Path::new(path)).map(|disk| disk.mount.as_str()), Some(mount), "{path}");
         }
         assert_eq!(Disk::of(&disks[..1], Path::new("/home/x")), None);

@@ -6,6 +6,7 @@
 mod disk;
 mod holding;
 mod job;
+mod machine;
 mod node;
 mod project;
 mod records;
@@ -17,6 +18,7 @@ pub use disk::Disk;
 pub use holding::Holding;
 pub(crate) use job::NewJob;
 pub use job::{Job, JobEnd, JobPhase, Tally};
+pub use machine::{Device, Measured};
 pub use node::{Gpus, Inventory, Node, Rate, SessionId};
 pub use project::{Amount, DEFAULT_PROJECT, Precedence, Project, Quota};
 pub(crate) use records::decode;

@@ -9,7 +9,7 @@
 //! Nodes are not stored: after a restart of the coordinator they register again, and the assignments in the task records
 //! say what each may go on with.
 
-use super::{Access, Class, Disk, Holding, Millis, Task};
+use super::{Access, Class, Device, Disk, Holding, Measured, Millis, Task};
 use braid_workload::{Demand, LeaseId, NodeId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -53,6 +53,15 @@ pub struct Inventory {
     /// The disks on which what jobs may use lies, as they were when the worker last said so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
+    /// How fast it was when its worker looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Box<Measured>>,
+    /// Its GPUs one by one, where a driver was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Device>,
+    /// The version of that driver.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub gpu_driver: String,
 }
 
 /// The GPUs of a node.

@@ -11,6 +11,7 @@ mod guide;
 mod load;
 mod lp;
 mod plan;
+mod prior;
 pub mod program;
 mod remedy;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use guide::Guide;
 pub use load::Load;
 pub use lp::Lp;
 pub use plan::{Plan, Price, plan};
+pub(crate) use prior::fill as guess_rates;
 pub use remedy::{Change, Remedy};
 pub use wait::{Away, Resource, Unit, Wait};
 pub use what_if::{MoreNodes, MoreNodesError};

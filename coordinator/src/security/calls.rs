@@ -60,6 +60,7 @@ pub const CALLS: &[Call] = &[
     call("/braid.v1.Access/RevokeNode", ADMIN, true),
     call("/braid.v1.Access/Audit", ADMIN, true),
     call("/braid.v1.Workers/Session", Need::Certificate, true),
+    call("/braid.v1.Workers/Probe", Need::Certificate, false),
 ];
 
 /// Why a call is refused.

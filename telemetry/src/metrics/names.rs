@@ -74,6 +74,8 @@ names! {
     WORKER_ENDED = Counter "braid_worker_tasks_ended_total" ["kind", "outcome"] "Attempts that ended on this worker, by how";
     WORKER_RUN = Histogram "braid_worker_task_run_seconds" ["kind"] "How long attempts ran on this worker, however they ended";
     WORKER_BYTES = Counter "braid_worker_task_bytes_total" ["kind"] "Bytes that ended attempts of this worker have read and written";
+    WORKER_DISK_TOTAL = Gauge "braid_worker_disk_bytes" ["mount"] "Size of a disk that tasks of this worker may use";
+    WORKER_DISK_FREE = Gauge "braid_worker_disk_free_bytes" ["mount"] "What tasks may still write to it";
 }
 
 #[cfg(test)]

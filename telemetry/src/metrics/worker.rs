@@ -1,7 +1,7 @@
 //! What a worker counts.
 
 use super::{
-    labels::{OfKind, OfTask, TaskEnd},
+    labels::{OfKind, OfMount, OfTask, TaskEnd},
     names,
     register::{add, add_build, add_made, seconds, text},
 };
@@ -20,6 +20,8 @@ pub struct WorkerMetrics {
     ended: Family<OfTask, Counter>,
     run: Family<OfKind, Histogram>,
     bytes: Family<OfKind, Counter>,
+    disk_total: Family<OfMount, Gauge>,
+    disk_free: Family<OfMount, Gauge>,
 }
 
 impl WorkerMetrics {
@@ -39,6 +41,8 @@ impl WorkerMetrics {
             ended: add(r, names::WORKER_ENDED),
             run: add_made(r, names::WORKER_RUN, Family::new_with_constructor(seconds)),
             bytes: add(r, names::WORKER_BYTES),
+            disk_total: add(r, names::WORKER_DISK_TOTAL),
+            disk_free: add(r, names::WORKER_DISK_FREE),
             registry,
         }
     }
@@ -74,6 +78,18 @@ impl WorkerMetrics {
         self.bytes.get_or_create(&kind).inc_by(bytes);
     }
 
+    /// These are its disks now: mount, bytes in all, bytes free.
+    pub fn disks<'a>(&self, disks: impl Iterator<Item = (&'a str, u64, u64)>) {
+        self.disk_total.clear();
+        self.disk_free.clear();
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        for (mount, total, free) in disks {
+            let mount = OfMount { mount: mount.to_owned() };
+            self.disk_total.get_or_create(&mount).set(bytes(total));
+            self.disk_free.get_or_create(&mount).set(bytes(free));
+        }
+    }
+
     /// All metrics, for Prometheus.
     pub fn text(&self) -> String {
         text(&[&self.registry])
@@ -94,6 +110,16 @@ mod tests {
         metrics.parted();
         let text = metrics.text();
         assert!(text.contains("braid_worker_sessions_lost_total 1\n") && text.contains("braid_worker_connected 0\n"), "{text}");
+    }
+
+    #[test]
+    fn a_disk_that_is_gone_is_no_longer_counted() {
+        let metrics = WorkerMetrics::new("1", 2, 3);
+        metrics.disks([("/", 10, 4), ("/data", 100, u64::MAX)].into_iter());
+        metrics.disks([("/data", 100, 7)].into_iter());
+        let text = metrics.text();
+        assert!(text.contains("braid_worker_disk_free_bytes{mount=\"/data\"} 7\n"), "{text}");
+        assert!(text.contains("braid_worker_disk_bytes{mount=\"/data\"} 100\n") && !text.contains("\"/\""), "{text}");
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(crate) struct WorkerSetup {
     pub(crate) secure: bool,
     /// Where it runs, unless that is this machine.
     pub(crate) host: Option<Host>,
+    /// Whether it measures its node.
+    pub(crate) measures: bool,
     pub(crate) environment: Vec<(String, String)>,
 }
 
@@ -65,6 +67,8 @@ impl Worker {
 fn launch(scratch: &Scratch, setup: &WorkerSetup, join: &str) -> Process {
     let mut command = run::command_on(setup.host.as_ref(), scratch.path());
     command.args(["worker", "--join", join, "--data-dir", "data"]);
+    // So many start that it would take longer than what they run.
+    command.args(["--measure", if setup.measures { "once" } else { "never" }]);
     if !setup.secure {
         command.arg("--insecure");
     }

@@ -8,8 +8,8 @@ use std::{
 
 /// Kinds of file system that hold what people keep. A kind that is not here still counts where a folder is named that lies on it.
 const DATA: [&str; 24] = [
-    "9p", "bcachefs", "beegfs", "btrfs", "ceph", "cifs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fuseblk", "gfs2", "gpfs", "lustre",
-    "nfs", "nfs4", "ocfs2", "overlay", "smb3", "virtiofs", "wekafs", "xfs", "zfs",
+    "9p", "bcachefs", "beegfs", "btrfs", "ceph", "cifs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fuseblk", "gfs2", "gpfs",
+    "lustre", "nfs", "nfs4", "ocfs2", "overlay", "smb3", "virtiofs", "wekafs", "xfs", "zfs",
 ];
 /// Where people keep data in memory.
 const IN_MEMORY: [&str; 2] = ["/dev/shm", "/tmp"];
@@ -111,8 +111,7 @@ half a line
             assert_eq!(of(path), Some(expected), "{path}");
         }
         assert_eq!(Mount::of(&[], Path::new("/")), None);
-        let data: Vec<&str> =
-            mounts.iter().filter(|mount| mount.holds_data()).filter_map(|mount| mount.at.to_str()).collect();
+        let data: Vec<&str> = mounts.iter().filter(|mount| mount.holds_data()).filter_map(|mount| mount.at.to_str()).collect();
         assert_eq!(data, ["/", "/data", "/data/two words", "/mnt/cold", "/dev/shm", "/s3"]);
     }
 

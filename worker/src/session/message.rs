@@ -3,10 +3,11 @@
 //! Decoding trusts nothing: what can be answered is answered as a failed attempt, the rest is an error to log.
 
 use crate::{
-    Options,
+    Options, SeenGpu,
     disks::Disk,
     executor::{Assignment, Bytes, Ended, JobSpec, Line},
     key::Key,
+    measure::Measured,
 };
 use braid_proto::{DecodeError, PROTOCOL, VERSION, v1};
 use braid_workload::{AttemptId, Failure, Gang, LeaseId};
@@ -65,6 +66,9 @@ pub(super) fn hello(options: &Options, kinds: &[&'static str], disks: Vec<Disk>,
         link: options.link.unwrap_or(0),
         disk: options.disk.unwrap_or(0),
         disks: disks.into_iter().map(disk).collect(),
+        measured: options.measured.map(measured),
+        devices: options.seen_gpus.gpus.iter().map(device).collect(),
+        gpu_driver: options.seen_gpus.driver.clone(),
     };
     let held = held.iter().map(|(key, lease)| v1::Held { task: Some(key.task.into()), attempt: key.attempt.0, lease: lease.0 });
     from_worker(v1::from_worker::Message::Hello(v1::Hello {
@@ -87,6 +91,16 @@ pub(super) fn with_disks(mut message: v1::FromWorker, disks: Option<Vec<Disk>>) 
 
 fn disk(Disk { mount, device, kind, total, free }: Disk) -> v1::Disk {
     v1::Disk { mount, device, kind, total, free }
+}
+
+fn measured(Measured { memory, disk_read, disk_write, network, unix_millis }: Measured) -> v1::Measured {
+    let [memory, disk_read, disk_write, network] = [memory, disk_read, disk_write, network].map(Option::unwrap_or_default);
+    v1::Measured { memory, disk_read, disk_write, network, unix_millis }
+}
+
+fn device(SeenGpu { kind, memory, ecc, nvlinks, pcie }: &SeenGpu) -> v1::Gpu {
+    let (pcie_generation, pcie_lanes) = pcie.unwrap_or_default();
+    v1::Gpu { kind: kind.clone(), memory: *memory, ecc: *ecc, nvlinks: *nvlinks, pcie_generation, pcie_lanes }
 }
 
 /// Reads messages. Remembers the last spec: the tasks of one job come in a row and share it.

@@ -15,10 +15,11 @@ mod state;
 use crate::{
     Connector, Options, WorkerError,
     bounds::Bounds,
-    disks::{DiskWatch, Folders},
+    disks::{Disk, DiskWatch, Folders},
     executor::{Executor, Report},
 };
 use braid_proto::v1::{FromWorker, ToWorker, to_worker};
+use braid_telemetry::metrics::WorkerMetrics;
 use braid_workload::{Execute, Registry};
 use link::{Link, Loss};
 use message::{HeldAttempt, Outgoing, Reader};
@@ -147,6 +148,7 @@ impl<C: Connector> Session<C> {
                     // There is room, or the stream is gone and what matters is sent again on the next.
                     if let Some(outbox) = &self.outbox {
                         let disks = matches!(message, Outgoing::KeepAlive(_)).then(|| self.disks.news()).flatten();
+                        disks.iter().for_each(|disks| count(disks, &self.options.metrics));
                         let _ = outbox.try_send(message::with_disks(message.into(), disks));
                     }
                 }
@@ -180,7 +182,9 @@ impl<C: Connector> Session<C> {
     }
 
     fn open(&mut self, held: &[HeldAttempt]) {
-        let hello = message::hello(&self.options, &self.kinds, self.disks.tell(), held);
+        let disks = self.disks.tell();
+        count(&disks, &self.options.metrics);
+        let hello = message::hello(&self.options, &self.kinds, disks, held);
         let (link, outbox) = Link::open(Arc::clone(&self.connector), hello);
         self.link = link;
         self.outbox = Some(outbox);
@@ -218,6 +222,10 @@ impl<C: Connector> Session<C> {
         self.give_up.get_or_insert_with(|| now.checked_add(FAREWELL + grace).unwrap_or(now + FAREWELL));
         self.take(Event::Shutdown);
     }
+}
+
+fn count(disks: &[Disk], metrics: &WorkerMetrics) {
+    metrics.disks(disks.iter().map(|disk| (disk.mount.as_str(), disk.total, disk.free)));
 }
 
 async fn room(outbox: Option<&mpsc::Sender<FromWorker>>) {

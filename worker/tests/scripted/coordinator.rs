@@ -46,6 +46,13 @@ struct Door(mpsc::Sender<Session>);
 #[tonic::async_trait]
 impl Workers for Door {
     type SessionStream = ReceiverStream<Result<ToWorker, Status>>;
+    type ProbeStream = tokio_stream::Iter<std::vec::IntoIter<Result<v1::ProbeChunk, Status>>>;
+
+    async fn probe(&self, request: Request<v1::ProbeRequest>) -> Result<Response<Self::ProbeStream>, Status> {
+        let chunks = request.get_ref().bytes.min(1 << 20) >> 16;
+        let chunks: Vec<_> = (0..chunks).map(|_| Ok(v1::ProbeChunk { bytes: vec![0; 1 << 16] })).collect();
+        Ok(Response::new(tokio_stream::iter(chunks)))
+    }
 
     async fn session(&self, request: Request<Streaming<FromWorker>>) -> Result<Response<Self::SessionStream>, Status> {
         let mut incoming = request.into_inner();

@@ -5,7 +5,7 @@ mod coordinator;
 
 use braid_proto::v1::{self, finished::Outcome, from_worker, to_worker::Message};
 use braid_telemetry::metrics::WorkerMetrics;
-use braid_worker::{Gpus, Options, Worker, WorkerError};
+use braid_worker::{Connector as _, Gpus, Options, SeenGpus, Worker, WorkerError, measure::from_coordinator};
 use braid_workload::{Execute, Failure, JobId, NodeId, Registry, TaskContext, TaskId, TaskSpec};
 use coordinator::{Coordinator, Session, run};
 use serde_json::{Value, json};
@@ -67,8 +67,10 @@ fn start(coordinator: &Coordinator, token: &str) -> Running {
         exchange: None,
         gpus: Gpus::default(),
         labels: BTreeMap::new(),
+        seen_gpus: SeenGpus::default(),
         link: None,
         disk: None,
+        measured: None,
         data_dir: None,
         metrics: Arc::new(WorkerMetrics::new("1", 2, 1 << 20)),
     };
@@ -234,6 +236,14 @@ async fn a_worker_tells_of_the_disks_of_what_the_coordinator_allows() {
     let [disk] = &*disks else { panic!("{disks:?}") };
     assert!(folder.path().canonicalize().unwrap().starts_with(&disk.mount), "{disk:?}");
     running.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_network_from_the_coordinator_is_measured() {
+    let coordinator = Coordinator::start().await;
+    let channel = coordinator.connector().connect().await.unwrap();
+    let rate = from_coordinator(channel).await.unwrap();
+    assert!(rate.is_some_and(|rate| rate > 0), "{rate:?}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::harness::{
 };
 use crate::{
     engine::{Effect, Engine, Event, Held, Message, ReplyId, Report, State, TaskProgress},
-    model::{Class, Disk, Gpus, Inventory, Millis, Precedence, SessionId},
+    model::{Class, Device, Disk, Gpus, Inventory, Measured, Millis, Precedence, SessionId},
     placement::{Decision, GangPlacement, Greedy, Placement, Placer, Wait},
 };
 use braid_workload::{AttemptId, Failure, FailureKind, JobId, LeaseId, NodeId, TaskOutcome};
@@ -142,6 +142,15 @@ impl Hostile {
             link: self.rng.bool().then(|| self.number()),
             disk: self.rng.bool().then(|| self.number()),
             disks: self.disks(),
+            measured: self.rng.bool().then(|| {
+                Box::new(Measured {
+                    disk_read: self.rng.bool().then(|| self.number()),
+                    disk_write: self.rng.bool().then(|| self.number()),
+                    ..Measured::default()
+                })
+            }),
+            devices: vec![Device { kind: self.text(), ..Device::default() }],
+            gpu_driver: self.text(),
         };
         let mut held: Vec<Held> = (0..self.rng.usize(0..8)).map(|_| self.attempt()).collect();
         if self.rng.bool() {
@@ -151,7 +160,8 @@ impl Hostile {
     }
 
     fn disks(&mut self) -> Vec<Disk> {
-        let mut disk = |_| Disk { mount: self.text(), device: self.text(), kind: self.text(), total: self.number(), free: self.number() };
+        let mut disk =
+            |_| Disk { mount: self.text(), device: self.text(), kind: self.text(), total: self.number(), free: self.number() };
         (0..2).map(&mut disk).collect()
     }
 

@@ -192,7 +192,7 @@ fn more_room_on_a_disk_lets_placement_think_again_and_less_does_not() {
         fixture.step(Event::Disks { session: SessionId(session), disks: disks.clone() });
         assert_eq!(fixture.engine.problem().is_some(), asked, "{disks:?}");
     }
-    assert_eq!(fixture.node("a").inventory.as_ref().unwrap().disks, [disk("/", 39)]);
+    assert_eq!(fixture.engine.state().nodes[&NodeId("a".into())].inventory.as_ref().unwrap().disks, [disk("/", 39)]);
 }
 
 #[test]

@@ -81,15 +81,25 @@ function drawJobs() {
   if (focused) document.querySelector(`tr[data-job="${focused}"]`)?.focus({ preventScroll: true });
 }
 
+// Of the disks that can be written the one with the smallest part free: where it gets tight first.
+function fullest(disks) {
+  const part = (disk) => disk.free / disk.total;
+  return disks.filter((disk) => disk.free > 0).sort((a, b) => part(a) - part(b))[0] ?? disks[0];
+}
+
 function drawNodes() {
   rows(byId("nodes"), fleet.nodes, (row, node) => {
-    cell(row, node.name);
+    cell(row, node.name).title = node.details.join("\n");
     cell(row, node.state, node.state);
     cell(row, node.tasks);
     cell(row, node.threads);
     cell(row, bytes(node.memory));
     cell(row, node.gpus || "-");
     cell(row, node.rate ? `${bytes(node.rate)}/s` : "-");
+    const free = fullest(node.disks);
+    cell(row, free ? `${bytes(free.free)} of ${bytes(free.total)}` : "-").title = node.disks
+      .map((disk) => `${disk.mount}: ${bytes(disk.free)} of ${bytes(disk.total)} free (${disk.kind}, ${disk.device})`)
+      .join("\n");
     cell(row, node.address);
   });
 }

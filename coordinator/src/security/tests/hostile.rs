@@ -55,7 +55,10 @@ fn message(rng: &mut Rng) -> FromWorker {
             let running = (0..rng.usize(0..20))
                 .map(|_| v1::TaskProgress { task: task(rng), attempt: small(rng), done: number(rng), reused: number(rng) })
                 .collect();
-            Some(from_worker::Message::KeepAlive(v1::KeepAlive { running, disks: (0..rng.usize(0..3)).map(|_| disk(rng)).collect() }))
+            Some(from_worker::Message::KeepAlive(v1::KeepAlive {
+                running,
+                disks: (0..rng.usize(0..3)).map(|_| disk(rng)).collect(),
+            }))
         }
         3 | 4 => {
             let line = v1::LogLine { task: task(rng), text: text(rng), unix_millis: number(rng), ..v1::LogLine::default() };
