@@ -272,20 +272,23 @@ mod tests {
         ");
         let one = NodeShow::new(first);
         insta::assert_snapshot!(render(&one, Format::Table, 30_000, false).unwrap(), @"
-        node     alpha
-        state    ready, draining
-        drains   what runs is stopped in 1m
-        version  0.1.0
-        address  10.0.0.1
-        threads  8
-        memory   16.0 GB
-        gpus     8xH100
-        kinds    merge
-        labels   rack=7
-        rate     750.0 MB/s
-        disk     2.0 GB/s
-        tasks    3.1
+        node      alpha
+        state     ready, draining
+        drains    what runs is stopped in 1m
+        version   0.1.0
+        address   10.0.0.1
+        threads   8
+        memory    16.0 GB
+        gpus      8xH100
+        kinds     merge
+        labels    rack=7
+        rate      750.0 MB/s
+        disk      2.0 GB/s
+        tasks     3.1
         measured  memory 12.0 GB/s, disk 2.0 GB/s read and 1.0 GB/s written; 10 s ago
+        driver    570.1
+        gpu       H100, 80.0 GB, ECC, NVLink x18, PCIe 5 x16
+        on        /data: 1.2 TB of 4.0 TB free (xfs, /dev/nvme0n1)
         ");
         insta::assert_snapshot!(render(&one, Format::Name, 0, false).unwrap(), @"alpha");
         insta::assert_snapshot!(text(Format::Json), @r#"

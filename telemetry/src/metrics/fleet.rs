@@ -277,6 +277,7 @@ mod tests {
         let worker = WorkerMetrics::new("1.2.3", 4, 1 << 30);
         worker.started("merge");
         worker.ended("merge", TaskEnd::Done, Duration::from_secs(1), 10);
+        worker.disks([("/data", 10, 5)].into_iter());
         let text = filled().text(Some(&gauges())) + &worker.text();
         let mut found = BTreeSet::new();
         for metric in ALL {
