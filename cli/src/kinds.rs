@@ -1,7 +1,7 @@
 //! The kinds of job that this binary knows. A new kind is one line in each of the two tables.
 
 use crate::trainers;
-use braid_command::{CommandExecute, CommandWorkload, Guard};
+use braid_command::{CommandExecute, CommandWorkload, Guard, Launcher};
 use braid_merge::{MergeExecute, MergeWorkload};
 use braid_mixture::infer::job::{InferExecute, InferWorkload};
 use braid_mixture::job::{MixtureExecute, MixtureWorkload};
@@ -35,15 +35,17 @@ pub(crate) fn executors() -> Registry<dyn Execute> {
         Arc::new(Noop),
         Arc::new(TrainExecute),
         Arc::new(ProfileExecute),
-        Arc::new(CommandExecute::new(guard())),
+        Arc::new(command()),
         Arc::new(InferExecute),
     ];
     Registry::new(kinds.map(|kind| (kind.kind(), kind)))
 }
 
-/// This very program, with the verb that makes it a guard. The link names it even when its file has been replaced.
-pub(crate) fn guard() -> Guard {
-    Guard::new("/proc/self/exe", ["guard"])
+/// What runs programs: this very program guards them, and brings them into their cgroups. The link names it even when its file has
+/// been replaced.
+pub(crate) fn command() -> CommandExecute {
+    const SELF: &str = "/proc/self/exe";
+    CommandExecute::new(Guard::new(SELF, ["guard"])).with_cgroups(Launcher::new(SELF, ["enter"]))
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@ mod builtin;
 mod command;
 
 use crate::kinds;
-use braid_command::CommandExecute;
 use braid_mixture::trainer::{Trainer, Trainers};
 use std::sync::Arc;
 
 /// The trainers that a spec may name.
 pub(crate) fn all() -> Trainers {
     let builtin: Arc<dyn Trainer> = Arc::new(builtin::Builtin);
-    let command = Arc::new(command::Command::new(CommandExecute::new(kinds::guard())));
+    let command = Arc::new(command::Command::new(kinds::command()));
     Trainers::new([("builtin", builtin), ("command", command)])
 }

@@ -29,7 +29,10 @@ use crate::{
     logging::Role,
     signals::{Signals, interrupted},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
 use tracing::Span;
 
 /// The first word after `braid`.
@@ -71,6 +74,20 @@ pub(crate) enum Verb {
     Guard {
         /// What the worker's programs carry
         mark: String,
+    },
+    /// Enter a cgroup and become a program; a worker starts it
+    #[command(hide = true, disable_help_flag = true)]
+    Enter {
+        /// The folder of the cgroup
+        group: PathBuf,
+        /// The program's file
+        program: PathBuf,
+        /// Its name, as it is told
+        #[arg(allow_hyphen_values = true)]
+        name: OsString,
+        /// What it is told besides
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
 }
 
@@ -122,8 +139,15 @@ impl Verb {
                 braid_command::serve_guard(std::io::stdin(), &mark);
                 Ok(())
             }
+            Self::Enter { group, program, name, arguments } => Err(enter(&group, &program, &name, &arguments)),
         }
     }
+}
+
+/// Becomes the program, or says why not.
+fn enter(group: &Path, program: &Path, name: &OsStr, arguments: &[OsString]) -> Error {
+    let error = braid_command::enter(group, program, name, arguments);
+    Error::usage(format!("cannot start {} in its cgroup: {error}", program.display()))
 }
 
 /// The same path from the root.

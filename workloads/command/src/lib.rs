@@ -9,15 +9,18 @@
 //! * [`CommandSpec`] — what to run: read from YAML, from flags, or built by another kind of job ([`CommandSpec::new`]).
 //! * [`CommandWorkload`], [`CommandExecute`] — the two halves of the kind.
 //! * [`Guard`] — the process beside a worker that ends its programs when the worker is gone.
+//! * [`Launcher`] — how programs get into the cgroup that bounds their memory, where there are cgroups.
 //!
 //! It knows no program, no framework, and nothing of how tasks are placed.
 
+mod cgroup;
 mod error;
 mod execute;
 mod guard;
 mod spec;
 mod workload;
 
+pub use cgroup::{Launcher, enter};
 pub use error::CommandError;
 pub use execute::CommandExecute;
 pub use guard::{Guard, serve as serve_guard};

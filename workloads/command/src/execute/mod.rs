@@ -14,12 +14,15 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use memory::descendants;
+
 use crate::{
-    CommandError, CommandSpec, Guard, KIND,
+    CommandError, CommandSpec, Guard, KIND, Launcher,
+    cgroup::Cgroups,
     workload::{Ended, Payload},
 };
 use braid_workload::{Execute, Failure, TaskContext, TaskSpec};
-use process::Process;
+use process::{Enclosure, Process};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{sync::Arc, time::Instant};
@@ -28,12 +31,20 @@ use std::{sync::Arc, time::Instant};
 #[derive(Debug)]
 pub struct CommandExecute {
     guard: Arc<Guard>,
+    cgroups: Option<Cgroups>,
 }
 
 impl CommandExecute {
     /// One whose programs are ended by this guard when the worker is gone.
     pub fn new(guard: Guard) -> Self {
-        Self { guard: Arc::new(guard) }
+        Self { guard: Arc::new(guard), cgroups: None }
+    }
+
+    /// The same, but memory limits are kept by cgroups where this process has some. Without them, and for programs without a
+    /// limit, nothing changes.
+    #[must_use]
+    pub fn with_cgroups(self, launcher: Launcher) -> Self {
+        Self { cgroups: Some(Cgroups::new(launcher)), ..self }
     }
 
     fn run_program(&self, spec: &CommandSpec, task: &TaskSpec, context: &TaskContext) -> Result<Ended, CommandError> {
@@ -47,10 +58,17 @@ impl CommandExecute {
         program::check_folder(&spec.dir)?;
         let program = program::find(&spec.command, &spec.dir, spec.env.get("PATH").map(String::as_str))?;
         let start = Instant::now();
-        let process = Process::start(&program, spec, &variables, &self.guard)?;
+        let process = Process::start(&program, spec, &variables, &self.guard, self.enclosure(spec, context))?;
         let end = process.run(spec, context)?;
         outcome::judge(spec, &end)?;
         Ok(Ended { exit: 0, seconds: start.elapsed().as_secs_f64() })
+    }
+
+    /// A cgroup for a program with a limit, where there are any.
+    fn enclosure(&self, spec: &CommandSpec, context: &TaskContext) -> Option<Enclosure<'_>> {
+        let cgroups = self.cgroups.as_ref()?;
+        let group = cgroups.make(context.task, context.attempt, spec.memory?)?;
+        Some(Enclosure { launcher: cgroups.launcher(), group })
     }
 }
 

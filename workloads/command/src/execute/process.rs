@@ -1,11 +1,13 @@
 //! One process: started in a group of its own, its output read as it comes, signalled, and ended with all that it started.
 //!
 //! The group is killed while its dead leader is not yet reaped: until then the system gives its number to nobody else. What left
-//! the group and the session keeps running until its worker ends; then the guard finds it.
+//! the group and the session keeps running until its worker ends; then the guard finds it. What is in a cgroup cannot leave it, and
+//! ends with the program.
 
 use super::{lines::Lines, memory::Watch, outcome::End, program::Program, stop::Stop};
 use crate::{
-    CommandError, CommandSpec,
+    CommandError, CommandSpec, Launcher,
+    cgroup::Group,
     guard::{Guard, Watched},
 };
 use braid_workload::{LogSource, TaskContext};
@@ -29,6 +31,12 @@ const DRAIN: Duration = Duration::from_millis(200);
 /// Bytes read at a time.
 const CHUNK: usize = 16 << 10;
 
+/// A cgroup that a program is to be born in, and who brings it there.
+pub(super) struct Enclosure<'a> {
+    pub(super) launcher: &'a Launcher,
+    pub(super) group: Group,
+}
+
 /// A program that runs.
 pub(super) struct Process<'a> {
     child: Child,
@@ -38,6 +46,8 @@ pub(super) struct Process<'a> {
     out: Option<Pipe<ChildStdout>>,
     err: Option<Pipe<ChildStderr>>,
     watched: Watched<'a>,
+    /// What holds it and all that it starts, where the kernel keeps its limit.
+    group: Option<Group>,
     started: Instant,
 }
 
@@ -56,10 +66,22 @@ impl<'a> Process<'a> {
         spec: &CommandSpec,
         variables: &[(String, String)],
         guard: &'a Guard,
+        enclosure: Option<Enclosure<'_>>,
     ) -> Result<Self, CommandError> {
         guard.prepare()?;
-        let mut command = Command::new(&program.path);
-        command.arg0(&program.name).args(&program.arguments).current_dir(&spec.dir).process_group(0);
+        let mut command = match &enclosure {
+            None => {
+                let mut command = Command::new(&program.path);
+                command.arg0(&program.name);
+                command
+            }
+            Some(Enclosure { launcher, group }) => {
+                let mut command = Command::new(&launcher.program);
+                command.args(&launcher.arguments).arg(group.folder()).arg(&program.path).arg(&program.name);
+                command
+            }
+        };
+        command.args(&program.arguments).current_dir(&spec.dir).process_group(0);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|source| CommandError::Start { program: program.path.clone(), source })?;
@@ -73,6 +95,7 @@ impl<'a> Process<'a> {
             out: out.map(|end| Pipe { end, lines: Lines::default(), source: LogSource::Stdout }),
             err: err.map(|end| Pipe { end, lines: Lines::default(), source: LogSource::Stderr }),
             watched,
+            group: enclosure.map(|enclosure| enclosure.group),
             started: Instant::now(),
         };
         for pipe in [process.out.as_ref().map(|pipe| pipe.end.as_fd()), process.err.as_ref().map(|pipe| pipe.end.as_fd())]
@@ -88,7 +111,8 @@ impl<'a> Process<'a> {
     pub(super) fn run(mut self, spec: &CommandSpec, context: &TaskContext) -> Result<End, CommandError> {
         context.progress.set_grace(spec.stops_within());
         let mut stop = Stop::new(spec);
-        let mut memory = spec.memory.map(|limit| Watch::new(self.pid, limit));
+        let watched = spec.memory.filter(|_| self.group.is_none());
+        let mut memory = watched.map(|limit| Watch::new(self.pid, limit));
         let mut over_memory = false;
         let mut buffer = vec![0; CHUNK];
         loop {
@@ -113,10 +137,15 @@ impl<'a> Process<'a> {
         }
         // Its group, while its number is still its own; then what is left in the pipes.
         self.signal(Signal::KILL);
+        if let Some(group) = &self.group {
+            group.kill();
+            over_memory = group.ran_out();
+        }
         self.drain(&mut buffer, context)?;
         self.watched.forget();
         let status = self.child.wait().map_err(|source| CommandError::System { operation: "wait for a program", source })?;
-        Ok(End { status, why: stop.why(), over_memory })
+        // One that lost a child to its limit and ended well all the same did what it was to do.
+        Ok(End { status, why: stop.why(), over_memory: over_memory && !status.success() })
     }
 
     /// Signals the whole group. One that is gone has nobody to tell.
