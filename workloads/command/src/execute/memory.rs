@@ -53,7 +53,7 @@ fn held(leader: Pid) -> u64 {
 }
 
 /// A process and all below it, those that left its process group included.
-pub(super) fn descendants(leader: i32) -> BTreeSet<i32> {
+pub(crate) fn descendants(leader: i32) -> BTreeSet<i32> {
     let (mut seen, mut open) = (BTreeSet::new(), vec![leader]);
     while let Some(pid) = open.pop() {
         if !seen.insert(pid) {
