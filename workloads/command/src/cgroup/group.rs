@@ -51,7 +51,7 @@ impl Group {
     /// Its folder.
     pub(crate) fn folder(&self) -> &Path {
         // Empty only after `keep` and in `drop`, which own it.
-        self.folder.as_deref().unwrap_or(Path::new(""))
+        self.folder.as_deref().unwrap_or_else(|| Path::new(""))
     }
 
     /// Kills all that is in it, however it got there.

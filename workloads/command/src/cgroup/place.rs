@@ -77,7 +77,7 @@ fn locate(own: &str, mounts: &str) -> Option<(PathBuf, bool)> {
         (after.split(' ').next() == Some("cgroup2")).then_some((top, at))
     };
     // The last one lies over the others.
-    let (top, at) = mounts.lines().filter_map(mount).last()?;
+    let (top, at) = mounts.lines().filter_map(mount).next_back()?;
     let below = path.strip_prefix(&top).ok()?;
     // Joining nothing would leave a slash at the end.
     let folder = if below.as_os_str().is_empty() { PathBuf::from(at) } else { Path::new(&at).join(below) };

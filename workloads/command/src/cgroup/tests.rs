@@ -43,7 +43,7 @@ fn a_cgroup_that_was_given_to_this_process_is_divided_and_another_is_not() {
     fs::create_dir(tree.own().join("braid-1-2.3-4")).unwrap();
     fs::create_dir(tree.own().join("other")).unwrap();
     if !rustix::process::geteuid().is_root()
-        || rustix::fs::setxattr(&tree.own(), "user.delegate", b"1", rustix::fs::XattrFlags::empty()).is_ok()
+        || rustix::fs::setxattr(tree.own(), "user.delegate", b"1", rustix::fs::XattrFlags::empty()).is_ok()
     {
         assert_eq!(divide(tree.0.path()), Ok(tree.own()));
         assert_eq!(fs::read_to_string(tree.own().join("cgroup.subtree_control")).unwrap(), "+memory");
@@ -92,17 +92,13 @@ fn a_group_is_given_its_limit_and_says_what_became_of_it() {
     fs::remove_dir_all(group.keep()).unwrap();
 }
 
-/// A folder of a real cgroup file system in which groups can be made, with or without controllers; one is mounted where there
-/// is none and this process may.
-fn real() -> Option<(PathBuf, Option<tempfile::TempDir>)> {
-    if let Ok(place) = Place::find(Path::new("/"))
-        && place.folder.join("cgroup.procs").exists()
-        && fs::create_dir(place.folder.join("braid-probe")).is_ok()
-    {
-        let _ = fs::remove_dir(place.folder.join("braid-probe"));
-        return Some((place.folder, None));
-    }
-    None
+/// A folder of a real cgroup file system in which groups can be made, with or without controllers.
+fn real() -> Option<PathBuf> {
+    let folder = Place::find(Path::new("/")).ok()?.folder;
+    let probe = folder.join(format!("braid-probe-{}", std::process::id()));
+    fs::create_dir(&probe).ok()?;
+    fs::remove_dir(&probe).ok()?;
+    Some(folder)
 }
 
 /// Starts a shell through a launcher that is one too, in the group.
@@ -115,7 +111,7 @@ fn shell(group: &Group, line: &str) -> std::process::Child {
 
 #[test]
 fn what_leaves_its_session_is_killed_with_its_group() {
-    let Some((place, _mount)) = real() else {
+    let Some(place) = real() else {
         eprintln!("no cgroup2 file system in which this process may make groups: not tried");
         return;
     };
