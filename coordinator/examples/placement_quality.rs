@@ -1,15 +1,22 @@
-//! How good placements are and what they cost: shards of a merge on unlike workers, as the table of docs/placement.md shows.
-//! Each column is the makespan above the bound, from the best to the worst seed, and the longest time that one took.
+//! How good placements are and what they cost: shards of a merge on unlike workers, as the tables of docs/placement.md show.
 //!
-//! `cargo run --release -p braid-coordinator --example placement_quality [200x8 1000x16 1000x64 5000x64 plans]`
+//! `cargo run --release -p braid-coordinator --example placement_quality [200x8 1000x16 1000x64 5000x64 running small decisions]`
+//!
+//! | part | shows |
+//! |---|---|
+//! | a size | the makespan above the bound, from the best to the worst seed, and the longest time that one took |
+//! | `running` | the same with the work of a running fleet, without and with all solvers that are compiled in (`--features highs`) |
+//! | `small` | the same of few tasks, where rounding leaves most |
+//! | `decisions` | how long one decision takes of 200 jobs on 64 nodes, by greedy placement and by the linear program |
 
 #![allow(clippy::print_stdout)]
 
 use braid_coordinator::{
     model::{Class, Inventory},
     placement::{
-        Candidate, Problem, Waiting, plan,
-        program::{Budget, Effort, Program, list, search, solve},
+        Candidate, Guide, Problem, Waiting, hand_out, plan,
+        program::{Budget, Effort, Program, list, relax, search, solve_with},
+        solver::Solvers,
     },
 };
 use braid_workload::{JobId, NodeId};
@@ -27,17 +34,31 @@ const LINKS: [f64; 4] = [0.5, 1.0, 1.25, 2.5];
 const MEMORY: [f64; 4] = [1.0, 2.0, 2.0, 4.0];
 
 fn main() {
-    println!("| shards × workers | seeds | greedy | + search | the whole way |");
-    println!("|---|---|---|---|---|");
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
+    println!("| shards × workers | seeds | greedy | + search | the whole way |\n|---|---|---|---|---|");
     for (shards, nodes, seeds) in [(200, 8, 10), (1000, 16, 10), (1000, 64, 10), (5000, 64, 1)] {
         if is_wanted(&format!("{shards}x{nodes}")) {
             row(shards, nodes, seeds);
         }
     }
-    if is_wanted("plans") {
-        pending();
+    let solvers = Solvers::BEST.whole.map_or("no other solver", |solver| solver.name());
+    println!("\n| tasks × workers | seeds | microlp | with {solvers} | of these proven |\n|---|---|---|---|---|");
+    for (part, seeds, tasks, nodes) in [
+        ("small", 10, 12, 4),
+        ("small", 10, 20, 4),
+        ("small", 10, 40, 6),
+        ("small", 10, 60, 6),
+        ("running", 3, 200, 8),
+        ("running", 3, 1000, 16),
+        ("running", 3, 1000, 64),
+    ] {
+        if is_wanted(part) {
+            as_running(tasks, nodes, seeds);
+        }
+    }
+    if is_wanted("decisions") {
+        decisions();
     }
 }
 
@@ -66,40 +87,77 @@ fn normal(rng: &mut Rng) -> f64 {
 }
 
 fn row(shards: usize, nodes: usize, seeds: u64) {
-    let mut columns: [Vec<(f64, Duration)>; 3] = Default::default();
+    let mut columns: [Column; 3] = Default::default();
     for seed in 1..=seeds {
         let program = instance(shards, nodes, seed);
         let effort = Effort::THOROUGH;
         let (greedy, t_greedy) = timed(|| list(&program));
         let (searched, t_search) = timed(|| search(&program, greedy.clone(), &mut Budget::new(effort.work)));
-        let (solved, t_solve) = timed(|| solve(&program, effort, Budget::new(effort.work)));
+        let (solved, t_solve) = timed(|| solve_with(Solvers::BUILT_IN, &program, effort, Budget::new(effort.work)));
         let (Ok(searched), Ok(solved)) = (searched, solved) else { return };
-        let gap = |makespan: f64| 100.0 * (makespan / solved.bound - 1.0);
-        columns[0].push((gap(program.makespan(&greedy)), t_greedy));
-        columns[1].push((gap(program.makespan(&searched)), t_search));
-        columns[2].push((gap(solved.makespan), t_solve));
+        columns[0].add(program.makespan(&greedy), solved.bound, t_greedy);
+        columns[1].add(program.makespan(&searched), solved.bound, t_search);
+        columns[2].add(solved.makespan, solved.bound, t_solve);
     }
-    let [greedy, searched, solved] = columns.map(|mut column| {
-        column.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let longest = column.iter().map(|(_, time)| *time).max().unwrap_or_default();
-        let (least, most) = (column[0].0, column[column.len() - 1].0);
-        if column.len() == 1 {
-            format!("+{least:.2} % ({longest:.1?})")
-        } else {
-            format!("+{least:.2}…{most:.2} % ({longest:.1?})")
-        }
-    });
+    let [greedy, searched, solved] = columns.map(|column| column.shown());
     println!("| {shards} × {nodes} | {seeds} | {greedy} | {searched} | {solved} |");
 }
 
-/// 200 jobs that wait for 64 nodes, planned as a coordinator does.
-fn pending() {
-    const PLANS: u64 = 200;
-    let mut times: Vec<Duration> =
-        (0..PLANS).map(|seed| timed(|| plan(&fleet(seed), Effort::QUICK, Budget::new(Effort::QUICK.work))).1).collect();
-    times.sort();
-    let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-    println!("\n200 jobs on 64 nodes, {PLANS} plans: median {:.1?}, p99 {:.1?}, longest {:.1?}", at(50), at(99), at(100));
+/// With the work that a running fleet has for it, without and with what else is compiled in.
+fn as_running(tasks: usize, nodes: usize, seeds: u64) {
+    let effort = Effort::running(tasks, nodes);
+    let (mut built_in, mut best, mut proven) = (Column::default(), Column::default(), 0);
+    for seed in 1..=seeds {
+        let program = instance(tasks, nodes, seed);
+        let solve = |solvers| timed(|| solve_with(solvers, &program, effort, Budget::new(effort.work)));
+        let ((Ok(first), t_first), (Ok(second), t_second)) = (solve(Solvers::BUILT_IN), solve(Solvers::BEST)) else { return };
+        let target = first.makespan.min(second.makespan);
+        let Ok(relaxed) = relax(&program, target, 1e-5, &mut Budget::new(Effort::THOROUGH.work)) else { return };
+        let bound = relaxed.bound.max(first.bound).max(second.bound);
+        built_in.add(first.makespan, bound, t_first);
+        best.add(second.makespan, bound, t_second);
+        proven += usize::from(second.makespan <= second.bound * 1.001);
+    }
+    println!("| {tasks} × {nodes} | {seeds} | {} | {} | {proven} |", built_in.shown(), best.shown());
+}
+
+/// Parts of a percent above the bound, and times.
+#[derive(Default)]
+struct Column(Vec<(f64, Duration)>);
+
+impl Column {
+    fn add(&mut self, makespan: f64, bound: f64, took: Duration) {
+        self.0.push((100.0 * (makespan / bound - 1.0), took));
+    }
+
+    /// From the best to the worst, and the longest time.
+    fn shown(mut self) -> String {
+        self.0.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let longest = self.0.iter().map(|(_, time)| *time).max().unwrap_or_default();
+        match self.0[..] {
+            [] => String::new(),
+            [(only, _)] => format!("+{only:.2} % ({longest:.1?})"),
+            [(least, _), .., (most, _)] => format!("+{:.2}…{most:.2} % ({longest:.1?})", least.abs()),
+        }
+    }
+}
+
+/// 200 jobs that wait for 64 nodes: what is handed out at once, and the plan beside it.
+fn decisions() {
+    const TIMES: u64 = 200;
+    let problems: Vec<Problem> = (0..TIMES).map(fleet).collect();
+    let effort = Effort::running(200, 64);
+    println!("\n200 jobs on 64 nodes | median | p99 | longest | in a second\n---|---|---|---|---");
+    let show = |name: &str, decide: &dyn Fn(&Problem)| {
+        let mut times: Vec<Duration> = problems.iter().map(|problem| timed(|| decide(problem)).1).collect();
+        let all: Duration = times.iter().sum();
+        times.sort();
+        let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
+        let rate = f64::from(u32::try_from(times.len()).unwrap_or(u32::MAX)) / all.as_secs_f64();
+        println!("{name} | {:.1?} | {:.1?} | {:.1?} | {rate:.0}", at(50), at(99), at(100));
+    };
+    show("greedy", &|problem| drop(hand_out(problem, &mut Guide::default())));
+    show("the linear program", &|problem| drop(plan(problem, effort, Budget::new(effort.work))));
 }
 
 fn fleet(seed: u64) -> Problem {

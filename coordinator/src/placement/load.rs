@@ -6,7 +6,7 @@ use super::{Candidate, Waiting};
 use crate::model::Class;
 
 /// Seconds of work that a node may hold beyond what it runs.
-const AHEAD: f64 = 0.25;
+pub(crate) const AHEAD: f64 = 0.25;
 /// Tasks that a node may hold at most, however short they are.
 pub(super) const MOST: u32 = 1024;
 
@@ -63,7 +63,7 @@ impl Candidate {
 
     /// How many more such tasks the node may be given now: what it can run at once, and a little ahead, so that the next is
     /// there when one ends. On GPUs nothing is handed ahead: whoever has them is to use them.
-    pub(super) fn room(&self, class: &Class, seconds: Option<f64>) -> u32 {
+    pub(crate) fn room(&self, class: &Class, seconds: Option<f64>) -> u32 {
         if class.gpus > 0 {
             return self.unused(class).min(MOST);
         }
@@ -77,8 +77,8 @@ impl Candidate {
         left(self.lanes(class), self.lanes_used(class)).min(left(self.portions(class), self.portions_used(class)))
     }
 
-    /// How many such tasks would start if they had their lane for themselves.
-    fn unused(&self, class: &Class) -> u32 {
+    /// How many such tasks would start if their kind of lane, wide or narrow, had no others: as a task in no gang does.
+    pub(crate) fn unused(&self, class: &Class) -> u32 {
         let used = if class.wide { self.load.wide } else { self.narrow_used(class) };
         let by_memory = per(self.offer.memory.saturating_sub(self.load.memory), class.memory);
         let by_gpus = per(self.offer.gpus.count.saturating_sub(self.load.gpus).into(), class.gpus.into());

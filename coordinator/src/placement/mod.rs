@@ -14,6 +14,7 @@ mod plan;
 mod prior;
 pub mod program;
 mod remedy;
+pub mod solver;
 #[cfg(test)]
 mod tests;
 mod timing;
@@ -24,6 +25,7 @@ mod why;
 pub use explain::{Explanation, Relief, Share, explain};
 pub use greedy::{Greedy, hand_out};
 pub use guide::Guide;
+pub(crate) use load::AHEAD;
 pub use load::Load;
 pub use lp::Lp;
 pub use plan::{Plan, Price, plan};

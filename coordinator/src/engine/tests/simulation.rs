@@ -131,7 +131,7 @@ impl Run {
         let mut world = World::new(profile.workers);
         // Every other world is placed by LP.
         if seed % 2 == 1 {
-            world.placer = Box::new(Lp { effort: Effort { work: 500_000, columns: 50 } });
+            world.placer = Box::new(Lp { effort: Effort { work: 500_000, columns: 50, ..Effort::QUICK } });
         }
         Self { world, rng: Rng::with_seed(seed), profile, failed: BTreeMap::new(), outage_ends: Millis(0) }
     }

@@ -1,5 +1,5 @@
 //! The numbers of placement: which node runs how many tasks of which class, so that the last is done soonest. It knows no jobs
-//! and no names: [`model`](super::model) makes a [`Program`] of a problem.
+//! and no names: [`plan`](super::plan()) makes a [`Program`] of a problem.
 //!
 //! A task keeps each *row* of its node (threads, memory, GPUs, link, disk) busy for some seconds; rows of a node work side by
 //! side, so a node is done when its busiest row is. With x(i,j) tasks of class i on node j:
@@ -15,12 +15,15 @@
 //! | `rounding` | a whole x from a fractional one, at most one task a node above it |
 //! | `search` | a better x by moves and swaps from the node that is done last |
 //! | `anneal` | a better x where search has ended, by moves that may make it worse for a while |
+//! | `exact` | the best whole x and its proof, where few columns can still be better and a solver of integer programs is there |
 //! | `solve` | all of these in turn, within a budget |
 //!
-//! Everything is deterministic: budgets count work, not time.
+//! Everything is deterministic: budgets count work, not time. What a solver does is counted by an estimate, and ends at the same
+//! answer or, where it takes much longer than that, at none.
 
 mod anneal;
 mod budget;
+mod exact;
 mod list;
 mod rounding;
 mod search;
@@ -32,12 +35,13 @@ mod volume;
 
 pub use anneal::anneal;
 pub use budget::{Budget, Cancelled};
-pub use solve::{Effort, Solved, solve};
+pub use exact::{Incumbent, Proof, Proven, exact};
+pub use solve::{Effort, Solved, solve, solve_with};
 
 pub use list::list;
 pub use rounding::round;
 pub use search::search;
-pub use simplex::corner;
+pub use simplex::{Corner, corner};
 pub use volume::{Relaxed, relax};
 
 /// Tasks, nodes, and how long each keeps the rows of the other busy.

@@ -1,6 +1,8 @@
 //! The whole way: list, prices, corner, rounding, search, annealing, within a budget.
 
-use super::{Budget, Cancelled, Program, Whole, anneal, corner, list, relax, round, search};
+use super::{Budget, Cancelled, Incumbent, Program, Proof, Whole, anneal, corner, exact, list, relax, round, search};
+use crate::placement::solver::Solvers;
+use std::time::Duration;
 
 /// How much a solve may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +11,8 @@ pub struct Effort {
     pub work: u64,
     /// Columns that the simplex method takes on; it is left out where there are more.
     pub columns: usize,
+    /// What a solver of integer programs may do for the last part of a percent, where there is one.
+    pub proof: Proof,
 }
 
 /// An answer and how good it is.
@@ -26,13 +30,21 @@ pub struct Solved {
 
 impl Effort {
     /// Some milliseconds, as a fleet that runs can spend between two decisions.
-    pub const QUICK: Self = Self { work: 30_000_000, columns: 400 };
+    pub const QUICK: Self = Self {
+        work: 30_000_000,
+        columns: 400,
+        proof: Proof { columns: 300, nodes: 20, time: Duration::from_millis(500), counts_late: false },
+    };
     /// Classes times nodes up to which [`QUICK`](Self::QUICK) is enough.
     const QUICK_SIZE: usize = 200 * 64;
     /// Times that it is done for the largest questions: some tenths of a second.
     const MOST_QUICK: usize = 12;
     /// Some seconds, for one large question.
-    pub const THOROUGH: Self = Self { work: 6_000_000_000, columns: 6_000 };
+    pub const THOROUGH: Self = Self {
+        work: 6_000_000_000,
+        columns: 6_000,
+        proof: Proof { columns: 2_000, nodes: 1_000, time: Duration::from_secs(10), counts_late: true },
+    };
 }
 
 impl Effort {
@@ -41,7 +53,7 @@ impl Effort {
         // Prices take more turns as well as longer ones.
         let times = classes.saturating_mul(nodes) / Self::QUICK_SIZE;
         let times = times.saturating_mul(times).clamp(1, Self::MOST_QUICK);
-        Self { work: Self::QUICK.work * times as u64, columns: Self::QUICK.columns * times }
+        Self { work: Self::QUICK.work * times as u64, columns: Self::QUICK.columns * times, ..Self::QUICK }
     }
 }
 
@@ -50,11 +62,19 @@ const CLOSE: f64 = 1e-3;
 /// Shares below these are left out of the corner, in turn: each leads to another rounding, and the best counts.
 const NOISE: [f64; 2] = [0.02, 0.05];
 
-/// Solves a program.
+/// Solves a program with the best solvers that are compiled in.
 ///
 /// # Errors
 /// [`Cancelled`] when the budget's flag was set.
-pub fn solve(program: &Program, effort: Effort, mut budget: Budget) -> Result<Solved, Cancelled> {
+pub fn solve(program: &Program, effort: Effort, budget: Budget) -> Result<Solved, Cancelled> {
+    solve_with(Solvers::BEST, program, effort, budget)
+}
+
+/// The same, with these.
+///
+/// # Errors
+/// [`Cancelled`] when the budget's flag was set.
+pub fn solve_with(solvers: Solvers, program: &Program, effort: Effort, mut budget: Budget) -> Result<Solved, Cancelled> {
     let mut part = budget.split(1, 5);
     let first = search(program, list(program), &mut part)?;
     budget.join(part);
@@ -62,7 +82,7 @@ pub fn solve(program: &Program, effort: Effort, mut budget: Budget) -> Result<So
     let mut part = budget.split(2, 5);
     let mut pruned = program.clone();
     pruned.prune(target);
-    let relaxed = relax(&pruned, target, CLOSE, &mut part)?;
+    let mut relaxed = relax(&pruned, target, CLOSE, &mut part)?;
     budget.join(part);
     let mut best = first;
     let mut least = target;
@@ -71,15 +91,17 @@ pub fn solve(program: &Program, effort: Effort, mut budget: Budget) -> Result<So
             break;
         }
         let mut part = budget.split(1, 2 + NOISE.len() as u64 - turn);
-        let corner = corner(&pruned, &relaxed.shares, noise, effort.columns, &mut part)?;
-        let rounded = search(program, round(&pruned, corner.as_ref().unwrap_or(&relaxed.shares)), &mut part)?;
+        let corner = corner(solvers.linear, &pruned, &relaxed.shares, noise, effort.columns, &mut part)?;
+        let shares = corner.as_ref().map_or(&relaxed.shares, |corner| &corner.shares);
+        let rounded = search(program, round(&pruned, shares), &mut part)?;
         budget.join(part);
         let value = program.value(&rounded);
         if value < least {
             (best, least) = (rounded, value);
         }
-        if corner.is_none() {
-            break;
+        let Some(corner) = corner else { break };
+        if let Some((bound, prices)) = corner.proof.filter(|(bound, _)| *bound > relaxed.bound) {
+            (relaxed.bound, relaxed.prices) = (bound, prices);
         }
     }
     if least > relaxed.bound * (1.0 + CLOSE) {
@@ -93,5 +115,13 @@ pub fn solve(program: &Program, effort: Effort, mut budget: Budget) -> Result<So
             (best, least) = (polished, value);
         }
     }
-    Ok(Solved { makespan: program.makespan(&best), whole: best, bound: relaxed.bound.min(least), prices: relaxed.prices })
+    let mut bound = relaxed.bound.min(least);
+    if let Some(solver) = solvers.whole.filter(|_| least > bound * (1.0 + CLOSE)) {
+        let from = Incumbent { whole: &best, value: least, bound, prices: &relaxed.prices };
+        if let Some(proven) = exact(solver, &pruned, from, CLOSE, effort.proof, &budget)? {
+            bound = proven.bound.max(bound);
+            best = proven.better.unwrap_or(best);
+        }
+    }
+    Ok(Solved { makespan: program.makespan(&best), whole: best, bound, prices: relaxed.prices })
 }

@@ -1,6 +1,7 @@
 //! Each part on its own, on programs whose answers are plain.
 
 use super::*;
+use crate::placement::solver::Microlp;
 use fastrand::Rng;
 
 /// Equal tasks on equal nodes.
@@ -95,10 +96,10 @@ fn what_the_budget_cannot_pay_is_not_solved() {
     let program = even(12, 4);
     let shares = vec![0.25; 4];
     let mut budget = Budget::new(10);
-    assert_eq!((corner(&program, &shares, 0.1, 100, &mut budget), budget.left()), (Ok(None), 10));
+    assert_eq!((corner(&Microlp, &program, &shares, 0.1, 100, &mut budget), budget.left()), (Ok(None), 10));
     let mut budget = Budget::new(1 << 20);
-    let found = corner(&program, &shares, 0.1, 100, &mut budget).unwrap().unwrap();
-    assert!((found.iter().sum::<f64>() - 1.0).abs() < 1e-9 && budget.left() < 1 << 20);
+    let found = corner(&Microlp, &program, &shares, 0.1, 100, &mut budget).unwrap().unwrap();
+    assert!((found.shares.iter().sum::<f64>() - 1.0).abs() < 1e-9 && budget.left() < 1 << 20);
 }
 
 #[test]

@@ -113,13 +113,13 @@ fn first_prices(program: &Program) -> Vec<f64> {
 
 /// The loads with those of all nodes on a row side by side, `[class][row][node]`: the loop over them is the work of a turn, and the
 /// processor takes several at once.
-struct Sheet<'a> {
+pub(super) struct Sheet<'a> {
     program: &'a Program,
     loads: Vec<f64>,
 }
 
 impl<'a> Sheet<'a> {
-    fn new(program: &'a Program) -> Self {
+    pub(super) fn new(program: &'a Program) -> Self {
         let mut loads = Vec::with_capacity(program.loads.len());
         for class in program.loads.chunks_exact((program.nodes * program.rows).max(1)) {
             for row in 0..program.rows {
@@ -130,7 +130,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// f at some prices.
-    fn at(&self, prices: Vec<f64>) -> Dual {
+    pub(super) fn at(&self, prices: Vec<f64>) -> Dual {
         let Program { nodes, rows, base, counts, costs, .. } = self.program;
         let mut busy = base.clone();
         let mut value: f64 = prices.iter().zip(base).map(|(price, base)| price * base).sum();
@@ -159,10 +159,11 @@ impl<'a> Sheet<'a> {
 }
 
 /// f at some prices, and the x that it chose.
-struct Dual {
-    prices: Vec<f64>,
-    value: f64,
-    choice: Vec<Option<usize>>,
+pub(super) struct Dual {
+    pub(super) prices: Vec<f64>,
+    pub(super) value: f64,
+    /// The node at which each class costs least.
+    pub(super) choice: Vec<Option<usize>>,
     busy: Vec<f64>,
 }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 fn placers() -> Vec<(&'static str, Box<dyn Placer>)> {
-    vec![("greedy", Box::new(Greedy)), ("lp", Box::new(Lp { effort: Effort { work: 2_000_000, columns: 100 } }))]
+    vec![("greedy", Box::new(Greedy)), ("lp", Box::new(Lp { effort: Effort { work: 2_000_000, columns: 100, ..Effort::QUICK } }))]
 }
 
 /// No class is over-placed, nobody gets what it cannot run or has no room for, GPUs are given once, gangs start whole.
