@@ -187,18 +187,23 @@ fn a_resumable_program_saves_makes_room_and_goes_on() {
     let script = "[ \"$BRAID_RESUME\" ] && { cat saved; exit; }; \
                   trap 'echo from try $BRAID_ATTEMPT > saved; exit' USR1; trap '' TERM; \
                   touch begun; while :; do sleep 0.05; done";
-    let flags = ["run", "--resumable", "--save-signal", "USR1@30s", "--detach", "--", "sh", "-c", script];
-    let low = coordinator.braid_in(scratch.path(), flags).ok().stdout;
-    eventually("the program", || scratch.join("begun").exists().then_some(()));
-    // A node takes one program ahead of those that run; it is not for the one that takes their place.
-    let next = coordinator.braid_in(scratch.path(), ["run", "--resumable", "--detach", "--", "true"]).ok().stdout;
-    let high = coordinator.braid_in(scratch.path(), ["run", "--priority", "5", "--", "sh", "-c", "ls saved"]).ok();
-    assert_eq!(high.stdout, "saved\n", "it began when the other had saved");
-    for job in [&low, &next] {
-        coordinator.braid(["job", "wait", job.trim()]).ok();
+    let resumable = ["run", "--resumable", "--save-signal", "USR1@30s", "--detach", "--"];
+    // A node takes one program ahead of those that run: that of the higher priority, or another that makes room as well.
+    for ahead in [None, Some("true")] {
+        let low = coordinator.braid_in(scratch.path(), [&resumable[..], &["sh", "-c", script]].concat()).ok().stdout;
+        eventually("the program", || scratch.join("begun").exists().then_some(()));
+        let next = ahead.map(|program| coordinator.braid_in(scratch.path(), [&resumable[..], &[program]].concat()).ok().stdout);
+        let high = coordinator.braid_in(scratch.path(), ["run", "--priority", "5", "--", "sh", "-c", "ls saved"]).ok();
+        assert_eq!(high.stdout, "saved\n", "it began when the other had saved");
+        for job in [&low].into_iter().chain(&next) {
+            coordinator.braid(["job", "wait", job.trim()]).ok();
+        }
+        let log = coordinator.braid(["job", "logs", low.trim()]).ok().stdout;
+        assert!(log.contains("from try 1"), "{log}");
+        for file in ["begun", "saved"] {
+            fs::remove_file(scratch.join(file)).unwrap();
+        }
     }
-    let log = coordinator.braid(["job", "logs", low.trim()]).ok().stdout;
-    assert!(log.contains("from try 1"), "{log}");
 }
 
 #[test]

@@ -35,8 +35,14 @@ impl Engine {
 
     pub(super) fn placed(&mut self, decision: Decision, now: Millis, effects: &mut Effects) {
         let mut ledger = (!self.state.projects.is_empty()).then(|| self.state.ledger());
+        let least = self.state.least_priority();
         for placement in &decision.placements {
+            let in_the_way = self.in_the_way(placement, least);
             self.assign(placement, ledger.as_mut(), now, effects);
+            // After it is there: what stops must not be followed by another before it.
+            if self.state.job(placement.job).is_some_and(|job| job.tally().assigned > 0) {
+                self.stop(&in_the_way, effects);
+            }
         }
         for gang in &decision.gangs {
             self.assign_gang(gang, ledger.as_mut(), now, effects);

@@ -14,7 +14,8 @@
 //! | `assign` | what to ask placement, and what its answer starts |
 //! | `gang` | which tasks start together, and what becomes of them when one fails |
 //! | `fairness` | whose tasks go first, and how many |
-//! | `projects` | what projects use, and who makes room for a higher priority |
+//! | `projects` | what projects use and may use |
+//! | `preempt` | who makes room for a higher priority |
 //! | `upkeep` | what operators say about nodes: cordon, drain, labels |
 //! | `recover` | the state that the records of a store describe |
 //!
@@ -28,6 +29,7 @@ mod fact;
 mod fairness;
 mod gang;
 mod outcome;
+mod preempt;
 mod projects;
 mod recover;
 mod session;

@@ -1,19 +1,15 @@
-//! What projects use, what placement is asked for them, and who makes room for a higher priority.
-//!
-//! A job of which nothing runs and nothing can be placed may take the place of jobs with a lower priority, whose kind can go
-//! on where it was stopped: as few of their tasks as make room are told to stop, the least important and youngest first. They
-//! report themselves given back and wait again; nothing is held against them. One such change is under way at a time.
+//! What projects use, and what placement is asked for them.
 
 use super::{
-    Effect, Effects, Engine, Message, Refusal, State,
+    Effects, Engine, Refusal, State,
     fairness::{Claim, Ledger, divide},
 };
 use crate::{
-    model::{Amount, Change, Class, DEFAULT_PROJECT, Job, JobPhase, Node, Precedence, Project, keys},
+    model::{Amount, Change, Class, DEFAULT_PROJECT, Node, Precedence, Project, keys},
     placement::{Wait, Waiting},
 };
-use braid_workload::{JobId, TaskId};
-use std::{cmp::Reverse, collections::BTreeMap};
+use braid_workload::JobId;
+use std::collections::BTreeMap;
 
 /// Bytes of the name of a project.
 const MAX_NAME: usize = 64;
@@ -32,78 +28,6 @@ impl Engine {
         }
         self.state.unplaced = true;
         Ok(())
-    }
-
-    /// Makes room for the most important of the jobs of which nothing could be placed.
-    pub(super) fn preempt(&mut self, starved: &[JobId], effects: &mut Effects) {
-        let running = || self.state.jobs.values().filter(|job| job.phase == JobPhase::Running && job.tally().assigned > 0);
-        let least = running().map(|job| job.precedence.priority).min();
-        let urgent = starved.iter().filter_map(|id| self.state.job(*id)).filter(|job| job.tally().assigned == 0);
-        let urgent = urgent.max_by_key(|job| (job.precedence.priority, Reverse(job.id)));
-        let Some(job) = urgent.filter(|job| least.is_some_and(|least| least < job.precedence.priority)) else { return };
-        if self.state.jobs.values().flat_map(|job| &job.tasks).any(|task| task.stopping) {
-            return;
-        }
-        for id in self.victims(job) {
-            let Some(task) = self.state.jobs.get_mut(&id.job).and_then(|job| job.tasks.get_mut(id.index as usize)) else {
-                continue;
-            };
-            task.stopping = true;
-            let attempt = task.attempt;
-            let session = task.assignment().and_then(|to| self.state.nodes.get(&to.node)).and_then(|node| node.session);
-            let message = Message::Stop { task: id, attempt };
-            effects.extend(session.map(|session| Effect::Send { session, message }));
-        }
-    }
-
-    /// The fewest tasks whose end lets one task, or one gang, of a job start.
-    fn victims(&self, job: &Job) -> Vec<TaskId> {
-        let Some(class) = job.waiting().keys().next() else { return Vec::new() };
-        let mut vacated: Vec<(Vec<TaskId>, u32)> = self
-            .state
-            .nodes
-            .values()
-            .filter(|node| node.inventory.as_ref().is_some_and(|offer| offer.could_run(&job.kind, class)))
-            .filter_map(|node| self.vacate(node, job, class))
-            .collect();
-        // The cheapest place first.
-        vacated.sort_by_key(|(tasks, room)| (tasks.len(), Reverse(*room)));
-        let (mut victims, mut room) = (Vec::new(), 0);
-        for (tasks, more) in vacated {
-            victims.extend(tasks);
-            room += more;
-            if room >= class.gang {
-                return victims;
-            }
-        }
-        Vec::new() // not even this would do
-    }
-
-    /// What must end on a node so that at least one task starts there, and how many then would.
-    fn vacate(&self, node: &Node, job: &Job, class: &Class) -> Option<(Vec<TaskId>, u32)> {
-        let mut ours: Vec<TaskId> = node.tasks.iter().copied().filter(|task| self.gives_way(*task, job)).collect();
-        let since = |task: &TaskId| self.state.job(task.job).and_then(|job| job.tasks.get(task.index as usize)?.assignment());
-        ours.sort_by_key(|task| {
-            let priority = self.state.job(task.job).map(|job| job.precedence.priority);
-            (priority, since(task).map(|to| Reverse(to.since)))
-        });
-        for count in 0..=ours.len() {
-            let (gone, _) = ours.split_at(count);
-            let room = self.state.candidate(node, gone)?.free(class).min(class.gang);
-            // A gang takes what it can get; a task alone needs one place.
-            if room > 0 && (class.gang == 1 || count == ours.len() || room == class.gang) {
-                return Some((gone.to_vec(), room));
-            }
-        }
-        None
-    }
-
-    /// Whether a task may be stopped for a job.
-    fn gives_way(&self, id: TaskId, to: &Job) -> bool {
-        let Some(job) = self.state.job(id.job) else { return false };
-        let ended = job.tasks.get(id.index as usize).is_none_or(|task| task.reported.is_some());
-        let resumes = self.workloads.get(&job.kind).is_some_and(|workload| workload.is_resumable(&job.spec));
-        job.phase == JobPhase::Running && job.precedence.priority < to.precedence.priority && resumes && !ended
     }
 }
 

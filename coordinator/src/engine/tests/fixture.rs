@@ -78,9 +78,14 @@ impl Fixture {
 
     /// What placement starts now, if it is to be asked.
     pub(crate) fn place(&mut self) -> Vec<Run> {
+        runs(self.placed())
+    }
+
+    /// What comes of asking placement, if it is to be asked.
+    pub(crate) fn placed(&mut self) -> Vec<Effect> {
         let Some(problem) = self.engine.problem() else { return Vec::new() };
         let decision = Greedy.place(&problem);
-        runs(self.step(Event::Placed(decision)))
+        self.step(Event::Placed(decision))
     }
 
     /// Gives all waiting tasks of a job to a node, whatever placement would say.
@@ -127,6 +132,22 @@ impl Fixture {
         (fixture, job)
     }
 
+    /// A job of so many parts whose first task is done, so that the parts wait.
+    pub(crate) fn waiting(&mut self, tag: &str, parts: u64, priority: i32, project: &str) -> JobId {
+        let spec = ToySpec { tag: tag.into(), parts, ..ToySpec::default() };
+        let job = self.submit_as(spec, Precedence { priority, project: project.into() }).unwrap();
+        let plan = self.give(job, "a").remove(0);
+        self.finish(1, &plan);
+        job
+    }
+
+    /// With a worker `a` on stream 1.
+    pub(crate) fn with_a_worker() -> Self {
+        let mut fixture = Self::new();
+        fixture.hello(1, "a", Vec::new());
+        fixture
+    }
+
     /// Runs a job to its end on worker `a`, stream 1.
     pub(crate) fn complete(&mut self, job: JobId) {
         while !self.job(job).is_over() {
@@ -162,12 +183,17 @@ pub(crate) fn told(effects: &[Effect], to: u64) -> Vec<Message> {
     effects.iter().filter_map(message).collect()
 }
 
-fn runs(effects: Vec<Effect>) -> Vec<Run> {
+pub(crate) fn runs(effects: Vec<Effect>) -> Vec<Run> {
     let run = |effect| match effect {
         Effect::Send { message: Message::Run(run), .. } => Some(*run),
         _ => None,
     };
     effects.into_iter().filter_map(run).collect()
+}
+
+/// The jobs of what is started, in order.
+pub(crate) fn jobs(runs: &[Run]) -> Vec<u64> {
+    runs.iter().map(|run| run.held.task.job.0).collect()
 }
 
 fn answer(mut effects: Vec<Effect>) -> Result<JobId, Refusal> {

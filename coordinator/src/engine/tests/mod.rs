@@ -13,6 +13,7 @@ mod harness;
 mod hostile;
 mod recovery;
 mod rules_jobs;
+mod rules_preempt;
 mod rules_projects;
 mod rules_retention;
 mod rules_sessions;

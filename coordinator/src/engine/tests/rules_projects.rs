@@ -1,14 +1,13 @@
-//! The rules of `projects`: whose tasks go first, what a quota holds, and who makes room for whom.
+//! The rules of `projects`: whose tasks go first, and what a quota holds.
 
 use super::{
-    fixture::{Fixture, told},
+    fixture::{Fixture, jobs},
     harness::toy::ToySpec,
 };
 use crate::{
-    engine::{Effect, Event, Message, ReplyId, Run},
-    model::{Precedence, Project, Quota, SessionId, TaskPhase},
+    engine::{Effect, Event, ReplyId},
+    model::{Precedence, Project, Quota},
 };
-use braid_workload::{Failure, JobId};
 
 impl Fixture {
     fn set_project(&mut self, name: &str, weight: u32, threads: Option<u64>) -> Result<(), String> {
@@ -18,25 +17,6 @@ impl Fixture {
             other => panic!("no answer but {other:?}"),
         }
     }
-
-    /// A job of so many parts whose first task is done, so that the parts wait.
-    fn waiting(&mut self, tag: &str, parts: u64, priority: i32, project: &str) -> JobId {
-        let spec = ToySpec { tag: tag.into(), parts, ..ToySpec::default() };
-        let job = self.submit_as(spec, Precedence { priority, project: project.into() }).unwrap();
-        let plan = self.give(job, "a").remove(0);
-        self.finish(1, &plan);
-        job
-    }
-
-    fn with_a_worker() -> Self {
-        let mut fixture = Self::new();
-        fixture.hello(1, "a", Vec::new());
-        fixture
-    }
-}
-
-fn jobs(runs: &[Run]) -> Vec<u64> {
-    runs.iter().map(|run| run.held.task.job.0).collect()
 }
 
 #[test]
@@ -84,47 +64,4 @@ fn names_and_weights_that_cannot_be_are_refused() {
     let spec = ToySpec { tag: "t".into(), ..ToySpec::default() };
     let refused = fixture.submit_as(spec, Precedence { priority: 0, project: "a b".into() }).unwrap_err();
     assert!(refused.to_string().starts_with("project `a b`: "), "{refused}");
-}
-
-#[test]
-fn a_job_that_cannot_start_takes_the_place_of_one_that_can_go_on() {
-    let mut fixture = Fixture::with_a_worker();
-    let low = fixture.waiting("low", 20, 0, "");
-    let held = fixture.give(low, "a");
-    let high = fixture
-        .submit_as(ToySpec { tag: "high".into(), ..ToySpec::default() }, Precedence { priority: 1, project: String::new() });
-    let high = high.unwrap();
-    let problem = fixture.engine.problem().unwrap();
-    let decision = crate::placement::Placer::place(&mut crate::placement::Greedy, &problem);
-    let effects = fixture.step(Event::Placed(decision));
-    let stops: Vec<_> = told(&effects, 1);
-    assert!(!stops.is_empty() && stops.len() <= held.len(), "{stops:?}");
-    assert_eq!(fixture.engine.problem(), None, "nothing more until they have stopped");
-    for stop in stops {
-        let Message::Stop { task, .. } = stop else { panic!("{stop:?}") };
-        let run = held.iter().find(|run| run.held.task == task).unwrap();
-        fixture.fail(1, run.held, Failure::cancelled());
-        assert_eq!((&fixture.task(task).phase, fixture.task(task).failures), (&TaskPhase::Waiting, 0));
-    }
-    let runs = fixture.place();
-    assert_eq!(jobs(&runs).first(), Some(&high.0), "the place is not given back first");
-}
-
-#[test]
-fn equals_and_what_cannot_go_on_keep_their_place() {
-    for (priority, tag) in [(0, "equal"), (1, "stubborn")] {
-        let mut fixture = Fixture::with_a_worker();
-        let spec = ToySpec { tag: tag.into(), parts: 20, stubborn: tag == "stubborn", ..ToySpec::default() };
-        let low = fixture.submit_as(spec, Precedence::default()).unwrap();
-        let plan = fixture.give(low, "a").remove(0);
-        fixture.finish(1, &plan);
-        fixture.give(low, "a");
-        let precedence = Precedence { priority, ..Precedence::default() };
-        fixture.submit_as(ToySpec { tag: "other".into(), ..ToySpec::default() }, precedence).unwrap();
-        let problem = fixture.engine.problem().unwrap();
-        let decision = crate::placement::Placer::place(&mut crate::placement::Greedy, &problem);
-        let effects = fixture.step(Event::Placed(decision));
-        assert_eq!(told(&effects, 1), [], "{tag}");
-        fixture.step(Event::Disconnected { session: SessionId(1) });
-    }
 }
