@@ -2,6 +2,7 @@
 
 use crate::trainers;
 use braid_command::{CommandExecute, CommandWorkload, Guard, Launcher};
+use braid_gpu::Arithmetic;
 use braid_merge::{MergeExecute, MergeWorkload};
 use braid_mixture::infer::job::{InferExecute, InferWorkload};
 use braid_mixture::job::{MixtureExecute, MixtureWorkload};
@@ -27,10 +28,10 @@ pub(crate) fn workloads() -> Registry<dyn Workload> {
     Registry::new(kinds.map(|kind| (kind.kind(), kind)))
 }
 
-/// The doing halves, for a worker.
-pub(crate) fn executors() -> Registry<dyn Execute> {
+/// The doing halves, for a worker; merges with this arithmetic.
+pub(crate) fn executors(arithmetic: Arc<Arithmetic>) -> Registry<dyn Execute> {
     let kinds: [Arc<dyn Execute>; 7] = [
-        Arc::new(MergeExecute::default()),
+        Arc::new(MergeExecute::with(arithmetic)),
         Arc::new(MixtureExecute::new(trainers::all())),
         Arc::new(Noop),
         Arc::new(TrainExecute),
@@ -53,7 +54,7 @@ mod tests {
     #[test]
     fn both_halves_of_every_kind_are_here() {
         let deciding: Vec<_> = super::workloads().kinds().collect();
-        let doing: Vec<_> = super::executors().kinds().collect();
+        let doing: Vec<_> = super::executors(std::sync::Arc::new(braid_gpu::Arithmetic::cpu())).kinds().collect();
         assert_eq!(deciding, doing);
         assert_eq!(deciding.len(), 7);
     }

@@ -4,7 +4,7 @@
 use crate::{
     client::Client,
     error::{Error, Result},
-    kinds,
+    kinds, on_gpus,
     trust::Trust,
     verbs::{start_error, worker_error},
     wire,
@@ -83,7 +83,7 @@ impl Local {
             async move { Ok::<_, ConnectError>(channel) }
         };
         let cancel = CancellationToken::new();
-        let worker = tokio::spawn(Worker::run(options, connector, kinds::executors(), cancel.clone()));
+        let worker = tokio::spawn(Worker::run(options, connector, kinds::executors(on_gpus::arithmetic()?), cancel.clone()));
         let mut local = Self { coordinator, client, server, worker, cancel };
         local.joined().await?;
         Ok(local)

@@ -16,6 +16,7 @@ mod kinds;
 mod leader;
 mod local;
 mod logging;
+mod on_gpus;
 mod output;
 mod planner_service;
 mod planning;

@@ -34,8 +34,8 @@ mod ranks;
 mod select;
 mod slice;
 mod statistics;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use dtype::Dtype;
 pub use error::KernelError;

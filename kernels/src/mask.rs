@@ -47,6 +47,11 @@ impl Mask {
         Self { key, keep }
     }
 
+    /// What names it.
+    pub fn key(&self) -> MaskKey {
+        self.key
+    }
+
     /// The chance of an element to be kept, in units of 2⁻³²: at most 2³². An element is kept when its word is below.
     pub fn chance(&self) -> u64 {
         self.keep

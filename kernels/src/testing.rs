@@ -1,13 +1,19 @@
-//! Tensors for the tests that hold the versions of a kernel for different processors against each other.
+//! Tensors for the tests that hold the versions of a kernel for different processors, and for GPUs, against each other.
 
-use crate::convert::Float;
-use crate::philox4x32;
+#[cfg(test)]
 use crate::slice::{Floats, FloatsMut};
+use crate::{Dtype, convert::Float, philox4x32};
 
+#[cfg(test)]
 pub(crate) const KINDS: [Float; 4] = [Float::F64, Float::F32, Float::F16, Float::BF16];
 
 /// Lengths around those at which loops change: lanes, groups, blocks, granules.
-pub(crate) const LENGTHS: [usize; 9] = [0, 1, 7, 63, 255, 257, 1000, (1 << 16) - 1, (1 << 16) + 1];
+pub const LENGTHS: [usize; 9] = [0, 1, 7, 63, 255, 257, 1000, (1 << 16) - 1, (1 << 16) + 1];
+
+/// The bytes of [`tensor`] for a type that has arithmetic; none for another.
+pub fn bytes(dtype: Dtype, numel: usize, seed: u32) -> Vec<u8> {
+    Float::of(dtype).map(|kind| tensor(kind, numel, seed)).unwrap_or_default()
+}
 
 /// Bell-shaped values with zeros, huge and tiny ones among them, and infinities if the seed is odd; no NaN.
 pub(crate) fn tensor(kind: Float, numel: usize, seed: u32) -> Vec<u8> {
@@ -30,11 +36,13 @@ pub(crate) fn tensor(kind: Float, numel: usize, seed: u32) -> Vec<u8> {
     bytes
 }
 
+#[cfg(test)]
 pub(crate) fn floats(kind: Float, bytes: &[u8]) -> Floats<'_> {
     Floats { kind, bytes }
 }
 
 /// What each version writes into a fresh output, beside what it returns.
+#[cfg(test)]
 pub(crate) fn outputs<R: PartialEq + std::fmt::Debug>(
     kind: Float,
     numel: usize,
@@ -48,6 +56,7 @@ pub(crate) fn outputs<R: PartialEq + std::fmt::Debug>(
 }
 
 /// Asserts that the baseline, AVX2 and dispatched versions agree.
+#[cfg(test)]
 pub(crate) fn assert_same<T: PartialEq + std::fmt::Debug>(versions: [T; 3], what: impl std::fmt::Debug) {
     // Not assert_eq: whole tensors are no readable message.
     assert!(versions[0] == versions[1], "baseline and AVX2 differ: {what:?}");

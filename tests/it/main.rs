@@ -8,6 +8,7 @@ mod chaos;
 mod cli;
 mod conformance;
 mod deploy;
+mod gpu;
 mod harness;
 #[cfg(feature = "etcd")]
 mod leadership;

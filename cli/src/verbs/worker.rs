@@ -8,7 +8,7 @@ use crate::{
     console::Console,
     error::{Error, Result},
     exit::Exit,
-    kinds,
+    kinds, on_gpus,
     serving::HttpArgs,
     signals::Signals,
     trust::read_token,
@@ -126,6 +126,7 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
     };
     let (threads, memory) = args.limits.resolve();
     let measured = args.measure.figures(&args.data_dir, (threads, memory), &args.join, &membership).await;
+    let arithmetic = on_gpus::arithmetic()?;
     let listener = Listener::bind(args.exchange)
         .map_err(|error| Error::usage(format!("cannot listen on {} for the exchange: {error}", args.exchange)))?;
     let exchange = ExchangeEnd { address: listener.address().to_string(), join: Arc::new(listener) };
@@ -155,7 +156,7 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
         let (coordinators, trust) = (args.join.clone(), membership.trust());
         async move { membership::dial(&coordinators, &trust).await }
     };
-    let worker = Worker::run(options, connector, kinds::executors(), cancel.clone());
+    let worker = Worker::run(options, connector, kinds::executors(arithmetic), cancel.clone());
     tokio::pin!(worker);
     tokio::select! {
         ended = &mut worker => return ended.map_err(worker_error),

@@ -27,9 +27,16 @@ pub(crate) fn command(folder: &Path) -> Command {
 pub(crate) fn command_on(host: Option<&Host>, folder: &Path) -> Command {
     let program = env!("CARGO_BIN_EXE_braid");
     let mut command = host.map_or_else(|| Command::new(program), |host| host.command(program));
-    for variable in
-        ["BRAID_COORDINATOR", "BRAID_CREDENTIALS", "BRAID_INSECURE", "BRAID_TOKEN", "BRAID_LOG", "RUST_BACKTRACE", "COLUMNS"]
-    {
+    for variable in [
+        "BRAID_COORDINATOR",
+        "BRAID_CREDENTIALS",
+        "BRAID_INSECURE",
+        "BRAID_TOKEN",
+        "BRAID_LOG",
+        "BRAID_MERGE_ON",
+        "RUST_BACKTRACE",
+        "COLUMNS",
+    ] {
         command.env_remove(variable);
     }
     command.env("NO_COLOR", "1").env("XDG_CONFIG_HOME", folder.join(".config")).current_dir(folder);

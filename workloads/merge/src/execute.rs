@@ -17,6 +17,7 @@ use crate::{
     step::{self, Step},
     workload::read_spec,
 };
+use braid_gpu::Arithmetic;
 use braid_workload::{Execute, Failure, Reach, TaskContext, TaskSpec};
 use flush::Flusher;
 use serde_json::Value;
@@ -32,6 +33,7 @@ pub struct MergeExecute {
     opened: Mutex<Vec<(Value, Arc<Opened>)>>,
     flusher: Flusher,
     boot: String,
+    arithmetic: Arc<Arithmetic>,
 }
 
 /// One task and all it works with.
@@ -40,12 +42,18 @@ struct Job<'a> {
     context: &'a TaskContext,
     flusher: &'a Flusher,
     boot: &'a str,
+    arithmetic: &'a Arithmetic,
 }
 
 impl MergeExecute {
-    /// A fresh one, that has nothing open.
+    /// A fresh one, that has nothing open and computes on the CPU.
     pub fn new() -> Self {
-        Self { opened: Mutex::default(), flusher: Flusher::default(), boot: boot_id() }
+        Self::with(Arc::new(Arithmetic::cpu()))
+    }
+
+    /// The same, with this arithmetic.
+    pub fn with(arithmetic: Arc<Arithmetic>) -> Self {
+        Self { opened: Mutex::default(), flusher: Flusher::default(), boot: boot_id(), arithmetic }
     }
 
     fn step(&self, spec: &Value, task: &TaskSpec, context: &TaskContext) -> Result<Value, MergeError> {
@@ -55,7 +63,7 @@ impl MergeExecute {
             self.forget(spec);
         }
         let opened = self.open(spec)?;
-        let job = Job { opened: &opened, context, flusher: &self.flusher, boot: &self.boot };
+        let job = Job { opened: &opened, context, flusher: &self.flusher, boot: &self.boot, arithmetic: &self.arithmetic };
         match step {
             Step::Plan => step::write(&job.plan()?),
             Step::Tensors { first, end, plan } => {
@@ -119,6 +127,7 @@ impl Job<'_> {
             buffers: Buffers::new(threads, self.opened.tile_bytes(), memory),
             memory,
             phases: Phases::new(),
+            arithmetic: self.arithmetic,
         }
     }
 
@@ -146,5 +155,7 @@ impl Job<'_> {
     }
 }
 
+#[cfg(test)]
+mod devices;
 #[cfg(test)]
 mod tests;

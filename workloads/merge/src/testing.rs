@@ -6,11 +6,14 @@ use crate::{
     output::{Shard, ShardFile},
     run::{Buffers, Input, Passes, Phases, Target, TensorDigests, Tiles},
 };
+use braid_gpu::Arithmetic;
 use braid_kernels::{Dtype, GRANULE};
 use braid_workload::{Advance, AttemptId, Execute, Failure, JobId, JobResult, Progress, TaskContext, TaskId, Workload};
 use safetensors::tensor::TensorView;
 use serde_json::Value;
 use std::{collections::HashMap, path::Path, sync::Arc};
+
+static CPU: Arithmetic = Arithmetic::cpu();
 
 /// A tensor with its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +140,8 @@ pub(crate) fn merge_tensor(
     }
     let tile_bytes = GRANULE as u64 * inputs.iter().map(|t| t.dtype.size() as u64).sum::<u64>();
     let (threads, memory) = (context.pool.current_num_threads(), context.memory);
-    let passes = Passes { context, buffers: Buffers::new(threads, tile_bytes, memory), memory, phases: Phases::new() };
+    let passes =
+        Passes { context, buffers: Buffers::new(threads, tile_bytes, memory), memory, phases: Phases::new(), arithmetic: &CPU };
     let shape = &inputs[0].shape;
     let out = folder.path().join("out");
     let bytes = shape.iter().product::<u64>() * dtype.size() as u64;

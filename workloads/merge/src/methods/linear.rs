@@ -2,7 +2,6 @@
 
 use super::{BadValue, BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameters};
 use crate::{MergeError, run::Tiles};
-use braid_kernels::linear;
 
 pub(super) struct Linear;
 
@@ -48,7 +47,7 @@ impl Method for Linear {
         let (weights, sum) = weights(parameters);
         let divisor = if parameters.shared.flag(&NORMALIZE) { sum as f32 } else { 1.0 };
         let weights: Vec<f32> = weights.into_iter().map(|weight| weight as f32).collect();
-        tiles.write(|tile, mut out| linear(tile.inputs, &weights, divisor, &mut out))
+        tiles.write(|tile, mut out| tiles.arithmetic().linear(tile.inputs, &weights, divisor, &mut out))
     }
 }
 

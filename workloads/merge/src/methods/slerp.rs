@@ -2,7 +2,7 @@
 
 use super::{BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameters};
 use crate::{MergeError, run::Tiles};
-use braid_kernels::{Dots, dots, linear, slerp_coefficients};
+use braid_kernels::{Dots, slerp_coefficients};
 
 pub(super) struct Slerp;
 
@@ -28,9 +28,12 @@ impl Method for Slerp {
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
         // the contract leaves two inputs, of which one is the base
         let (base, other) = if parameters.base == Some(1) { (1, 0) } else { (0, 1) };
-        let granules = tiles.measure(|tile| dots(&tile.inputs[base], &tile.inputs[other]))?;
+        let granules = tiles.measure(|tile| tiles.arithmetic().dots(&tile.inputs[base], &tile.inputs[other]))?;
         let sum: Dots = granules.into_iter().flatten().sum();
         let (of_base, of_other) = slerp_coefficients(&sum, parameters.shared.number(&T));
-        tiles.write(|tile, mut out| linear(&[tile.inputs[base], tile.inputs[other]], &[of_base, of_other], 1.0, &mut out))
+        tiles.write(|tile, mut out| {
+            let ends = [tile.inputs[base], tile.inputs[other]];
+            tiles.arithmetic().linear(&ends, &[of_base, of_other], 1.0, &mut out)
+        })
     }
 }

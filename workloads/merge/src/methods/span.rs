@@ -7,7 +7,7 @@ use crate::{
     MergeError,
     run::{Tile, Tiles},
 };
-use braid_kernels::{Combine, Gram, Keep, KernelError, Slice, SliceMut, TaskVector, gram, linear, task_vectors};
+use braid_kernels::{Combine, Gram, Keep, KernelError, Slice, SliceMut, TaskVector};
 use std::ops::Range;
 
 /// The inputs of a tensor that is in their span.
@@ -63,17 +63,20 @@ impl<'a, 'b> InSpan<'a, 'b> {
 
     fn gram(&self, inputs: &[Slice<'_>]) -> Result<Vec<Gram>, KernelError> {
         let vectors: Vec<Slice<'_>> = self.vectors.iter().map(|input| inputs[*input]).collect();
-        gram(self.base.map(|base| &inputs[base]), &vectors)
+        self.tiles.arithmetic().gram(self.base.map(|base| &inputs[base]), &vectors)
     }
 
     fn sum(&self, inputs: &[Slice<'_>], coefficients: &[f32], out: &mut SliceMut<'_>) -> Result<(), KernelError> {
         let vectors = self.vectors.iter().map(|input| inputs[*input]);
-        let Some(base) = self.base else { return linear(&vectors.collect::<Vec<_>>(), coefficients, 1.0, out) };
+        let Some(base) = self.base else {
+            return self.tiles.arithmetic().linear(&vectors.collect::<Vec<_>>(), coefficients, 1.0, out);
+        };
         let terms: Vec<TaskVector<'_>> = vectors
             .zip(coefficients)
             .map(|(theta, weight)| TaskVector { theta, keep: Keep::All, scale: 1.0, weight: *weight })
             .collect();
-        task_vectors(&inputs[base], &terms, &Combine { elect_sign: false, normalize: false, lambda: 1.0 }, out)
+        let combine = Combine { elect_sign: false, normalize: false, lambda: 1.0 };
+        self.tiles.arithmetic().task_vectors(&inputs[base], &terms, &combine, out)
     }
 
     /// As [`InSpan::sum`] for the elements `own` of a tile.

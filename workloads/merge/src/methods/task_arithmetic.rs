@@ -29,7 +29,7 @@
 use super::sparsify::{Sparsify, Vector};
 use super::{BadValue, BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameters};
 use crate::{MergeError, run::Tiles};
-use braid_kernels::{Combine, TaskVector, task_vectors};
+use braid_kernels::{Combine, TaskVector};
 
 /// One method of the family.
 pub(super) struct TaskArithmetic {
@@ -223,7 +223,7 @@ impl Method for TaskArithmetic {
                 scale: scales[index],
                 weight: weights[index],
             });
-            task_vectors(&tile.inputs[base], &terms.collect::<Vec<_>>(), &combine, &mut out)
+            tiles.arithmetic().task_vectors(&tile.inputs[base], &terms.collect::<Vec<_>>(), &combine, &mut out)
         })
     }
 }

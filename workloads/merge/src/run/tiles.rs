@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{MergeError, checkpoint::DataFile, output::ShardFile};
 use blake3::{Hash, hazmat::ChainingValue};
+use braid_gpu::Arithmetic;
 use braid_kernels::{Combine, Dtype, GRANULE, Keep, KernelError, LowRank, Slice, SliceMut, TaskVector, convert, task_vectors};
 use braid_workload::TaskContext;
 use rayon::prelude::*;
@@ -74,6 +75,8 @@ pub struct Passes<'a> {
     pub memory: u64,
     /// Where the time goes, for those who trace.
     pub phases: Phases,
+    /// Does the arithmetic that GPUs may do.
+    pub arithmetic: &'a Arithmetic,
 }
 
 /// One input of an output tensor.
@@ -194,6 +197,11 @@ impl<'a> Tiles<'a> {
     /// The bytes of an element of each input as it is read, where it is not what a method sees.
     fn raw(&self) -> impl Iterator<Item = usize> + '_ {
         self.inputs.iter().filter(|input| input.product.is_some()).map(|input| input.dtype.size())
+    }
+
+    /// Does the arithmetic that GPUs may do.
+    pub fn arithmetic(&self) -> &Arithmetic {
+        self.passes.arithmetic
     }
 
     /// How messages name the model of input `input`.

@@ -41,6 +41,7 @@ mod tests {
         run::{Buffers, Phases},
         testing::context,
     };
+    use braid_gpu::Arithmetic;
 
     #[test]
     fn a_range_hashes_as_its_bytes() {
@@ -48,8 +49,14 @@ mod tests {
         let path = folder.path().join("shard");
         let bytes: Vec<u8> = (0..PIECE * 3 + 1000).map(|i| ((i * 7) >> 5) as u8).collect();
         std::fs::write(&path, &bytes).unwrap();
-        let (file, context) = (DataFile::open(&path).unwrap(), context(2, 0));
-        let passes = Passes { context: &context, buffers: Buffers::new(2, PIECE, 0), memory: 0, phases: Phases::new() };
+        let (file, context, arithmetic) = (DataFile::open(&path).unwrap(), context(2, 0), Arithmetic::cpu());
+        let passes = Passes {
+            context: &context,
+            buffers: Buffers::new(2, PIECE, 0),
+            memory: 0,
+            phases: Phases::new(),
+            arithmetic: &arithmetic,
+        };
         for (offset, length) in [(0, 0), (5, 0), (0, 10), (100, PIECE), (7, PIECE + 1), (900, PIECE * 3)] {
             let expected = blake3::hash(&bytes[offset as usize..][..length as usize]);
             assert_eq!(hash_range(&file, offset, length, &passes).unwrap(), expected, "{offset} {length}");

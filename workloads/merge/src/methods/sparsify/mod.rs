@@ -7,7 +7,7 @@ use crate::{
     MergeError,
     run::{Rows, Tile, Tiles},
 };
-use braid_kernels::{Chances, Keep, KernelError, L1, Mask, MaskKey, SliceMut, TileTrim, Trim, l1};
+use braid_kernels::{Chances, Keep, KernelError, L1, Mask, MaskKey, SliceMut, TileTrim, Trim};
 use ranked::Ranked;
 
 /// What a method drops of a task vector.
@@ -105,7 +105,8 @@ impl Sparse {
         let remember = self.ranked() > 0 && tiles.elements() / 8 * self.ranked() as u64 <= tiles.room() / 4;
         let of_tiles = self.measure(tiles, |tile, chosen| {
             let norms = |index: &usize| {
-                l1(&tile.inputs[self.base], &tile.inputs[self.vectors[*index].0], self.keep(tile, *index, &chosen))
+                let theta = &tile.inputs[self.vectors[*index].0];
+                tiles.arithmetic().l1(&tile.inputs[self.base], theta, self.keep(tile, *index, &chosen))
             };
             let norms = thinned.iter().map(norms).collect::<Result<Vec<_>, _>>()?;
             Ok((norms, remember.then_some(chosen)))

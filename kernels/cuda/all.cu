@@ -1,0 +1,11 @@
+// Every kernel: what the fat binary is made of.
+#include "convert.cu"
+#include "delta.cu"
+#include "gated.cu"
+#include "gram.cu"
+#include "l1.cu"
+#include "linear.cu"
+#include "ranks.cu"
+#include "select.cu"
+#include "task_vectors.cu"
+#include "trim.cu"

@@ -1,0 +1,19 @@
+//! Linear-time attention on a stream: outputs, states and gradients of the families whose recurrence is a gated sum or the delta rule.
+//!
+//! ```text
+//!   forward    state before ──▶ chunk ──▶ chunk ──▶ … ──▶ state after        a block for each head and sixteen value columns
+//!                                │          │
+//!   backward   state before ◀── chunk ◀── chunk ◀── … ◀── gradient of it     from the states before each chunk
+//! ```
+//!
+//! The maps of sequence parallelism are made of these: M is the state after the tokens from an empty one; a delta rule's transition is
+//! what it makes of the identity, with values of zero. What tokens bring are features: normalising and scaling is the caller's.
+//!
+//! Sums are in f32, so results are close to the f64 oracle and the same on every device of one kind, but not the CPU's bytes.
+
+mod backward;
+mod forward;
+mod shape;
+
+pub use backward::AttentionGradients;
+pub use shape::{Attention, Rule};

@@ -1,0 +1,86 @@
+//! The kernels by name. What each takes is said where it is launched, and in its file.
+
+/// A kernel of `kernels/cuda`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// `convert.cu`
+    Convert,
+    /// `linear.cu`
+    Linear,
+    /// `task_vectors.cu`
+    TaskVectors,
+    /// `gram.cu`
+    Gram,
+    /// `l1.cu`
+    L1,
+    /// `select.cu`
+    Histogram,
+    /// `select.cu`
+    Narrow,
+    /// `trim.cu`
+    CountTies,
+    /// `trim.cu`
+    SumTies,
+    /// `trim.cu`
+    Trim,
+    /// `ranks.cu`
+    DrawRanked,
+    /// `gated.cu`
+    GatedForward,
+    /// `gated.cu`
+    GatedBackward,
+    /// `gated.cu`
+    GateGradients,
+    /// `gated.cu`
+    SumParts,
+    /// `delta.cu`
+    DeltaForward,
+    /// `delta.cu`
+    DeltaBackward,
+}
+
+impl Kernel {
+    /// Every kernel, in the order of declaration.
+    pub const ALL: [Self; 17] = [
+        Self::Convert,
+        Self::Linear,
+        Self::TaskVectors,
+        Self::Gram,
+        Self::L1,
+        Self::Histogram,
+        Self::Narrow,
+        Self::CountTies,
+        Self::SumTies,
+        Self::Trim,
+        Self::DrawRanked,
+        Self::GatedForward,
+        Self::GatedBackward,
+        Self::GateGradients,
+        Self::SumParts,
+        Self::DeltaForward,
+        Self::DeltaBackward,
+    ];
+
+    /// Its name in the source and in what is made of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Convert => "convert",
+            Self::Linear => "linear",
+            Self::TaskVectors => "task_vectors",
+            Self::Gram => "gram",
+            Self::L1 => "l1",
+            Self::Histogram => "histogram",
+            Self::Narrow => "narrow",
+            Self::CountTies => "count_ties",
+            Self::SumTies => "sum_ties",
+            Self::Trim => "trim",
+            Self::DrawRanked => "draw_ranked",
+            Self::GatedForward => "gated_forward",
+            Self::GatedBackward => "gated_backward",
+            Self::GateGradients => "gate_gradients",
+            Self::SumParts => "sum_parts",
+            Self::DeltaForward => "delta_forward",
+            Self::DeltaBackward => "delta_backward",
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The kernels on GPUs: from the slices of `braid_kernels` to the memory of a device, a launch, and back.
+//!
+//! ```text
+//!   Arithmetic        which of them, or the CPU, for each call of a merge
+//!   Lane              linear, task_vectors, gram, …: the signatures and the bytes of the CPU forms
+//!   Stream            memory, copies and launches, in order
+//!   Accelerator       a device that has streams: a GPU, or a process that runs the same .cu files on a processor (`shim`)
+//! ```
+//!
+//! The `.cu` files lie in `kernels/cuda`. All merging kernels give the bytes of their CPU forms, so that a tensor may change its place between two tiles.
+
+mod accelerator;
+mod arithmetic;
+pub mod attention;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod error;
+mod kernel;
+mod merge;
+mod proof;
+#[cfg(feature = "shim")]
+pub mod shim;
+
+pub use accelerator::{Accelerator, Argument, Description, Launch, Place, Stream};
+pub use arithmetic::Arithmetic;
+#[cfg(feature = "cuda")]
+pub use cuda::Device;
+pub use error::GpuError;
+pub use kernel::Kernel;
+pub use merge::Lane;

@@ -1,0 +1,42 @@
+//! A few questions that a device must answer as the CPU does before it is trusted with a merge: wrong machine code, a broken driver or
+//! broken memory must not end in a checkpoint. Not the whole of what is tested.
+
+use braid_kernels::{Combine, Dtype, Keep, Mask, MaskKey, Slice, SliceMut, TaskVector, TileTrim, magnitude, philox4x32};
+
+use crate::{GpuError, Lane};
+
+/// Some blocks, and a part of one.
+const ELEMENTS: u32 = 10_007;
+
+/// Holds a lane of `device` against the CPU.
+pub(crate) fn prove(device: &str, lane: &mut Lane) -> Result<(), GpuError> {
+    let tensors: Vec<Vec<u8>> = (1..=3).map(tensor).collect();
+    let slices = tensors.iter().map(|bytes| Slice::new(Dtype::BF16, bytes)).collect::<Result<Vec<_>, _>>()?;
+    let [base, a, b] = [0, 1, 2].map(|at| slices[at]);
+    let mask = Mask::new(MaskKey::new(7, 1, "w"), 0.5);
+    let terms = [
+        TaskVector { theta: a, keep: Keep::Bernoulli { mask, first: 64 }, scale: 2.0, weight: 0.6 },
+        TaskVector { theta: b, keep: Keep::Trim(TileTrim { threshold: magnitude(0.5), ties: 9 }), scale: 1.0, weight: 0.7 },
+    ];
+    let combine = Combine { elect_sign: true, normalize: true, lambda: 0.9 };
+    let (mut cpu, mut gpu) = (vec![0; tensors[0].len()], vec![0; tensors[0].len()]);
+    braid_kernels::task_vectors(&base, &terms, &combine, &mut SliceMut::new(Dtype::BF16, &mut cpu)?)?;
+    lane.task_vectors(&base, &terms, &combine, &mut SliceMut::new(Dtype::BF16, &mut gpu)?)?;
+    let same = |operation, same: bool| {
+        if same { Ok(()) } else { Err(GpuError::WrongAnswer { device: device.to_owned(), operation }) }
+    };
+    same("task_vectors", cpu == gpu)?;
+    braid_kernels::linear(&slices, &[0.5, 0.3, -0.1], 0.7, &mut SliceMut::new(Dtype::BF16, &mut cpu)?)?;
+    lane.linear(&slices, &[0.5, 0.3, -0.1], 0.7, &mut SliceMut::new(Dtype::BF16, &mut gpu)?)?;
+    same("linear", cpu == gpu)?;
+    same("gram", braid_kernels::gram(Some(&base), &[a, b])? == lane.gram(Some(&base), &[a, b])?)
+}
+
+/// Bell-shaped numbers around zero, as bfloat16.
+fn tensor(seed: u32) -> Vec<u8> {
+    let value = |index| {
+        let sum: f32 = philox4x32([index, 0, 0, 0], [seed, 11]).iter().map(|word| *word as f32 / u32::MAX as f32 - 0.5).sum();
+        ((sum.to_bits() >> 16) as u16).to_le_bytes()
+    };
+    (0..ELEMENTS).flat_map(value).collect()
+}

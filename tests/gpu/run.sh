@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Everything that only a GPU can show, on a machine with one: no network, and no CUDA but the driver. Two programs are needed, built here
+# or brought along: gpu-check and braid.
+#
+# tests/gpu/run.sh [FOLDER]: FOLDER has them; without it they are built with cargo.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+say() { printf '\n== %s\n' "$*"; }
+
+programs="${1:-}"
+if [ -z "$programs" ]; then
+    cargo build --release -p braid-gpu-check -p braid
+    programs="${CARGO_TARGET_DIR:-target}/release"
+fi
+code=0
+
+say 'the machine'
+nvidia-smi --query-gpu=index,name,driver_version,memory.total,ecc.mode.current,clocks.max.mem --format=csv || code=1
+
+say 'every kernel against its oracle'
+"$programs/gpu-check" || code=1
+
+if command -v compute-sanitizer >/dev/null; then
+    for tool in memcheck racecheck initcheck synccheck; do
+        say "small cases under compute-sanitizer, $tool"
+        compute-sanitizer --tool "$tool" --error-exitcode 9 "$programs/gpu-check" --quick || code=1
+    done
+else
+    say 'compute-sanitizer is not here: its checks are left out'
+fi
+
+say 'merges on the GPU have the bytes of the CPU'
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for recipe in examples/*.yml; do
+    grep -q '^merge_method:\|^slices:\|^models:' "$recipe" || continue
+    name=$(basename "$recipe" .yml)
+    BRAID_MERGE_ON=cpu "$programs/braid" merge "$recipe" "$work/cpu-$name" --quiet || continue
+    BRAID_MERGE_ON=gpu "$programs/braid" merge "$recipe" "$work/gpu-$name" --quiet || code=1
+    if diff -rq "$work/cpu-$name" "$work/gpu-$name" >/dev/null; then echo "$name: the same"; else
+        echo "$name: DIFFERENT"
+        code=1
+    fi
+done
+
+say 'measured; goals: merging at 80 % of the copy, attention at 50 %'
+"$programs/gpu-check" --measure || code=1
+
+say "$([ "$code" -eq 0 ] && echo 'all of it holds' || echo 'something does not hold: see above')"
+exit "$code"
