@@ -7,4 +7,5 @@ out="${1:-$here}"
 mkdir -p "$out/braid/_proto"
 # The mapped path makes the modules import each other as part of the package.
 "${PYTHON:-python3}" -m grpc_tools.protoc -I "braid/_proto=$here/../../proto/braid/v1" \
-    --python_out="$out" --pyi_out="$out" --grpc_python_out="$out" braid/_proto/plan.proto
+    --python_out="$out" --pyi_out="$out" --grpc_python_out="$out" \
+    braid/_proto/plan.proto braid/_proto/mixture.proto

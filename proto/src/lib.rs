@@ -14,7 +14,7 @@ pub mod v1 {
     tonic::include_proto!("braid.v1");
 }
 
-/// Every call of every service, as the path of its requests: `/braid.v1.Jobs/Submit`.
+/// Every call of every service of a coordinator, as the path of its requests: `/braid.v1.Jobs/Submit`.
 pub const CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/calls.rs"));
 
 /// The version of the worker's session. Raised when an older peer would misunderstand a newer one; both sides refuse

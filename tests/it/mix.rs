@@ -3,6 +3,7 @@
 
 mod crash;
 mod refused;
+mod steered;
 
 use crate::harness::{Coordinator, Run, Scratch, Worker, braid, eventually};
 use std::{

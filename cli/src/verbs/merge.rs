@@ -58,7 +58,7 @@ pub(super) fn check(spec: &MergeSpec) -> Result {
 
 /// Has it done, here or on a fleet.
 pub(super) async fn submit(spec: &MergeSpec, place: WhereArgs, console: &Console, start: Instant) -> Result {
-    let work = Work { kind: KIND, spec: encode(spec)?, out: &spec.out, shows: Shows::Progress, threads: 1 };
+    let work = Work { kind: KIND, spec: encode(spec)?, out: &spec.out, shows: Shows::Progress, threads: 1, gpus: 0 };
     work::run(work, place, console, start).await
 }
 

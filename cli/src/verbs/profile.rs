@@ -32,5 +32,5 @@ pub(super) async fn run(args: ProfileArgs, console: &Console) -> Result {
     let job = ProfileJob { spec, out, vocabulary };
     let spec = serde_json::to_string(&job).map_err(|error| Error::usage(format!("the spec cannot be sent: {error}")))?;
     let threads = train::threads(&job.spec);
-    work::run(Work { kind: KIND, spec, out: &job.out, shows: Shows::Lines, threads }, args.place, console, start).await
+    work::run(Work { kind: KIND, spec, out: &job.out, shows: Shows::Lines, threads, gpus: 0 }, args.place, console, start).await
 }

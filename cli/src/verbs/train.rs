@@ -32,7 +32,7 @@ pub(super) async fn run(args: TrainArgs, console: &Console) -> Result {
     let job = read_job(&args.spec, super::absolute(&args.out)?)?;
     let spec = serde_json::to_string(&job).map_err(|error| Error::usage(format!("the spec cannot be sent: {error}")))?;
     let threads = threads(&job.spec);
-    work::run(Work { kind: KIND, spec, out: &job.out, shows: Shows::Lines, threads }, args.place, console, start).await
+    work::run(Work { kind: KIND, spec, out: &job.out, shows: Shows::Lines, threads, gpus: 0 }, args.place, console, start).await
 }
 
 /// Reads a spec and its tokenizer; paths in it begin from its folder.

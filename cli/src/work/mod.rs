@@ -1,5 +1,6 @@
 //! Work that ends with a folder: carried out in this process or on a fleet, and followed to its end.
 
+pub(crate) mod gpus;
 mod inside;
 mod watch;
 
@@ -30,6 +31,8 @@ pub(crate) struct Work<'a> {
     pub(crate) shows: Shows,
     /// Threads that it needs at once, where it runs in this process.
     pub(crate) threads: usize,
+    /// GPUs that it needs at once, there.
+    pub(crate) gpus: u32,
 }
 
 /// What a person sees while a job runs.
@@ -103,7 +106,8 @@ async fn carry_out(work: Work<'_>, place: WhereArgs, console: &Console) -> Resul
         }
         let (threads, memory) = place.limits.resolve();
         let threads = NonZeroUsize::new(work.threads).map_or(threads, |needed| needed.max(threads));
-        return inside::run(&work, Limits { threads, memory, gpus: 0 }, console).await.map(Some);
+        let gpus = if work.gpus > 0 { gpus::enough(work.gpus.into())? } else { 0 };
+        return inside::run(&work, Limits { threads, memory, gpus }, console).await.map(Some);
     };
     if place.limits.is_given() {
         console.warn("--threads and --memory say what this process may use; on a fleet each worker has its own");

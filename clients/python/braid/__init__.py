@@ -1,6 +1,7 @@
 """Braid's plans for a training loop: which ranks take which sequences of a step.
 
-``PlanClient`` asks a coordinator; ``braid.torch`` turns plans into process groups. Nothing here computes a plan or trains.
+``PlanClient`` asks a coordinator; ``braid.torch`` turns plans into process groups; ``braid.mixture`` leads a loop through a job of
+``braid mix``. Nothing here computes a plan or trains.
 """
 
 from braid.client import PlanClient

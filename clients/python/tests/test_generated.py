@@ -17,7 +17,8 @@ class Generated(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run([HERE / "generate.sh", folder], check=True, env={**os.environ, "PYTHON": sys.executable})
             fresh = {path.name: path.read_text() for path in Path(folder, "braid/_proto").iterdir()}
-        self.assertEqual(set(fresh), {"plan_pb2.py", "plan_pb2.pyi", "plan_pb2_grpc.py"})
+        expected = {f"{wire}_pb2{end}" for wire in ("plan", "mixture") for end in (".py", ".pyi", "_grpc.py")}
+        self.assertEqual(set(fresh), expected)
         for name, text in fresh.items():
             self.assertEqual(text, (HERE / "braid/_proto" / name).read_text(), f"{name} is old: run generate.sh")
 

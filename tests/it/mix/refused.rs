@@ -25,7 +25,7 @@ fn before_anything_runs() {
     exit: 2
     --- stdout
     --- stderr
-    error: trainer: torch is none; there are builtin, command
+    error: trainer: torch is none; there are builtin, command, external
     ");
     see!(scratch, refused(&scratch, "heads: 2", "heads: 0"), @"
     exit: 2

@@ -210,6 +210,38 @@ mod tests {
         assert_eq!(first, again);
     }
 
+    /// One batch of `testdata/compose/batches.json`.
+    #[derive(Deserialize)]
+    struct Golden {
+        proportions: Proportions,
+        counts: Vec<u64>,
+    }
+
+    /// A run of batches there.
+    #[derive(Deserialize)]
+    struct Case {
+        domains: usize,
+        slots: u64,
+        seed: u64,
+        rule: BatchRule,
+        batches: Vec<Golden>,
+        state: Composer,
+    }
+
+    #[test]
+    fn the_python_client_composes_the_same_batches() {
+        let cases: Vec<Case> = serde_json::from_str(include_str!("../testdata/compose/batches.json")).unwrap();
+        assert_eq!(cases.len(), 7);
+        for case in cases {
+            let mut composer = Composer::new(case.domains, case.slots).unwrap();
+            for (number, batch) in case.batches.iter().enumerate() {
+                let counts = composer.next(&batch.proportions, case.slots, case.rule, case.seed).unwrap();
+                assert_eq!(counts, batch.counts, "{} domains, {:?}, batch {number}", case.domains, case.rule);
+            }
+            assert_eq!(composer, case.state);
+        }
+    }
+
     #[test]
     fn too_few_slots() {
         assert_eq!(Composer::new(7, 6).unwrap_err().to_string(), "a batch of 6 slots cannot hold each of 7 domains");

@@ -77,6 +77,50 @@ pub enum MixtureError {
         /// What came.
         found: String,
     },
+    /// A trainer that asks for, or tells, something before its time.
+    #[error("the trainer is at step {step}, and {due} is due")]
+    Due {
+        /// Its step.
+        step: u64,
+        /// What is asked of it.
+        due: String,
+    },
+    /// A report that leaves steps out, or has some that another one has.
+    #[error("the trainer's report of step {step} begins at step {since}, but its leg began at step {began}")]
+    Since {
+        /// The step of the report.
+        step: u64,
+        /// Where it begins.
+        since: u64,
+        /// Where it has to begin.
+        began: u64,
+    },
+    /// A trainer that goes back.
+    #[error("the trainer was at step {was}, and now asks for step {step}")]
+    Backwards {
+        /// Where it was.
+        was: u64,
+        /// Where it is.
+        step: u64,
+    },
+    /// Ranks of a gang that do not do the same.
+    #[error("rank {rank} {other}, where rank 0 {zero}")]
+    Ranks {
+        /// Which one.
+        rank: usize,
+        /// What rank 0 does.
+        zero: String,
+        /// What it does.
+        other: String,
+    },
+    /// A method that asks for more than its trainer offers.
+    #[error("method {method} asks the trainer for {what}, which it does not offer")]
+    Offers {
+        /// The method.
+        method: String,
+        /// What the trainer lacks.
+        what: String,
+    },
     /// A setting outside of its range.
     #[error("{object}: {name} is {value}: {wanted}")]
     Setting {
@@ -127,6 +171,12 @@ impl MixtureError {
             }
             Self::Slots { .. } => Some("use a larger batch, or count the slots of several accumulated batches as one"),
             Self::Value { .. } => Some("a run that diverges teaches nothing: lower the learning rate, or leave this run out"),
+            Self::Since { .. } => Some("keep the client's state in the trainer's checkpoint, and load it with the model"),
+            Self::Backwards { .. } => {
+                Some("a trainer that goes back to an earlier checkpoint begins again: Begin, with that step")
+            }
+            Self::Ranks { .. } => Some("all ranks make the same calls, and go on from the same checkpoint"),
+            Self::Offers { .. } => Some("have the trainer report it and name it under `offers`, or take another method"),
             Self::Undetermined { .. } => Some("measure more mixtures, or mixtures that differ more"),
             _ => None,
         }

@@ -59,6 +59,7 @@ pub mod job;
 mod numerics;
 pub mod online;
 mod proportions;
+pub mod steer;
 pub mod swarm;
 pub mod trainer;
 

@@ -76,7 +76,8 @@ pub(super) async fn job(args: InferArgs, console: &Console) -> Result {
     };
     let job = InferJob { spec: args.spec(absolute)?, out: absolute(out)? };
     let spec = serde_json::to_string(&job).map_err(|error| Error::usage(format!("the spec cannot be sent: {error}")))?;
-    work::run(Work { kind: KIND, spec, out: &job.out, shows: Shows::Progress, threads: 1 }, args.place, console, start).await
+    work::run(Work { kind: KIND, spec, out: &job.out, shows: Shows::Progress, threads: 1, gpus: 0 }, args.place, console, start)
+        .await
 }
 
 /// In this process.

@@ -61,7 +61,8 @@ async fn learn(args: MixArgs, console: &Console) -> Result {
     };
     let job = read_job(spec, super::absolute(out)?)?;
     let spec = serde_json::to_string(&job).map_err(|error| Error::usage(format!("the spec cannot be sent: {error}")))?;
-    let work = Work { kind: KIND, spec, out: &job.out, shows: Shows::Lines, threads: 1 };
+    let (threads, gpus) = needs(&job.spec)?;
+    let work = Work { kind: KIND, spec, out: &job.out, shows: Shows::Lines, threads, gpus };
     let Some(ended) = work::ended(work, args.place, console).await? else { return Ok(()) };
     if console.is_quiet() && matches!(args.output, MixFormat::Table) {
         return Ok(());
@@ -82,6 +83,16 @@ fn read_job(path: &Path, out: PathBuf) -> Result<MixJob> {
     let folder = super::absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
     let spec = spec.beside(&folder, &trainers::all()).map_err(|error| mix_error(&error))?;
     Ok(MixJob { spec, out })
+}
+
+/// Threads and GPUs that must be there at once: those of all ranks of a trainer that asks.
+fn needs(spec: &MixSpec) -> Result<(usize, u32)> {
+    let shape = spec.shape(&trainers::all()).map_err(|error| mix_error(&error))?;
+    Ok(shape.map_or((1, 0), |shape| {
+        let ranks = shape.gang.unwrap_or(1);
+        let threads = ranks.saturating_mul(shape.demand.threads.max(1));
+        (usize::try_from(threads).unwrap_or(usize::MAX), ranks.saturating_mul(shape.demand.gpus))
+    }))
 }
 
 fn mix_error(error: &JobError) -> Error {

@@ -8,6 +8,7 @@ use crate::{
     request_id,
     signals::Signals,
     units::show_bytes,
+    work::gpus,
 };
 use braid_command::{CommandSpec, KIND};
 use braid_worker::Machine;
@@ -47,20 +48,8 @@ fn limits(spec: &CommandSpec, threads: Option<NonZeroUsize>) -> Result<Limits> {
         let (asked, has) = (show_bytes(bytes), show_bytes(machine.memory));
         return Err(Error::usage(format!("the job asks for {asked} of memory at once, and this machine has {has}")));
     }
-    let (asked, gpus) = (u64::from(spec.gpus).saturating_mul(together), gpus());
-    if asked > u64::from(gpus) {
-        return Err(Error::usage(format!("the job asks for {asked} GPUs at once, and this machine offers {gpus}")));
-    }
+    let gpus = gpus::enough(u64::from(spec.gpus).saturating_mul(together))?;
     Ok(Limits { threads, memory: machine.memory, gpus })
-}
-
-/// The GPUs that this process may use: those that `CUDA_VISIBLE_DEVICES` lists, or all that the driver names.
-fn gpus() -> u32 {
-    let count = match std::env::var("CUDA_VISIBLE_DEVICES") {
-        Ok(listed) => listed.split(',').filter(|name| !name.trim().is_empty()).count(),
-        Err(_) => fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count),
-    };
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// The folder of the store; removed when dropped.

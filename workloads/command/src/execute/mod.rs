@@ -47,14 +47,27 @@ impl CommandExecute {
         Self { cgroups: Some(Cgroups::new(launcher)), ..self }
     }
 
-    fn run_program(&self, spec: &CommandSpec, task: &TaskSpec, context: &TaskContext) -> Result<Ended, CommandError> {
-        let payload = Payload::deserialize(&task.payload).map_err(|error| CommandError::Spec {
-            name: "the task".into(),
-            problem: error.to_string(),
-            hint: None,
-        })?;
+    /// Runs the one program of a spec, or this task's member of its gang, for another kind of job: with these variables beside the
+    /// usual ones, which are that kind's to name and no user's.
+    ///
+    /// # Errors
+    /// As a task of this kind.
+    pub fn run_for(&self, spec: &CommandSpec, variables: &[(&str, String)], context: &TaskContext) -> Result<(), Failure> {
+        spec.check()?;
+        self.run_program(spec, Payload { index: None }, variables, context)?;
+        Ok(())
+    }
+
+    fn run_program(
+        &self,
+        spec: &CommandSpec,
+        payload: Payload,
+        more: &[(&str, String)],
+        context: &TaskContext,
+    ) -> Result<Ended, CommandError> {
         let gang = rendezvous::meet(spec, context)?;
-        let variables = environment::variables(spec, payload, context, gang.as_ref(), self.guard.mark());
+        let mut variables = environment::variables(spec, payload, context, gang.as_ref(), self.guard.mark());
+        variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         program::check_folder(&spec.dir)?;
         let program = program::find(&spec.command, &spec.dir, spec.env.get("PATH").map(String::as_str))?;
         let start = Instant::now();
@@ -79,7 +92,10 @@ impl Execute for CommandExecute {
 
     fn run(&self, spec: &Value, task: &TaskSpec, context: &TaskContext) -> Result<Value, Failure> {
         let spec = CommandSpec::read(spec).map_err(Failure::from)?;
-        let ended = self.run_program(&spec, task, context).map_err(Failure::from)?;
+        let payload = Payload::deserialize(&task.payload).map_err(|error| {
+            Failure::from(CommandError::Spec { name: "the task".into(), problem: error.to_string(), hint: None })
+        })?;
+        let ended = self.run_program(&spec, payload, &[], context).map_err(Failure::from)?;
         serde_json::to_value(ended).map_err(|error| Failure::fatal(format!("the end of a program: {error}")))
     }
 }

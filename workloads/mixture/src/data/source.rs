@@ -16,6 +16,9 @@ pub struct DomainSource {
     /// Take the first so many tokens alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap: Option<u64>,
+    /// How many tokens it has, where its trainer reads it and nobody here counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
 }
 
 /// The integers that a file of tokens is made of, little endian.
@@ -30,22 +33,26 @@ pub enum Integers {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a path, a list of paths, or {paths, field, integers, cap}")]
+#[serde(untagged, expecting = "a path, a list of paths, or {paths, field, integers, cap, tokens}")]
 enum Written {
     Path(PathBuf),
     Paths(Vec<PathBuf>),
     Full(Full),
+    /// The trainer knows where it is.
+    Elsewhere(()),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Full {
+    #[serde(default)]
     paths: Vec<PathBuf>,
     #[serde(default = "text")]
     field: String,
     #[serde(default)]
     integers: Integers,
     cap: Option<u64>,
+    tokens: Option<u64>,
 }
 
 fn text() -> String {
@@ -63,12 +70,14 @@ impl DomainSource {
 
 impl From<Written> for DomainSource {
     fn from(written: Written) -> Self {
+        let these = |paths| Full { paths, field: text(), integers: Integers::default(), cap: None, tokens: None };
         let full = match written {
-            Written::Path(path) => Full { paths: vec![path], field: text(), integers: Integers::default(), cap: None },
-            Written::Paths(paths) => Full { paths, field: text(), integers: Integers::default(), cap: None },
+            Written::Path(path) => these(vec![path]),
+            Written::Paths(paths) => these(paths),
             Written::Full(full) => full,
+            Written::Elsewhere(()) => these(vec![]),
         };
-        let Full { paths, field, integers, cap } = full;
-        Self { paths, field, integers, cap }
+        let Full { paths, field, integers, cap, tokens } = full;
+        Self { paths, field, integers, cap, tokens }
     }
 }

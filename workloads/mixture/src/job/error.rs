@@ -1,7 +1,7 @@
 //! What can go wrong with a mixture job.
 
 use crate::{MixtureError, trainer::TrainerError};
-use braid_workload::Failure;
+use braid_workload::{ExchangeError, Failure};
 use std::{io, path::PathBuf};
 
 /// Why a mixture job cannot begin or go on.
@@ -29,6 +29,9 @@ pub enum JobError {
     /// The trainer.
     #[error(transparent)]
     Trainer(#[from] TrainerError),
+    /// The ranks of a trainer do not reach each other any more.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
     /// One run of the job.
     #[error("{run}: {source}")]
     Run {
@@ -71,7 +74,7 @@ pub enum JobError {
 
 impl JobError {
     /// What a person can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Mixture(error) => error.hint(),
             Self::Trainer(error) => error.hint(),
@@ -101,7 +104,10 @@ impl JobError {
     fn kind(&self) -> braid_workload::FailureKind {
         match self {
             Self::Trainer(TrainerError::Cancelled) => braid_workload::FailureKind::Cancelled,
-            Self::File { .. } | Self::Trainer(TrainerError::File { .. }) => braid_workload::FailureKind::Retry,
+            Self::Exchange(error) => Failure::from(error.clone()).kind,
+            Self::File { .. } | Self::Trainer(TrainerError::File { .. } | TrainerError::Died { .. }) => {
+                braid_workload::FailureKind::Retry
+            }
             Self::Run { source, .. } => source.kind(),
             _ => braid_workload::FailureKind::Fatal,
         }

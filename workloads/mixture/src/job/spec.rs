@@ -1,11 +1,14 @@
 //! What a person asks of a mixture, as YAML, and the job made of it.
 
-use super::{JobError, Named, method::MethodSpec};
+use super::{
+    JobError, Named,
+    method::{MethodPlan, MethodSpec},
+};
 use crate::{
-    Domains,
+    Domains, MixtureError,
     data::{DomainSource, Split},
     online::Run,
-    trainer::Trainers,
+    trainer::{EXTERNAL, Shape, Trainers},
 };
 use braid_workload::Reach;
 use serde::{Deserialize, Serialize};
@@ -29,7 +32,8 @@ pub struct MixSpec {
     /// How each domain is divided.
     #[serde(default)]
     pub split: Split,
-    /// Tokens to guess in a sequence.
+    /// Tokens to guess in a sequence. A trainer that reads the data itself may leave it out.
+    #[serde(default)]
     pub context: usize,
     /// Sequences of a step.
     pub batch: u64,
@@ -96,6 +100,7 @@ impl MixSpec {
         let (name, settings) = self.trainer()?;
         let trainer = trainers.get(name)?;
         trainer.check(settings)?;
+        self.shape(trainers)?;
         self.trainer = Named(vec![(name.to_owned(), trainer.beside(settings.clone(), folder))]);
         Ok(self)
     }
@@ -114,6 +119,36 @@ impl MixSpec {
             [(name, settings)] => Ok((name, settings)),
             more => Err(JobError::field("trainer", format!("it names {} trainers, not one", more.len()))),
         }
+    }
+
+    /// Whether the trainer asks, and reads the data itself.
+    pub fn is_external(&self) -> bool {
+        self.trainer.names().eq([EXTERNAL])
+    }
+
+    /// What a trainer that asks takes and offers, which every method must be content with; none for any other trainer.
+    ///
+    /// # Errors
+    /// Settings that are none, or a method that asks for more.
+    pub fn shape(&self, trainers: &Trainers) -> Result<Option<Shape>, JobError> {
+        let (name, settings) = self.trainer()?;
+        let Some(external) = trainers.get(name)?.external() else { return Ok(None) };
+        let shape = external.shape(settings)?;
+        for method in &self.methods {
+            let lacks = |what: String| MixtureError::Offers { method: method.name.clone(), what };
+            let MethodPlan::Online(settings) = &method.plan else {
+                return Err(lacks("many runs, whose models are read and merged here".into()).into());
+            };
+            if let Some(ask) = settings.asks().into_iter().find(|ask| !shape.offers.contains(ask)) {
+                return Err(lacks(ask.to_string()).into());
+            }
+        }
+        Ok(Some(shape))
+    }
+
+    /// Tokens of each domain as the spec says them; none unless it says all.
+    pub(super) fn told_sizes(&self) -> Vec<u64> {
+        self.domains.values().map(|source| source.tokens).collect::<Option<_>>().unwrap_or_default()
     }
 
     /// The method that others are compared with.
@@ -143,7 +178,7 @@ impl MixSpec {
             ("evaluate", self.evaluate),
             ("checkpoint_every", self.checkpoint_every),
         ] {
-            if value == 0 {
+            if value == 0 && !(field == "context" && self.is_external()) {
                 return Err(JobError::field(field, "it must be at least 1".into()));
             }
         }
@@ -152,6 +187,16 @@ impl MixSpec {
         }
         crate::Composer::new(domains.len(), self.batch)?;
         self.trainer()?;
+        if !self.is_external() {
+            for (name, source) in &self.domains.0 {
+                let problem = match (source.paths.is_empty(), source.tokens) {
+                    (true, _) => "names no file",
+                    (_, Some(_)) => "has its tokens counted: leave out `tokens`",
+                    _ => continue,
+                };
+                return Err(JobError::field("domains", format!("{name} {problem}")));
+            }
+        }
         self.check_methods(&domains)?;
         if self.seeds.is_empty() || self.seeds.iter().collect::<BTreeSet<_>>().len() != self.seeds.len() {
             return Err(JobError::field("seeds", "give at least one, and none twice".into()));
@@ -178,7 +223,8 @@ impl MixSpec {
         }
         for method in &self.methods {
             // Sizes are known once the data is read; any will do to check settings.
-            method.check(self, self.run(vec![1; domains.len()], 0, self.steps)?)?;
+            let sizes = if self.is_external() { self.told_sizes() } else { vec![1; domains.len()] };
+            method.check(self, self.run(sizes, 0, self.steps)?)?;
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! The deciding half: prepare, then all campaigns beside each other, then the report.
 
 use super::{
-    JobError, KIND, MixJob,
+    JobError, KIND, MixJob, MixSpec,
     campaign::Stage,
     report::Summary,
     runs::CampaignId,
     step::{self, Prepared, Step},
 };
-use crate::trainer::Trainers;
-use braid_workload::{Advance, Demand, JobResult, Plan, Reach, SpecError, TaskSpec, Workload};
+use crate::trainer::{Shape, Trainers};
+use braid_workload::{Advance, Demand, JobResult, Member, Plan, Reach, SpecError, TaskSpec, Workload};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,7 +29,14 @@ impl MixtureWorkload {
         job.spec.check()?;
         let (name, settings) = job.spec.trainer()?;
         self.trainers.get(name)?.check(settings)?;
+        job.spec.shape(&self.trainers)?;
         Ok(job)
+    }
+
+    fn advance(&self, spec: &Value, state: &Value, finished: &TaskSpec, value: &Value, open: usize) -> Result<Advance, JobError> {
+        let MixJob { spec, .. } = read_job(spec)?;
+        let shape = spec.shape(&self.trainers)?;
+        advance(&spec, shape.as_ref(), state, finished, value, open)
     }
 }
 
@@ -65,7 +72,7 @@ impl Workload for MixtureWorkload {
             ),
             exclusive: Some(format!("out:{}", out.display())),
             state: Value::Null,
-            tasks: vec![task(&spec, &Step::Prepare).map_err(|error| refuse(&error))?],
+            tasks: tasks(&spec, None, &Step::Prepare).map_err(|error| refuse(&error))?,
         })
     }
 
@@ -81,19 +88,30 @@ impl Workload for MixtureWorkload {
         value: &Value,
         open: usize,
     ) -> Result<Advance, SpecError> {
-        advance(spec, state, finished, value, open).map_err(|error| refuse(&error))
+        Self::advance(self, spec, state, finished, value, open).map_err(|error| refuse(&error))
+    }
+
+    fn retries(&self, spec: &Value, usual: u32) -> u32 {
+        let shape = read_job(spec).and_then(|job| job.spec.shape(&self.trainers));
+        shape.ok().flatten().and_then(|shape| shape.retries).unwrap_or(usual)
     }
 }
 
-fn advance(spec: &Value, state: &Value, finished: &TaskSpec, value: &Value, open: usize) -> Result<Advance, JobError> {
-    let MixJob { spec, .. } = read_job(spec)?;
-    let campaigns = CampaignId::all(&spec);
+fn advance(
+    spec: &MixSpec,
+    shape: Option<&Shape>,
+    state: &Value,
+    finished: &TaskSpec,
+    value: &Value,
+    open: usize,
+) -> Result<Advance, JobError> {
+    let campaigns = CampaignId::all(spec);
     let finished: Step = step::read(&finished.payload)?;
     let campaign = match finished {
         Step::Prepare => {
             step::read::<Prepared>(value)?;
-            let (stages, steps): (Vec<_>, Vec<_>) = campaigns.into_iter().map(|campaign| Stage::start(campaign, &spec)).unzip();
-            return go_on(&spec, Some(&State(stages)), &steps.concat());
+            let (stages, steps): (Vec<_>, Vec<_>) = campaigns.into_iter().map(|campaign| Stage::start(campaign, spec)).unzip();
+            return go_on(spec, shape, Some(&State(stages)), &steps.concat());
         }
         Step::Report => {
             let summary: Summary = step::read(value)?;
@@ -108,7 +126,7 @@ fn advance(spec: &Value, state: &Value, finished: &TaskSpec, value: &Value, open
     let stage = state.0.get_mut(index).ok_or_else(unknown)?;
     let before = *stage;
     let (after, mut steps) = match finished {
-        Step::Run { run } => before.ran(run, &step::read(value)?, &spec),
+        Step::Run { run } => before.ran(run, &step::read(value)?, spec),
         Step::Branch { run, .. } => before.branched(run),
         Step::Merges { campaign, .. } => before.merged(campaign),
         Step::Fit { campaign } => before.fitted(campaign),
@@ -118,16 +136,16 @@ fn advance(spec: &Value, state: &Value, finished: &TaskSpec, value: &Value, open
     if steps.is_empty() && open == 0 {
         steps.push(Step::Report);
     }
-    go_on(&spec, (after != before).then_some(&state), &steps)
+    go_on(spec, shape, (after != before).then_some(&state), &steps)
 }
 
-fn go_on(spec: &super::MixSpec, state: Option<&State>, steps: &[Step]) -> Result<Advance, JobError> {
-    let tasks = steps.iter().map(|step| task(spec, step)).collect::<Result<_, _>>()?;
-    Ok(Advance::Continue { state: state.map(step::write).transpose()?, tasks })
+fn go_on(spec: &MixSpec, shape: Option<&Shape>, state: Option<&State>, steps: &[Step]) -> Result<Advance, JobError> {
+    let tasks: Vec<_> = steps.iter().map(|step| tasks(spec, shape, step)).collect::<Result<_, _>>()?;
+    Ok(Advance::Continue { state: state.map(step::write).transpose()?, tasks: tasks.concat() })
 }
 
-/// A model of this trainer takes one thread: many runs go on at once instead.
-fn task(spec: &super::MixSpec, step: &Step) -> Result<TaskSpec, JobError> {
+/// The task of a step; of a trainer that asks and is a gang, one for each rank.
+fn tasks(spec: &MixSpec, shape: Option<&Shape>, step: &Step) -> Result<Vec<TaskSpec>, JobError> {
     let label = match step {
         Step::Prepare => "prepare".into(),
         Step::Run { run } => run.label(spec),
@@ -139,7 +157,18 @@ fn task(spec: &super::MixSpec, step: &Step) -> Result<TaskSpec, JobError> {
         Step::Fit { campaign } => format!("{}, fit", campaign.label(spec)),
         Step::Report => "report".into(),
     };
-    Ok(TaskSpec { label, payload: step::write(step)?, demand: Demand { threads: 1, ..Demand::default() } })
+    let payload = step::write(step)?;
+    let (Some(shape), Step::Run { .. }) = (shape, step) else {
+        // A model of any other trainer takes one thread: many runs go on at once instead.
+        return Ok(vec![TaskSpec { label, payload, demand: Demand { threads: 1, ..Demand::default() } }]);
+    };
+    let Some(size) = shape.gang else { return Ok(vec![TaskSpec { label, payload, demand: shape.demand.clone() }]) };
+    let member = |rank| TaskSpec {
+        label: format!("{label}, rank {rank} of {size}"),
+        payload: payload.clone(),
+        demand: Demand { gang: Some(Member { rank, size }), ..shape.demand.clone() },
+    };
+    Ok((0..size).map(member).collect())
 }
 
 pub(super) fn read_job(spec: &Value) -> Result<MixJob, JobError> {

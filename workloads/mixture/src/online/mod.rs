@@ -26,6 +26,7 @@
 
 mod ado;
 mod aioli;
+mod asks;
 mod contract;
 mod doge;
 mod doremi;
@@ -36,13 +37,14 @@ mod schedule;
 mod settings;
 mod sheared;
 #[cfg(test)]
-mod simulate;
+pub(crate) mod simulate;
 mod skill_it;
 #[cfg(test)]
 mod tests;
 
 pub use ado::AdoSettings;
 pub use aioli::{AioliSettings, Probing, Semantics};
+pub use asks::Ask;
 pub use contract::{
     Branch, BranchReport, Cost, Directive, Fate, Gradients, Leg, Method, Needs, Observation, Origin, ProbePlan, ProbeReport,
 };

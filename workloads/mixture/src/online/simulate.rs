@@ -14,12 +14,12 @@ use crate::{
 const TOKENS: u64 = 32;
 
 #[derive(Clone)]
-pub(super) struct Trainer {
-    pub(super) law: Matrix,
+pub(crate) struct Trainer {
+    pub(crate) law: Matrix,
     /// Losses sink towards it; none for a law that is linear.
-    pub(super) floor: Option<Vec<f64>>,
+    pub(crate) floor: Option<Vec<f64>>,
     /// Standard deviation, about, of what is measured.
-    pub(super) noise: f64,
+    pub(crate) noise: f64,
     start: Vec<f64>,
     losses: Vec<f64>,
     composer: Composer,
@@ -31,7 +31,7 @@ pub(super) struct Trainer {
 }
 
 impl Trainer {
-    pub(super) fn new(law: Matrix, start: &[f64], run: &Run) -> Self {
+    pub(crate) fn new(law: Matrix, start: &[f64], run: &Run) -> Self {
         Self {
             floor: None,
             noise: 0.0,
@@ -46,7 +46,7 @@ impl Trainer {
         }
     }
 
-    pub(super) fn losses(&self) -> &[f64] {
+    pub(crate) fn losses(&self) -> &[f64] {
         &self.losses
     }
 
@@ -66,18 +66,18 @@ impl Trainer {
     }
 
     /// The law at the present losses.
-    pub(super) fn slopes(&self) -> Matrix {
+    pub(crate) fn slopes(&self) -> Matrix {
         let above = |i: usize| self.floor.as_ref().map_or(1.0, |floor| self.losses[i] - floor[i]);
         self.law.iter().enumerate().map(|(i, row)| row.iter().map(|entry| entry * above(i)).collect()).collect()
     }
 
-    fn validation(&mut self) -> Vec<f64> {
+    pub(crate) fn validation(&mut self) -> Vec<f64> {
         self.measured += 1;
         let mut draws = Draws::new(self.seed, Purpose::Batch, 1 << 40 | self.measured);
         self.losses.iter().map(|loss| loss + self.noise * (draws.uniform() - 0.5) * 12f64.sqrt()).collect()
     }
 
-    fn train(&mut self, leg: &Leg, from: u64) -> Observation {
+    pub(crate) fn train(&mut self, leg: &Leg, from: u64) -> Observation {
         let mut tokens = vec![0; self.start.len()];
         let mut seen = Observation { step: leg.until, ..Observation::default() };
         for _ in from..leg.until {
@@ -107,7 +107,7 @@ impl Trainer {
         seen
     }
 
-    fn probe(&mut self, plan: &ProbePlan, step: u64) -> ProbeReport {
+    pub(crate) fn probe(&mut self, plan: &ProbePlan, step: u64) -> ProbeReport {
         let mut origin = self.clone();
         if plan.from == Origin::Start {
             origin.losses = self.start.clone();
@@ -128,7 +128,7 @@ impl Trainer {
     }
 
     /// Does what the method asks for once; the proportions of the leg, or none when the run is done.
-    pub(super) fn advance(&mut self, online: &mut Online) -> Option<Option<Proportions>> {
+    pub(crate) fn advance(&mut self, online: &mut Online) -> Option<Option<Proportions>> {
         match online.next() {
             Directive::Done => None,
             Directive::Measure(_) => {
@@ -152,7 +152,7 @@ impl Trainer {
 }
 
 /// The first and last step and the proportions of every leg of a whole run.
-pub(super) fn drive(online: &mut Online, trainer: &mut Trainer) -> Vec<Proportions> {
+pub(crate) fn drive(online: &mut Online, trainer: &mut Trainer) -> Vec<Proportions> {
     let mut legs = vec![];
     while let Some(played) = trainer.advance(online) {
         legs.extend(played);
@@ -161,7 +161,7 @@ pub(super) fn drive(online: &mut Online, trainer: &mut Trainer) -> Vec<Proportio
 }
 
 /// A run of `domains` domains.
-pub(super) fn run(domains: usize, steps: u64, slots: u64) -> Run {
+pub(crate) fn run(domains: usize, steps: u64, slots: u64) -> Run {
     let names = ["web", "code", "books", "wiki", "math", "forum", "law"];
     Run {
         domains: Domains::new(names.into_iter().take(domains)).unwrap(),
@@ -173,6 +173,6 @@ pub(super) fn run(domains: usize, steps: u64, slots: u64) -> Run {
 }
 
 /// Settings as a person writes them.
-pub(super) fn settings(text: &str) -> Settings {
+pub(crate) fn settings(text: &str) -> Settings {
     serde_saphyr::from_str(text).unwrap()
 }

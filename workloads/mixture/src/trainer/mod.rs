@@ -10,6 +10,9 @@
 //! a session that is opened again from its last checkpoint goes on as if nothing had happened.
 
 pub mod contract;
+mod external;
+
+pub use external::{EXTERNAL, External, Led, Shape};
 
 use crate::{
     MixtureError, Proportions,
@@ -43,6 +46,11 @@ pub trait Trainer: Send + Sync {
     /// Whether it uses no files but those of the data and of the results.
     fn is_bounded(&self) -> bool {
         true
+    }
+
+    /// Set for a trainer that asks instead of being asked; sessions of it cannot be opened.
+    fn external(&self) -> Option<&dyn External> {
+        None
     }
 
     /// A model at the beginning of its training, or as a checkpoint has it.
@@ -199,6 +207,22 @@ pub enum TrainerError {
         /// Why.
         problem: String,
     },
+    /// Its program ended, and is worth another try.
+    #[error("{what}: {problem}")]
+    Died {
+        /// What was awaited of it.
+        what: String,
+        /// How it ended.
+        problem: String,
+    },
+    /// It told something that cannot be.
+    #[error("{message}")]
+    Refused {
+        /// What is wrong with it.
+        message: String,
+        /// What a person can do.
+        hint: Option<String>,
+    },
     /// It did not answer.
     #[error("{what} had not ended after {after:?}, and was stopped")]
     Hung {
@@ -242,8 +266,9 @@ impl TrainerError {
     }
 
     /// What a person can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
+            Self::Refused { hint, .. } => hint.as_deref(),
             Self::Unsupported(_) => Some("take the built-in trainer for this method, or a method that asks for losses alone"),
             Self::Hung { .. } => Some("give the trainer a longer `timeout`"),
             Self::Mixture(error) => error.hint(),

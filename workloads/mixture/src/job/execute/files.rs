@@ -57,6 +57,9 @@ pub(super) fn folder(path: &Path, attempt: &str, fill: impl FnOnce(&Path) -> Res
     sync_parent(path)
 }
 
+/// The folder of a run that is its trainer's own, whatever it keeps there.
+pub(super) const TRAINER: &str = "trainer";
+
 /// Removes what attempts that were killed have left in a folder and those below it.
 pub(in crate::job) fn sweep(folder: &Path) -> Result<(), JobError> {
     for entry in fs::read_dir(folder).map_err(JobError::file("read", folder))? {
@@ -65,7 +68,7 @@ pub(in crate::job) fn sweep(folder: &Path) -> Result<(), JobError> {
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             removed.map_err(JobError::file("remove", &path))?;
-        } else if is_folder {
+        } else if is_folder && entry.file_name() != TRAINER {
             sweep(&path)?;
         }
     }

@@ -4,6 +4,7 @@
 //! any other was killed.
 
 mod branch;
+mod external;
 pub(super) mod files;
 mod fit;
 mod leg;
@@ -61,6 +62,9 @@ impl MixtureExecute {
         let (job, step) = (read_job(spec)?, step::read::<Step>(&task.payload)?);
         if step == Step::Report {
             return step::write(&report::write(&job)?);
+        }
+        if job.spec.is_external() {
+            return external::step(&job, step, &self.trainers, context);
         }
         if step == Step::Prepare {
             // From what is there now, not from what an earlier job saw.
@@ -151,9 +155,13 @@ impl<'a> Task<'a> {
         if self.context.is_cancelled() { Err(TrainerError::Cancelled.into()) } else { Ok(()) }
     }
 
-    /// A name that no other attempt has, on whatever machine it runs.
     fn attempt_name(&self) -> String {
-        let TaskContext { task, attempt, .. } = self.context;
-        format!("{task}-{attempt}-{}", std::process::id())
+        attempt_name(self.context)
     }
+}
+
+/// A name that no other attempt has, on whatever machine it runs.
+fn attempt_name(context: &TaskContext) -> String {
+    let TaskContext { task, attempt, .. } = context;
+    format!("{task}-{attempt}-{}", std::process::id())
 }

@@ -46,7 +46,7 @@ fn what_is_wrong_with_a_spec_is_named() {
         ("[stratified,", "[{method: fixed, proportions: [0.5, 0.6]},", "they sum to 1.1, not to 1"),
         ("[stratified,", "[{method: fixed, proportions: [1.0]},", "fixed proportions: expected 2 entries"),
         ("{ builtin: {} }", "{ builtin: {}, command: {} }", "trainer: it names 2 trainers, not one"),
-        ("cap: 5000", "cup: 5000", "a path, a list of paths, or {paths, field, integers, cap}"),
+        ("cap: 5000", "cup: 5000", "a path, a list of paths, or {paths, field, integers, cap, tokens}"),
         ("  prose: [prose.txt]\n", "  \" \": [prose.txt]\n", "domains: number 1 has no name"),
     ] {
         let text = refused(from, to);
