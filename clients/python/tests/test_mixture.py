@@ -10,7 +10,7 @@ from steered import Law, Steered
 
 from braid import Unavailable
 from braid._proto import mixture_pb2 as pb
-from braid.mixture import Gradients, Mixture, MixtureError, StateError
+from braid.mixture import Gradients, Mixture, MixtureError, StateError, folder
 
 
 def loop(mixture, model, until=None, every=None):
@@ -125,6 +125,9 @@ class TheLoop(unittest.TestCase):
         with mock.patch.dict(os.environ), self.assertRaisesRegex(Unavailable, "BRAID_MIXTURE is not set"):
             os.environ.pop("BRAID_MIXTURE", None)
             Mixture()
+        with mock.patch.dict(os.environ), self.assertRaisesRegex(Unavailable, "BRAID_MIXTURE_FOLDER is not set"):
+            os.environ.pop("BRAID_MIXTURE_FOLDER", None)
+            folder()
         with self.assertRaisesRegex(Unavailable, "nobody answers who steers"):
             Mixture(address="unix:/nowhere/at/all", retry_for=0.1)
 

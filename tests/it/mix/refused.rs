@@ -119,6 +119,58 @@ echo '{"losses": {"digits": 1.5, "lines": 2.5, "prose": 3.5}}' > "$2"
     assert_eq!(fs::read_to_string(scratch.join("sizes")).unwrap(), format!("{expected}\n{expected}\n"));
 }
 
+/// A script that answers every kind of call; the domain `digits` has the steepest gradient and is furthest from the reference.
+const ANSWERS: &str = r#"
+of() { sed -n "s/.*\"$1\": \"\(.*\)\".*/\1/p" "$request"; }
+request=$1
+case $(of call) in
+train)
+    reference=$(of reference)
+    [ -z "$reference" ] || cat "$reference/model" >> seen
+    echo trained > "$(of save)/model"
+    echo '{"losses": {"digits": 1, "lines": 1, "prose": 1}, "excess": {"digits": 0.4, "lines": 0.1, "prose": 0}}' > "$2" ;;
+gradients)
+    wc -c < "$(of sequences)" >> sizes
+    echo '{"squared_norms": {"digits": 9, "lines": 1, "prose": 4}, "variances": {"digits": 1, "lines": 1, "prose": 1}}' > "$2" ;;
+evaluate) echo '{"losses": {"digits": 1.5, "lines": 2.5, "prose": 3.5}}' > "$2" ;;
+esac
+"#;
+
+/// The proportions that a method of such a program has learnt.
+fn learnt(offers: &str, method: &str) -> (Scratch, Vec<f64>) {
+    let scratch = programmed(ANSWERS);
+    let spec = fs::read_to_string(scratch.join("mix.yml")).unwrap();
+    let spec = spec.replace("timeout: 2s", &format!("offers: [{offers}]")).replace("[stratified]", &format!("[{method}]"));
+    scratch.write("mix.yml", spec);
+    let json = scratch.braid(["-q", "mix", "mix.yml", "out", "-o", "json"]).ok().json();
+    let shares = json["methods"][0]["proportions"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap());
+    (scratch, shares.collect())
+}
+
+#[test]
+fn a_program_hands_over_gradients_and_excess_losses() {
+    let (scratch, shares) = learnt("gradients", "{ method: pike, every: 10, norm_rate: 0.1, variance_rate: 0 }");
+    assert!(shares[2] > shares[0] && shares[0] > shares[1], "prose, lines, digits: {shares:?}");
+    // Two of each of three domains, 25 tokens of four bytes.
+    assert_eq!(fs::read_to_string(scratch.join("sizes")).unwrap(), "600\n600\n");
+    let (scratch, shares) = learnt("excess", "{ method: doremi, every: 10, reference_steps: 5, play: sampling }");
+    assert!(shares[2] > shares[1] && shares[1] > shares[0], "prose, lines, digits: {shares:?}");
+    assert_eq!(fs::read_to_string(scratch.join("seen")).unwrap(), "trained\ntrained\n", "the reference model, at each leg");
+}
+
+#[test]
+fn a_program_that_does_not_offer_what_a_method_asks_for() {
+    let scratch = programmed(ANSWERS);
+    for (method, said) in [
+        ("pike", "method pike asks the trainer for gradients of single domains (`gradients`), which it does not offer"),
+        ("doremi", "method doremi asks the trainer for excess losses over a reference model (`excess`)"),
+        ("doge", "method doge asks the trainer for gradients of single domains"),
+    ] {
+        let run = refused(&scratch, "[stratified]", &format!("[{method}]"));
+        assert!(run.code == Some(2) && run.stderr.contains(said), "{run}");
+    }
+}
+
 #[test]
 fn a_program_that_does_not_do_as_it_is_asked() {
     for (script, said) in [

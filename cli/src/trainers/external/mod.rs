@@ -13,7 +13,10 @@ mod service;
 mod settings;
 
 use braid_command::CommandExecute;
-use braid_mixture::trainer::{External, Led, Opening, Session, Shape, Trainer, TrainerError};
+use braid_mixture::{
+    online::Ask,
+    trainer::{External, Led, Opening, Session, Shape, Trainer, TrainerError},
+};
 use braid_workload::{Failure, FailureKind, TaskContext};
 use serde_json::Value;
 use service::{Asked, Service};
@@ -63,6 +66,10 @@ impl Trainer for Asking {
         false
     }
 
+    fn offers(&self, settings: &Value) -> Result<Option<Vec<Ask>>, TrainerError> {
+        Ok(Some(Settings::read(settings)?.offers))
+    }
+
     fn external(&self) -> Option<&dyn External> {
         Some(self)
     }
@@ -98,7 +105,8 @@ impl External for Asking {
             while !program.is_finished() {
                 match service.next(LOOK_EVERY) {
                     Ok(Asked { call, what, reply }) => {
-                        service.reply(reply, answer(call));
+                        // A caller that is gone needs none.
+                        let _ = reply.send(answer(call));
                         (heard, awaited) = (Instant::now(), format!("another call after {what}"));
                     }
                     Err(RecvTimeoutError::Timeout) if late.is_none() && heard.elapsed() >= settings.patience => {

@@ -87,12 +87,6 @@ impl Service {
     pub(super) fn next(&self, wait: Duration) -> Result<Asked, RecvTimeoutError> {
         self.calls.recv_timeout(wait)
     }
-
-    /// Answers a call. A caller that is gone needs none.
-    #[expect(clippy::unused_self, reason = "an answer is the service's")]
-    pub(super) fn reply(&self, to: oneshot::Sender<Answer>, answer: Answer) {
-        let _ = to.send(answer);
-    }
 }
 
 impl Drop for Service {

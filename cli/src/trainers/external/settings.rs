@@ -55,8 +55,7 @@ impl Settings {
     pub(super) fn shape(&self) -> Shape {
         let CommandSpec { gang, gpus, cpus, memory, .. } = &self.command;
         let demand = Demand { threads: *cpus, gpus: *gpus, memory: memory.unwrap_or(0), ..Demand::default() };
-        let (offers, retries, patience) = (self.offers.clone(), self.retries, self.patience);
-        Shape { demand, gang: *gang, offers, retries, patience }
+        Shape { demand, gang: *gang, retries: self.retries, patience: self.patience }
     }
 }
 
@@ -95,7 +94,7 @@ mod tests {
         assert_eq!((read.patience, read.command.gang, read.command.resumable), (Duration::from_secs(90), Some(4), true));
         let shape = read.shape();
         assert_eq!((shape.gang, shape.demand.gpus, shape.demand.threads, shape.demand.memory), (Some(4), 2, 3, 2 << 30));
-        assert_eq!((shape.offers, shape.retries), (vec![Ask::Branches, Ask::Gradients], Some(7)));
+        assert_eq!((read.offers, shape.retries), (vec![Ask::Branches, Ask::Gradients], Some(7)));
     }
 
     #[test]

@@ -97,7 +97,7 @@ async fn train(address: String) -> Result<(), tonic::Status> {
 fn read(folder: &Path, rank: usize) -> Option<State> {
     let world: usize = env::var("WORLD_SIZE").map_or(1, |world| world.parse().unwrap());
     let has = |step: &u64| (0..world).all(|other| folder.join(format!("rank-{other}.{step}.json")).exists());
-    let step = (1..=1000).filter(has).next_back()?;
+    let step = (1..=1000).rfind(has)?;
     let text = fs::read_to_string(folder.join(format!("rank-{rank}.{step}.json"))).unwrap();
     Some(serde_json::from_str(&text).unwrap())
 }

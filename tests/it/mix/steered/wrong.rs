@@ -65,7 +65,7 @@ fn a_method_that_asks_for_more_than_the_trainer_offers_is_refused() {
     for (method, said) in [
         ("doremi", "branches beside the run (`branches`)"),
         ("doge", "weights of domains in the objective (`objective`)"),
-        ("{ method: merged-proxies, prefix: 10, steps: 10 }", "many runs, whose models are read and merged here"),
+        ("{ method: merged-proxies, prefix: 10, steps: 10 }", "runs whose models are read and merged by Braid"),
     ] {
         let (_scratch, run) = refused("    offers: [gradients]\n", &format!("methods: [{method}]\n"));
         assert!(run.code == Some(2) && run.stderr.contains(said), "{method}: {run}");

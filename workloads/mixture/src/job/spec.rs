@@ -3,6 +3,7 @@
 use super::{
     JobError, Named,
     method::{MethodPlan, MethodSpec},
+    offline::Offline,
 };
 use crate::{
     Domains, MixtureError,
@@ -100,7 +101,7 @@ impl MixSpec {
         let (name, settings) = self.trainer()?;
         let trainer = trainers.get(name)?;
         trainer.check(settings)?;
-        self.shape(trainers)?;
+        self.check_offers(trainers)?;
         self.trainer = Named(vec![(name.to_owned(), trainer.beside(settings.clone(), folder))]);
         Ok(self)
     }
@@ -126,24 +127,35 @@ impl MixSpec {
         self.trainer.names().eq([EXTERNAL])
     }
 
-    /// What a trainer that asks takes and offers, which every method must be content with; none for any other trainer.
+    /// What a trainer that asks takes of workers; none for any other trainer.
     ///
     /// # Errors
-    /// Settings that are none, or a method that asks for more.
+    /// Settings that are none.
     pub fn shape(&self, trainers: &Trainers) -> Result<Option<Shape>, JobError> {
         let (name, settings) = self.trainer()?;
-        let Some(external) = trainers.get(name)?.external() else { return Ok(None) };
-        let shape = external.shape(settings)?;
+        Ok(trainers.get(name)?.external().map(|external| external.shape(settings)).transpose()?)
+    }
+
+    /// Checks that the trainer can do what every method asks for.
+    ///
+    /// # Errors
+    /// [`MixtureError::Offers`] naming what it lacks.
+    pub(super) fn check_offers(&self, trainers: &Trainers) -> Result<(), JobError> {
+        let (name, settings) = self.trainer()?;
+        let Some(offers) = trainers.get(name)?.offers(settings)? else { return Ok(()) };
         for method in &self.methods {
             let lacks = |what: String| MixtureError::Offers { method: method.name.clone(), what };
-            let MethodPlan::Online(settings) = &method.plan else {
-                return Err(lacks("many runs, whose models are read and merged here".into()).into());
-            };
-            if let Some(ask) = settings.asks().into_iter().find(|ask| !shape.offers.contains(ask)) {
-                return Err(lacks(ask.to_string()).into());
+            match &method.plan {
+                MethodPlan::Online(settings) => {
+                    if let Some(ask) = settings.asks().into_iter().find(|ask| !offers.contains(ask)) {
+                        return Err(lacks(ask.to_string()).into());
+                    }
+                }
+                MethodPlan::Offline(Offline::Swarm(_)) if !self.is_external() => {}
+                MethodPlan::Offline(_) => return Err(lacks("runs whose models are read and merged by Braid".into()).into()),
             }
         }
-        Ok(Some(shape))
+        Ok(())
     }
 
     /// Tokens of each domain as the spec says them; none unless it says all.

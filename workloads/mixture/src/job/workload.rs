@@ -30,6 +30,7 @@ impl MixtureWorkload {
         let (name, settings) = job.spec.trainer()?;
         self.trainers.get(name)?.check(settings)?;
         job.spec.shape(&self.trainers)?;
+        job.spec.check_offers(&self.trainers)?;
         Ok(job)
     }
 

@@ -3,14 +3,14 @@
 //!
 //! ```text
 //! PROGRAM … REQUEST ANSWER
-//!           │       └─ {"losses": {"prose": 2.31, …}, "tokens": {"prose": 4096, …}}
+//!           │       └─ {"losses": {"prose": 2.31, …}, "tokens": {"prose": 4096, …}, "excess": {"prose": 0.2, …}}
 //!           └─ {"contract": "braid-trainer/1", "call": "train", "from": FOLDER or null, "save": FOLDER, …}
 //! ```
 //!
 //! A call is a run of the program. It keeps nothing but what it writes into `save`; the next call gets that as `from`.
 
-use crate::{Domains, MixtureError, Proportions, data::Part};
-use serde::{Deserialize, Serialize};
+use crate::{Domains, MixtureError, Proportions, data::Part, online::Gradients};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ pub struct Request<'a> {
     pub call: Call<'a>,
 }
 
-/// The two things that a program is asked for.
+/// What a program is asked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "call", rename_all = "lowercase")]
 pub enum Call<'a> {
@@ -56,6 +56,10 @@ pub enum Call<'a> {
         proportions: Map<String, Value>,
         /// Sequences of each step, by domain: exactly these.
         counts: Vec<Vec<u64>>,
+        /// What share each domain's mean loss has in the objective, by name; null: the mean over the batch.
+        objective: Option<Map<String, Value>>,
+        /// The folder of the model that excess losses refer to; null unless they are asked for.
+        reference: Option<&'a Path>,
         /// The first draw of each domain in this call, for a program that reads the data itself.
         draws: Vec<u64>,
         /// A file of little-endian u32, `context + 1` a sequence: those of the first step, domain by domain, then of the next.
@@ -72,6 +76,15 @@ pub enum Call<'a> {
         /// As above: those of the first domain that is asked for, then of the next.
         sequences: &'a Path,
     },
+    /// Compute gradients of the domains' losses, and train nothing.
+    Gradients {
+        /// Training sequences of each domain, which are the first in the file.
+        training: Vec<u64>,
+        /// Held-out sequences of each domain, which follow; none where no inner products are asked for.
+        held_out: Vec<u64>,
+        /// As above.
+        sequences: &'a Path,
+    },
 }
 
 /// What a program answers.
@@ -83,27 +96,85 @@ pub struct Answer {
     /// Tokens consumed, by domain; what was asked for unless given.
     #[serde(default)]
     pub tokens: Option<BTreeMap<String, u64>>,
+    /// Mean of `max(loss - reference loss, 0)`, by domain, where it was asked for.
+    #[serde(default)]
+    pub excess: Option<BTreeMap<String, Option<f64>>>,
 }
 
-impl Answer {
+/// What a program answers that was asked for gradients.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slopes {
+    squared_norms: BTreeMap<String, Option<f64>>,
+    #[serde(default)]
+    variances: BTreeMap<String, Option<f64>>,
+    /// Of each domain's validation gradient with each domain's training gradient.
+    #[serde(default)]
+    products: BTreeMap<String, BTreeMap<String, Option<f64>>>,
+    #[serde(default)]
+    learning_rate: f64,
+}
+
+impl Slopes {
+    /// These, in the order of the domains. What is no number comes as one that is none.
+    ///
+    /// # Errors
+    /// Other domains than those asked for.
+    pub fn arrange(self, domains: &Domains) -> Result<Gradients, MixtureError> {
+        let row = |what: &str, by: BTreeMap<String, Option<f64>>| -> Result<Vec<f64>, MixtureError> {
+            Ok(domains.arrange(what, by)?.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+        };
+        let mut products = vec![];
+        if !self.products.is_empty() {
+            let rows = domains.arrange("the rows of the trainer's inner products", self.products)?;
+            products = rows.into_iter().map(|by| row("a row of the trainer's inner products", by)).collect::<Result<_, _>>()?;
+        }
+        let variances = match self.variances.is_empty() {
+            true => vec![],
+            false => row("the trainer's variances of gradients", self.variances)?,
+        };
+        let squared_norms = row("the trainer's norms of gradients", self.squared_norms)?;
+        Ok(Gradients { squared_norms, variances, products, learning_rate: self.learning_rate })
+    }
+}
+
+/// An answer: [`Answer`] or [`Slopes`].
+pub trait Read: DeserializeOwned {
     /// Reads an answer.
     ///
     /// # Errors
     /// A file that is none, or not as the contract has it.
-    pub fn read(path: &Path) -> Result<Self, MixtureError> {
+    fn read(path: &Path) -> Result<Self, MixtureError> {
         let file = |problem: String| MixtureError::File { file: path.display().to_string(), problem };
         let text = std::fs::read_to_string(path).map_err(|error| file(format!("the trainer's answer: {error}")))?;
         // A program that prints NaN, as Python does, writes no JSON; what it means is clear.
         let text = text.replace("NaN", "null").replace("-Infinity", "null").replace("Infinity", "null");
         serde_json::from_str(&text).map_err(|error| file(format!("the trainer's answer is not as the contract has it: {error}")))
     }
+}
 
+impl Read for Answer {}
+
+impl Read for Slopes {}
+
+impl Answer {
     /// Losses of these domains, in their order. None where there is none.
     ///
     /// # Errors
     /// Other domains than those asked for.
     pub fn losses(&self, asked: &Domains) -> Result<Vec<Option<f64>>, MixtureError> {
         asked.arrange("the trainer's losses", self.losses.clone())
+    }
+
+    /// Excess losses of all domains, in their order; none where the program has told none.
+    ///
+    /// # Errors
+    /// Other domains than there are.
+    pub fn excess(&self, domains: &Domains) -> Result<Vec<Option<f64>>, MixtureError> {
+        match &self.excess {
+            Some(excess) => domains.arrange("the trainer's excess losses", excess.clone()),
+            None => Ok(vec![]),
+        }
     }
 
     /// Tokens of all domains, in their order.
@@ -173,6 +244,8 @@ mod tests {
             steps: 2,
             proportions: by_name(&domains(), &proportions),
             counts: vec![vec![1, 3], vec![1, 3]],
+            objective: None,
+            reference: Some(Path::new("/r")),
             draws: vec![4, 5],
             sequences: Path::new("/q"),
         };
@@ -184,6 +257,19 @@ mod tests {
             (&json!("train"), &Value::Null, &json!(["b", "a"]))
         );
         assert_eq!(written["proportions"], json!({"b": 0.25, "a": 0.75}));
+        assert_eq!((&written["objective"], &written["reference"]), (&Value::Null, &json!("/r")));
+    }
+
+    #[test]
+    fn gradients_are_brought_into_order_or_refused() {
+        let read = |text: &str| serde_json::from_str::<Slopes>(text).unwrap().arrange(&domains());
+        let whole = r#"{"squared_norms": {"a": 1, "b": 2}, "variances": {"a": 3, "b": null},
+            "products": {"a": {"a": 5, "b": 6}, "b": {"a": 7, "b": 8}}, "learning_rate": 0.5}"#;
+        let found = read(whole).unwrap();
+        assert_eq!((found.squared_norms, found.products), (vec![2.0, 1.0], vec![vec![8.0, 7.0], vec![6.0, 5.0]]));
+        assert!(found.variances[0].is_nan() && found.variances[1] == 3.0 && found.learning_rate == 0.5);
+        let text = read(r#"{"squared_norms": {"a": 1}}"#).unwrap_err().to_string();
+        assert_eq!(text, "the trainer's norms of gradients: expected the domains b, a, found a");
     }
 
     #[test]

@@ -4,7 +4,6 @@
 use super::TrainerError;
 use crate::{
     Domains, MixtureError,
-    online::Ask,
     steer::{Call, Refusal, Reply},
 };
 use braid_workload::{Demand, TaskContext};
@@ -36,8 +35,6 @@ pub struct Shape {
     pub demand: Demand,
     /// How many start together; none: one on its own.
     pub gang: Option<u32>,
-    /// What it can do beside training and evaluating.
-    pub offers: Vec<Ask>,
     /// Tries after one that failed, where the spec says it.
     pub retries: Option<u32>,
     /// How long the ranks wait for each other, and Braid for any of them.

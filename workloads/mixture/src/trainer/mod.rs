@@ -17,7 +17,7 @@ pub use external::{EXTERNAL, External, Led, Shape};
 use crate::{
     MixtureError, Proportions,
     data::{Data, Part},
-    online::Gradients,
+    online::{Ask, Gradients},
 };
 use braid_workload::TaskContext;
 use serde_json::Value;
@@ -46,6 +46,14 @@ pub trait Trainer: Send + Sync {
     /// Whether it uses no files but those of the data and of the results.
     fn is_bounded(&self) -> bool {
         true
+    }
+
+    /// What a trainer of these settings can do beside training and evaluating; none: all that a method may ask for.
+    ///
+    /// # Errors
+    /// [`TrainerError::Settings`] naming the field.
+    fn offers(&self, _settings: &Value) -> Result<Option<Vec<Ask>>, TrainerError> {
+        Ok(None)
     }
 
     /// Set for a trainer that asks instead of being asked; sessions of it cannot be opened.
