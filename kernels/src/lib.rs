@@ -3,10 +3,10 @@
 //! | step | functions |
 //! |---|---|
 //! | what a tensor is made of | [`Dtype`], [`Slice`], [`SliceMut`] |
-//! | statistics, a pass before the last | [`dots`] → [`slerp_coefficients`]; [`gram`] → [`nuslerp`], [`multislerp`], [`karcher`], [`model_stock`]; [`l1`] → [`L1::rescale`]; [`Selection`] → [`Trim`] |
+//! | statistics, a pass before the last | [`dots`] → [`slerp_coefficients`]; [`gram`] → [`nuslerp`], [`multislerp`], [`karcher`], [`model_stock`]; [`l1`] → [`L1::rescale`]; [`Selection`] → [`Trim`]; over several tensors, [`count_in_buckets`], [`sign_balance`] |
 //! | which elements of a task vector stay | [`Keep`]: all, [`Trim::keep`], [`Mask`], [`RankTable`] |
 //! | whole tensors at once: singular values, matching | [`linalg`] |
-//! | the output, the last pass | [`linear`], [`task_vectors`], [`weighted`], [`sce`], [`ram`], [`nearswap`], [`fuse`], [`scale`], [`convert`], [`LowRank`] |
+//! | the output, the last pass | [`linear`], [`task_vectors`], [`weighted`], [`sce`], [`ram`], [`nearswap`], [`fuse`], [`balanced`], [`informed_mean`], [`scale`], [`convert`], [`LowRank`] |
 //!
 //! Promises, each of them tested:
 //!
@@ -43,11 +43,16 @@ pub use geometry::{Calibration, karcher, model_stock, multislerp, nuslerp, widen
 pub use keep::{Keep, TileTrim, magnitude};
 pub use mask::{Mask, MaskKey};
 pub use merge::{
-    Combine, Floor, LowRank, Overlap, Selected, TaskVector, convert, decode, energies, fuse, linear, nearswap, overlaps, ram,
-    scale, sce, task_vectors, weighted,
+    Clamp, Combine, Contender, Floor, Informed, LowRank, Overlap, Selected, TaskVector, balanced, convert, decode, energies,
+    fuse, informed_mean, linear, nearswap, overlaps, ram, scale, sce, task_vectors, weighted,
 };
 pub use philox::philox4x32;
 pub use ranks::{Chances, MaskedPiece, RankCounts, RankTable};
-pub use select::{Part, Pass, Pieces, RowFactors, Selection, Source, Trim, kept, measure_sources, measure_together};
+pub use select::{
+    Buckets, Part, Pass, Pieces, RowFactors, Selection, Source, Trim, count_in_buckets, kept, measure_sources, measure_together,
+    of_ordered, ordered, sampled,
+};
 pub use slice::{Slice, SliceMut};
-pub use statistics::{Dots, GRANULE, Gram, L1, LogSum, column_dots, divergences, dots, gram, l1, log_sums, slerp_coefficients};
+pub use statistics::{
+    Dots, GRANULE, Gram, L1, LogSum, column_dots, divergences, dots, gram, l1, log_sums, sign_balance, slerp_coefficients,
+};

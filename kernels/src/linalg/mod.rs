@@ -4,7 +4,7 @@
 //! |---|---|
 //! | matrices in memory | [`Dense`], [`multiply`] |
 //! | factors | [`svd`], [`random_svd`], [`svd_of_product`], [`orthonormal`], [`polar`] |
-//! | one-to-one matching | [`assign`] |
+//! | one-to-one matching, groups | [`assign`], [`cluster`] |
 //!
 //! Decompositions are `faer`'s, products `gemm`'s; here are the shapes, the checks, and what is built of them. Results are the same bits
 //! for the same matrices on the same machine, whatever the number of threads: products are cut into rows at fixed places, and
@@ -12,6 +12,7 @@
 //! crate does not.
 
 mod assign;
+mod cluster;
 mod dense;
 mod factor;
 mod polar;
@@ -20,6 +21,7 @@ mod random;
 mod testing;
 
 pub use assign::assign;
+pub use cluster::{Clusters, cluster};
 pub use dense::{Dense, multiply};
 pub use factor::{Svd, orthonormal, svd, svd_of_product};
 pub use polar::polar;

@@ -3,7 +3,9 @@
 //! All arithmetic is in f32 in the order of the inputs and rounds once more at the end, to the output's type. Elements do not
 //! see each other, so any cut of a tensor into tiles gives the same bytes.
 
+mod balance;
 mod copy;
+mod fisher;
 mod fusion;
 mod linear;
 mod low_rank;
@@ -13,7 +15,10 @@ mod sce;
 mod task_vectors;
 mod weighted;
 
+pub(crate) use balance::balance;
+pub use balance::{Clamp, Contender, balanced};
 pub use copy::{convert, decode, scale};
+pub use fisher::{Informed, informed_mean};
 pub use fusion::fuse;
 pub use linear::linear;
 pub use low_rank::LowRank;

@@ -28,6 +28,7 @@
 //! ```
 
 mod bracket;
+mod buckets;
 mod exact;
 mod histogram;
 mod pass;
@@ -35,9 +36,10 @@ mod sample;
 mod scan;
 mod source;
 
+pub use buckets::{Buckets, count_in_buckets};
 pub use pass::{Part, Pass, measure_sources, measure_together};
-pub use sample::Pieces;
-pub use source::{RowFactors, Source};
+pub use sample::{Pieces, sampled};
+pub use source::{RowFactors, Source, of_ordered, ordered};
 
 use bracket::{Bracket, Interval};
 use histogram::Histogram;

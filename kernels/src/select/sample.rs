@@ -52,6 +52,14 @@ impl Pieces {
     }
 }
 
+/// How many elements a search in a tensor of `numel` looks at before its first pass, where memory is not short.
+pub fn sampled(numel: u64) -> u64 {
+    if numel <= super::SMALL {
+        return 0;
+    }
+    Pieces::of(numel, usize::MAX).iter().map(|piece| piece.end - piece.start).sum()
+}
+
 /// The pass that draws a sample.
 #[derive(Debug)]
 pub(super) struct Sample {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::block::{BLOCK, Block};
 use crate::keep::magnitude;
-use crate::merge::{difference, spread};
+use crate::merge::{Clamp, balance, difference, spread};
 use crate::slice::{Floats, same_length};
 use crate::{KernelError, Slice};
 
@@ -35,6 +35,36 @@ pub enum Source<'a> {
         /// The factors of the rows that the tile reaches into.
         rows: RowFactors,
     },
+    /// How much the change of a task counts beside those of the others; see [`balanced`](crate::balanced). Other than those
+    /// above these numbers have a sign, which their order tells: see [`ordered`].
+    Balance {
+        /// θ₀.
+        base: Slice<'a>,
+        /// The experts.
+        experts: Vec<Slice<'a>>,
+        /// Which of them.
+        own: usize,
+        /// The range of its magnitudes.
+        clamp: Clamp,
+    },
+}
+
+/// A value as an integer that orders alike, negative ones too; NaN is above all.
+#[inline(always)]
+pub fn ordered(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if value.is_nan() {
+        u32::MAX
+    } else if bits >> 31 == 1 {
+        !bits
+    } else {
+        bits | 1 << 31
+    }
+}
+
+/// The value of an integer that [`ordered`] made.
+pub fn of_ordered(number: u32) -> f32 {
+    f32::from_bits(if number >> 31 == 1 { number & 0x7fff_ffff } else { !number })
 }
 
 /// A factor for each row of a tensor, as one tile sees them.
@@ -72,7 +102,10 @@ impl<'a> Source<'a> {
     /// The elements of the tile.
     pub(super) fn length(&self) -> usize {
         match self {
-            Self::Difference { base, .. } | Self::Spread { base, .. } | Self::Scaled { base, .. } => base.len(),
+            Self::Difference { base, .. }
+            | Self::Spread { base, .. }
+            | Self::Scaled { base, .. }
+            | Self::Balance { base, .. } => base.len(),
         }
     }
 
@@ -92,6 +125,13 @@ impl<'a> Source<'a> {
             Self::Scaled { base, theta, rows } => {
                 Opened::Scaled { base: floats(base)?, theta: floats(theta)?, rows: rows.clone() }
             }
+            Self::Balance { base, experts, own, clamp } => {
+                let experts = experts.iter().map(floats).collect::<Result<Vec<_>, _>>()?;
+                if *own >= experts.len() {
+                    return Err(KernelError::OutOfRange { first: *own, end: *own + 1, length: experts.len() });
+                }
+                Opened::Balance { base: floats(base)?, experts, own: *own, clamp: *clamp }
+            }
         })
     }
 }
@@ -101,10 +141,11 @@ pub(super) enum Opened<'a> {
     Difference { base: Floats<'a>, theta: Floats<'a> },
     Spread { base: Floats<'a>, experts: Vec<Floats<'a>>, deltas: Vec<Block> },
     Scaled { base: Floats<'a>, theta: Floats<'a>, rows: RowFactors },
+    Balance { base: Floats<'a>, experts: Vec<Floats<'a>>, own: usize, clamp: Clamp },
 }
 
 impl Opened<'_> {
-    /// The magnitudes of a range of at most [`BLOCK`] elements.
+    /// The magnitudes of a range of at most [`BLOCK`] elements; of numbers with a sign, what orders them.
     #[inline(always)]
     pub(super) fn keys(&mut self, range: &Range<usize>, keys: &mut [u32]) {
         let n = range.len();
@@ -129,6 +170,26 @@ impl Opened<'_> {
                 theta.decode(range, value);
                 difference(value, theta0);
                 rows.apply(range.start, value);
+            }
+            Self::Balance { base, experts, own, clamp } => {
+                base.decode(range, theta0);
+                let (mut theta, mut total): (Block, Block) = ([0.0; BLOCK], [0.0; BLOCK]);
+                for (index, expert) in experts.iter().enumerate() {
+                    let theta = &mut theta[..n];
+                    expert.decode(range, theta);
+                    difference(theta, theta0);
+                    for (total, theta) in total.iter_mut().zip(&*theta) {
+                        *total = if index == 0 { 0.0 } else { *total } + *theta;
+                    }
+                    if index == *own {
+                        value.copy_from_slice(theta);
+                    }
+                }
+                let tasks = experts.len() as f64;
+                for ((key, value), total) in keys.iter_mut().zip(&*value).zip(&total) {
+                    *key = ordered(balance(*value, *total, *clamp, tasks));
+                }
+                return;
             }
         }
         for (key, value) in keys.iter_mut().zip(&*value) {

@@ -9,6 +9,7 @@ mod divergence;
 mod dots;
 mod gram;
 mod l1;
+mod signs;
 mod slerp;
 
 use std::ops::Range;
@@ -18,6 +19,7 @@ pub use divergence::{LogSum, divergences, log_sums};
 pub use dots::{Dots, dots};
 pub use gram::{Gram, gram};
 pub use l1::{L1, l1};
+pub use signs::sign_balance;
 pub use slerp::slerp_coefficients;
 
 use crate::block::BLOCK;
