@@ -78,10 +78,10 @@ fn workers_change_nothing_with_etcd() {
     workers_and_their_threads_change_nothing(Some(&etcd.url()));
 }
 
-/// The rest of mergekit's methods, on families just large enough for several tasks.
+/// The rest of mergekit's methods and those of papers, on families just large enough for several tasks.
 #[test]
 fn workers_change_nothing_whatever_the_method() {
-    const METHODS: [&str; 16] = [
+    const METHODS: [&str; 24] = [
         "breadcrumbs",
         "breadcrumbs_ties",
         "della",
@@ -98,9 +98,19 @@ fn workers_change_nothing_whatever_the_method() {
         "karcher",
         "ties",
         "task_arithmetic",
+        "dare_published",
+        "sce_published",
+        "varm",
+        "widen",
+        "ties_published",
+        "pcb",
+        "fisher",
+        "monna",
     ];
     let scratch = Scratch::new();
-    let family = Family::write(scratch.path(), Size { layers: 3, hidden: 512, vocabulary: 4096, experts: 3, shards: 2 }, 4);
+    let size = Size { layers: 3, hidden: 512, vocabulary: 4096, experts: 3, shards: 2 };
+    let family = Family::write(scratch.path(), size, 4);
+    family.inform(size, 4);
     let mut expected = Vec::new();
     for method in METHODS {
         let recipe = scratch.write(&format!("{method}.yml"), family.recipe(method, 0.4));

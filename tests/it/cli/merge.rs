@@ -102,9 +102,9 @@ fn a_dry_run_does_nothing_but_tell() {
     tensors     39
     parameters  63776
     dtype       F32
-    reads       1.0 MB
+    reads       2.0 MB, of 1.0 MB of tensors
     writes      255.1 kB
-    memory      1.3 MB at least
+    memory      2.6 MB at least
     file        model.safetensors (259.1 kB)
     --- stderr
     ");

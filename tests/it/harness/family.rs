@@ -36,9 +36,17 @@ impl Family {
     pub(crate) fn write(folder: &Path, size: Size, seed: u64) -> Self {
         let mut bytes = 0;
         for model in 0..=size.experts {
-            bytes = write_checkpoint(&folder.join(name(model)), size, seed, model);
+            bytes = write_checkpoint(&folder.join(name(model)), size, seed, model, false);
         }
         Self { folder: folder.to_owned(), experts: size.experts, bytes }
+    }
+
+    /// Writes beside each expert of a family of this size and seed a checkpoint of numbers that are not negative: what it knows about
+    /// its elements.
+    pub(crate) fn inform(&self, size: Size, seed: u64) {
+        for expert in 1..=size.experts {
+            write_checkpoint(&self.folder.join(information(expert)), size, seed + 1, expert, true);
+        }
     }
 
     /// A recipe that merges the experts by a method, or as many as it takes; `density` is the share that stays, where it has one.
@@ -54,18 +62,24 @@ impl Family {
             let weight = 0.2 + 0.1 * expert as f64;
             let parameters = match method {
                 "linear" | "task_arithmetic" | "nuslerp" | "multislerp" => format!("weight: {weight}"),
-                "slerp" | "nearswap" | "arcee_fusion" | "model_stock" | "karcher" | "ram" | "ramplus_tl" | "sce" => String::new(),
+                "slerp" | "nearswap" | "arcee_fusion" | "model_stock" | "karcher" | "ram" | "ramplus_tl" | "sce"
+                | "sce_published" | "varm" | "widen" | "pcb" | "monna" | "fisher" => String::new(),
+                "ties_published" => format!("density: {density}"),
                 _ => format!("weight: {weight}, density: {density}"),
             };
             writeln!(recipe, "  - model: {}\n    parameters: {{{parameters}}}", path(expert)).unwrap();
+            if method == "fisher" {
+                writeln!(recipe, "    fisher: {}", self.folder.join(information(expert)).display()).unwrap();
+            }
         }
-        if !["linear", "nuslerp", "multislerp", "karcher"].contains(&method) {
+        if !["linear", "nuslerp", "multislerp", "karcher", "fisher"].contains(&method) {
             writeln!(recipe, "base_model: {}", path(0)).unwrap();
         }
         match method {
             "slerp" => recipe.push_str("parameters: {t: 0.4}\n"),
             "nearswap" => recipe.push_str("parameters: {t: 0.0005}\n"),
-            "sce" => writeln!(recipe, "parameters: {{select_topk: {density}}}").unwrap(),
+            "sce" | "sce_published" => writeln!(recipe, "parameters: {{select_topk: {density}}}").unwrap(),
+            "monna" => recipe.push_str("parameters: {faulty: 1}\n"),
             _ => {}
         }
         recipe
@@ -74,6 +88,10 @@ impl Family {
 
 fn name(model: usize) -> String {
     if model == 0 { "base".into() } else { format!("expert{model}") }
+}
+
+fn information(expert: usize) -> String {
+    format!("fisher{expert}")
 }
 
 fn shapes(size: Size) -> Vec<(String, Vec<usize>)> {
@@ -100,7 +118,7 @@ fn shapes(size: Size) -> Vec<(String, Vec<usize>)> {
 }
 
 /// Returns the bytes of its tensors.
-fn write_checkpoint(folder: &Path, size: Size, seed: u64, model: usize) -> u64 {
+fn write_checkpoint(folder: &Path, size: Size, seed: u64, model: usize, positive: bool) -> u64 {
     fs::create_dir_all(folder).unwrap();
     let config = serde_json::json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "dtype": "bfloat16",
@@ -113,7 +131,12 @@ fn write_checkpoint(folder: &Path, size: Size, seed: u64, model: usize) -> u64 {
     let (mut map, mut total) = (BTreeMap::new(), 0);
     for (shard, tensors) in shapes.chunks(of_shard).enumerate() {
         let file = format!("model-{:05}-of-{:05}.safetensors", shard + 1, size.shards);
-        let data: Vec<Vec<u8>> = tensors.iter().map(|(name, shape)| values(seed, model, name, shape.iter().product())).collect();
+        let mut data: Vec<Vec<u8>> =
+            tensors.iter().map(|(name, shape)| values(seed, model, name, shape.iter().product())).collect();
+        if positive {
+            // the sign of a bfloat16 is the highest bit of its second byte
+            data.iter_mut().flat_map(|data| data.iter_mut().skip(1).step_by(2)).for_each(|byte| *byte &= 0x7f);
+        }
         let views = tensors
             .iter()
             .zip(&data)

@@ -6,6 +6,7 @@
 mod flush;
 mod plan;
 mod publish;
+mod survey;
 mod tensors;
 
 use crate::{
@@ -15,13 +16,14 @@ use crate::{
     run::{Buffers, Passes, Phases},
     spec::KIND,
     step::{self, Step},
+    survey::Answer,
     workload::read_spec,
 };
 use braid_gpu::Arithmetic;
 use braid_workload::{Execute, Failure, Reach, TaskContext, TaskSpec};
 use flush::Flusher;
 use serde_json::Value;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicU64};
 
 /// Merges kept open; a worker seldom has tasks of more than two at a time.
 const KEPT: usize = 2;
@@ -43,6 +45,8 @@ struct Job<'a> {
     flusher: &'a Flusher,
     boot: &'a str,
     arithmetic: &'a Arithmetic,
+    /// What is known about whole models.
+    answers: Vec<Answer>,
 }
 
 impl MergeExecute {
@@ -63,15 +67,27 @@ impl MergeExecute {
             self.forget(spec);
         }
         let opened = self.open(spec)?;
-        let job = Job { opened: &opened, context, flusher: &self.flusher, boot: &self.boot, arithmetic: &self.arithmetic };
+        let (flusher, boot, arithmetic) = (&self.flusher, self.boot.as_str(), &self.arithmetic);
+        let mut job = Job { opened: &opened, context, flusher, boot, arithmetic, answers: Vec::new() };
         match step {
             Step::Plan => step::write(&job.plan()?),
+            Step::Survey { plan, asked } => {
+                opened.check(&plan).inspect_err(|_| self.forget(spec))?;
+                job.answers.clone_from(&asked.answers);
+                step::write(&job.survey(&asked)?)
+            }
+            Step::Spread { plan, answers } => {
+                opened.check(&plan).inspect_err(|_| self.forget(spec))?;
+                step::write(&job.spread(answers)?)
+            }
             Step::Tensors { first, end, plan } => {
                 opened.check(&plan).inspect_err(|_| self.forget(spec))?;
+                job.answers = job.known()?;
                 step::write(&job.unless_made(|| job.tensors(first, end))?)
             }
             Step::Publish { plan } => {
                 opened.check(&plan).inspect_err(|_| self.forget(spec))?;
+                job.answers = job.known()?;
                 let published = job.unless_made(|| job.publish())?;
                 self.forget(spec);
                 step::write(&published)
@@ -128,6 +144,8 @@ impl Job<'_> {
             memory,
             phases: Phases::new(),
             arithmetic: self.arithmetic,
+            answers: &self.answers,
+            read: AtomicU64::new(0),
         }
     }
 

@@ -6,6 +6,9 @@ use std::ops::Range;
 /// A task moves at least so many bytes, where the tensors allow: below that, starting it costs more than it wins.
 const SMALLEST: u64 = 64 << 20;
 
+/// A task that only looks reads at least so many.
+const SMALLEST_LOOK: u64 = 16 << 20;
+
 /// The most tasks of a merge, so that the value that lists them stays a small record.
 const MOST: u64 = 1000;
 
@@ -15,6 +18,21 @@ pub(crate) fn whole_groups(pending: &[Option<u64>], pieces: &[Range<usize>]) -> 
     let sum = |item: &Range<usize>| pending[item.clone()].iter().flatten().copied().reduce(u64::saturating_add);
     let of_items = groups(&items.iter().map(sum).collect::<Vec<_>>());
     of_items.into_iter().map(|Group(first, end, bytes)| Group(items[first].start, items[end - 1].end, bytes)).collect()
+}
+
+/// Runs of consecutive tensors of about equal size for at most `most` tasks that look at them; `bytes` has what each reads. Those
+/// that read nothing may be left out at the ends.
+pub(crate) fn survey_groups(bytes: &[u64], most: usize) -> Vec<Group> {
+    let total = bytes.iter().fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
+    let target = (total / most.max(1) as u64 + 1).max(SMALLEST_LOOK);
+    let mut groups: Vec<Group> = Vec::new();
+    for (tensor, bytes) in bytes.iter().enumerate().filter(|(_, bytes)| **bytes > 0) {
+        match groups.last_mut().filter(|group| group.2 < target) {
+            Some(group) => *group = Group(group.0, tensor + 1, group.2.saturating_add(*bytes)),
+            None => groups.push(Group(tensor, tensor + 1, *bytes)),
+        }
+    }
+    groups
 }
 
 /// All tensors in order, those of a piece as one item.
@@ -86,6 +104,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn every_tensor_is_looked_at_once(bytes in proptest::collection::vec(prop_oneof![Just(0u64), 1u64..(1 << 36)], 0..300), most in 1usize..50) {
+            let groups = survey_groups(&bytes, most);
+            prop_assert!(groups.len() <= most);
+            let looked: u64 = groups.iter().map(|group| group.2).sum();
+            prop_assert_eq!(looked, bytes.iter().sum::<u64>());
+            prop_assert!(groups.windows(2).all(|pair| pair[0].1 <= pair[1].0));
+            for Group(first, end, of_group) in groups {
+                prop_assert_eq!(bytes[first..end].iter().sum::<u64>(), of_group);
+            }
+        }
+
         #[test]
         fn every_pending_tensor_is_in_one_group(sizes in proptest::collection::vec(proptest::option::of(0u64..(1 << 42)), 0..1500)) {
             let groups = groups(&sizes);

@@ -4,6 +4,8 @@
 //! recipe text ─ recipe/ (typed, with positions) ─┐
 //! checkpoint folders ─ checkpoint/ (headers) ────┴─ plan/ (what each output tensor is made of)
 //!                                                     │
+//!                                  survey/ (what some methods ask about whole models first)
+//!                                                     │
 //!                                  run/ (passes over tiles) with methods/ (one file a method)
 //!                                                     │
 //!                              output/ (staging folder, progress, publishing at once)
@@ -26,6 +28,7 @@ pub mod recipe;
 pub mod run;
 mod spec;
 mod step;
+pub mod survey;
 #[cfg(test)]
 mod testing;
 mod workload;

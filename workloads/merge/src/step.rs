@@ -1,6 +1,9 @@
 //! What passes between the two halves of a merge: the payloads of its tasks and the values that they end with.
 
-use crate::MergeError;
+use crate::{
+    MergeError,
+    survey::{Answer, Asked, Case, Finding},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -10,6 +13,10 @@ use serde_json::Value;
 pub(crate) enum Step {
     /// Read the headers, check everything, make the staging folder.
     Plan,
+    /// Look at the tensors of the plan with this digest, for what the method asks about whole models.
+    Survey { plan: String, asked: Asked },
+    /// Keep what is known about whole models, and share out the work.
+    Spread { plan: String, answers: Vec<Answer> },
     /// Merge the tensors `first..end` of the plan with this digest.
     Tensors { first: usize, end: usize, plan: String },
     /// Turn the staging folder into the result.
@@ -35,6 +42,18 @@ pub(crate) struct Planned {
     pub(crate) memory: u64,
     /// What is to be done.
     pub(crate) groups: Vec<Group>,
+    /// What is to be looked at before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) survey: Option<Surveyed>,
+}
+
+/// What a survey begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Surveyed {
+    /// What the questions depend on.
+    pub(crate) case: Case,
+    /// What each task looks at, and the bytes that it reads.
+    pub(crate) groups: Vec<Group>,
 }
 
 /// A run of tensors that one task merges: first, end, and the bytes that it reads and writes.
@@ -48,6 +67,19 @@ pub(crate) struct Merged {
     pub(crate) tensors: usize,
     /// Tensors found done, by an earlier attempt or run.
     pub(crate) reused: usize,
+    /// The bytes of inputs that were read.
+    #[serde(default)]
+    pub(crate) read: u64,
+}
+
+/// What [`Step::Survey`] ends with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Looked {
+    /// What was found.
+    pub(crate) finding: Finding,
+    /// The bytes of inputs that were read.
+    #[serde(default)]
+    pub(crate) read: u64,
 }
 
 /// What [`Step::Publish`] ends with.

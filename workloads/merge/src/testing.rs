@@ -11,7 +11,11 @@ use braid_kernels::{Dtype, GRANULE};
 use braid_workload::{Advance, AttemptId, Execute, Failure, JobId, JobResult, Progress, TaskContext, TaskId, Workload};
 use safetensors::tensor::TensorView;
 use serde_json::Value;
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 static CPU: Arithmetic = Arithmetic::cpu();
 
@@ -140,8 +144,15 @@ pub(crate) fn merge_tensor(
     }
     let tile_bytes = GRANULE as u64 * inputs.iter().map(|t| t.dtype.size() as u64).sum::<u64>();
     let (threads, memory) = (context.pool.current_num_threads(), context.memory);
-    let passes =
-        Passes { context, buffers: Buffers::new(threads, tile_bytes, memory), memory, phases: Phases::new(), arithmetic: &CPU };
+    let passes = Passes {
+        context,
+        buffers: Buffers::new(threads, tile_bytes, memory),
+        memory,
+        phases: Phases::new(),
+        arithmetic: &CPU,
+        answers: &[],
+        read: AtomicU64::new(0),
+    };
     let shape = &inputs[0].shape;
     let out = folder.path().join("out");
     let bytes = shape.iter().product::<u64>() * dtype.size() as u64;
@@ -169,12 +180,15 @@ pub(crate) fn merge(root: &Path, recipe: &str, out: &str, threads: usize) -> Res
 /// Runs the tasks of a job, as the deciding half orders them.
 pub(crate) fn drive(execute: &MergeExecute, spec: &Value, context: &TaskContext) -> Result<JobResult, Failure> {
     let mut tasks = MergeWorkload.plan(spec).expect("a plan").tasks;
-    let mut index = 0;
+    let (mut index, mut state) = (0, Value::Null);
     while let Some(task) = tasks.pop() {
         let context = TaskContext { task: TaskId { index, ..context.task }, ..context.clone() };
         let value = execute.run(spec, &task, &context)?;
-        match MergeWorkload.advance(spec, &Value::Null, &task, &value, tasks.len()).expect("a decision") {
-            Advance::Continue { tasks: more, .. } => tasks.extend(more),
+        match MergeWorkload.advance(spec, &state, &task, &value, tasks.len()).expect("a decision") {
+            Advance::Continue { tasks: more, state: next } => {
+                tasks.extend(more);
+                state = next.unwrap_or(state);
+            }
             Advance::Finished(result) => return Ok(result),
             Advance::Failed(failure) => return Err(failure),
         }

@@ -1,15 +1,18 @@
 //! The deciding half of a merge.
 //!
 //! ```text
-//!   Plan ──┬──▶ Tensors … Tensors ──(the last one done)──▶ Publish ──▶ finished
-//!          ├──▶ Publish     when an interrupted run had written every tensor
-//!          └──▶ finished    when the result is there already
+//!   Plan ──┬──────────────────────────────────────────┬──▶ Tensors … Tensors ──(the last one done)──▶ Publish ──▶ finished
+//!          │                                          ├──▶ Publish     when an interrupted run had written every tensor
+//!          │                                          └──▶ finished    when the result is there already
+//!          └──▶ Survey … Survey ─(rounds)─▶ Spread ───┘
+//!               where the method asks about whole models, and no earlier run has the answers
 //! ```
 
 use crate::{
     MergeError,
     spec::{KIND, MergeSpec},
-    step::{self, Group, Planned, Published, Step},
+    step::{self, Group, Looked, Planned, Published, Step, Surveyed},
+    survey::{Asked, Looking, Next, Survey},
 };
 use braid_workload::{Advance, Demand, JobResult, Plan, Reach, SpecError, TaskSpec, Workload};
 use bytesize::ByteSize;
@@ -47,9 +50,20 @@ impl Workload for MergeWorkload {
         read_spec(spec).and_then(|spec| spec.may_use()).map_err(refuse)
     }
 
-    fn advance(&self, spec: &Value, _: &Value, finished: &TaskSpec, value: &Value, open: usize) -> Result<Advance, SpecError> {
+    fn advance(
+        &self,
+        spec: &Value,
+        state: &Value,
+        finished: &TaskSpec,
+        value: &Value,
+        open: usize,
+    ) -> Result<Advance, SpecError> {
         let next = || match step::read(&finished.payload)? {
             Step::Plan => after_plan(&read_spec(spec)?, &step::read(value)?),
+            Step::Survey { asked, .. } => {
+                after_look(&read_spec(spec)?, step::read(state)?, asked.index, step::read(value)?, open)
+            }
+            Step::Spread { .. } => after_plan(&read_spec(spec)?, &step::read(value)?),
             Step::Tensors { plan, .. } if open == 0 => go_on(vec![publish(plan)?]),
             Step::Tensors { .. } => go_on(Vec::new()),
             Step::Publish { .. } => Ok(Advance::Finished(result(step::read(value)?))),
@@ -64,6 +78,12 @@ fn after_plan(spec: &MergeSpec, planned: &Planned) -> Result<Advance, MergeError
         let summary = format!("{out} already holds this merge");
         return Ok(Advance::Finished(JobResult { summary, details: json!({ "out": out, "tensors": planned.tensors }) }));
     }
+    if let Some(Surveyed { case, groups }) = &planned.survey {
+        let survey = survey_of(spec)?;
+        let begun = Looking::begin(survey, planned.plan.clone(), planned.memory, case.clone(), groups.clone());
+        let looking = begun.ok_or_else(|| MergeError::Task("a survey has no question".into()))?;
+        return looks(&looking, looking.tasks());
+    }
     if planned.groups.is_empty() {
         return go_on(vec![publish(planned.plan.clone())?]);
     }
@@ -72,6 +92,38 @@ fn after_plan(spec: &MergeSpec, planned: &Planned) -> Result<Advance, MergeError
         task(format!("tensors {first}..{end}"), &step, Demand { bytes, memory: planned.memory, wide: true, ..Demand::default() })
     };
     go_on(planned.groups.iter().map(tensors).collect::<Result<_, _>>()?)
+}
+
+/// Takes in what a task of a survey has found.
+fn after_look(spec: &MergeSpec, mut looking: Looking, index: usize, looked: Looked, open: usize) -> Result<Advance, MergeError> {
+    looking.take(index, looked.finding)?;
+    if open > 0 {
+        return Ok(Advance::Continue { state: Some(step::write(&looking)?), tasks: Vec::new() });
+    }
+    match looking.next(survey_of(spec)?)? {
+        Next::Round(tasks) => looks(&looking, tasks),
+        Next::Known(answers) => {
+            let step = Step::Spread { plan: looking.plan, answers };
+            let spread = task("spread".into(), &step, Demand { wide: true, ..Demand::default() })?;
+            Ok(Advance::Continue { state: Some(Value::Null), tasks: vec![spread] })
+        }
+    }
+}
+
+/// The tasks of a round of a survey.
+fn looks(looking: &Looking, asked: Vec<(Asked, u64)>) -> Result<Advance, MergeError> {
+    let look = |(asked, bytes): (Asked, u64)| {
+        let label = format!("survey {}..{}", asked.first, asked.end);
+        let demand = Demand { bytes, memory: looking.memory, wide: true, ..Demand::default() };
+        task(label, &Step::Survey { plan: looking.plan.clone(), asked }, demand)
+    };
+    let tasks = asked.into_iter().map(look).collect::<Result<_, _>>()?;
+    Ok(Advance::Continue { state: Some(step::write(looking)?), tasks })
+}
+
+fn survey_of(spec: &MergeSpec) -> Result<&'static dyn Survey, MergeError> {
+    let method = spec.recipe()?.method;
+    method.survey().ok_or_else(|| MergeError::Task(format!("{} asks nothing about whole models", method.name())))
 }
 
 fn publish(plan: String) -> Result<TaskSpec, MergeError> {

@@ -19,9 +19,10 @@ fn table(plan: &DryRun) -> String {
         ("tensors", Some(summary.tensors.to_string())),
         ("parameters", Some(summary.parameters.to_string())),
         ("dtype", Some(summary.dtypes.join(", "))),
-        ("reads", Some(show_bytes(summary.bytes_in))),
+        ("reads", Some(format!("{}, of {} of tensors", show_bytes(summary.bytes_read), show_bytes(summary.bytes_in)))),
         ("writes", Some(show_bytes(summary.bytes_out))),
         ("memory", Some(format!("{} at least", show_bytes(plan.memory)))),
+        ("time", plan.seconds.map(|seconds| format!("{seconds:.0} s at least, of reading and writing"))),
     ]);
     rows.extend(plan.shards.iter().map(|(name, bytes)| ("file", Some(format!("{name} ({})", show_bytes(*bytes))))));
     fields(&rows)

@@ -3,43 +3,89 @@
 use super::{Job, tensors::check_claims};
 use crate::{
     MergeError,
-    groups::whole_groups,
+    groups::{survey_groups, whole_groups},
     output::{Staged, Staging},
-    step::Planned,
+    plan::PlannedTensor,
+    step::{Planned, Surveyed},
+    survey::{Answer, tasks_of},
 };
 
 impl Job<'_> {
-    /// Makes the staging folder and shares out the work.
+    /// Makes the staging folder, and shares out the work or what is to be looked at before.
     pub(super) fn plan(&self) -> Result<Planned, MergeError> {
+        let mut planned = self.planned()?;
+        // A flush of an earlier job may still write into the folder that is about to be checked.
+        self.flusher.finish()?;
+        let opened = self.opened;
+        let Staged::Open(staging) = Staging::prepare(&opened.folder, &opened.record, &opened.layout)? else {
+            return Ok(Planned { published: true, ..planned });
+        };
+        match (&opened.plan.survey, staging.answers()?) {
+            (Some(case), None) => {
+                let read = |tensor: &PlannedTensor| match tensor.is_merged_by(opened.plan.method) {
+                    true => tensor.bytes_in(),
+                    false => 0,
+                };
+                let bytes: Vec<u64> = opened.plan.tensors.iter().map(read).collect();
+                planned.survey = Some(Surveyed { case: case.clone(), groups: survey_groups(&bytes, tasks_of(case)) });
+                Ok(planned)
+            }
+            _ => self.share_out(&staging, planned),
+        }
+    }
+
+    /// Keeps what is known about whole models, and shares out the work.
+    pub(super) fn spread(&self, answers: Vec<Answer>) -> Result<Planned, MergeError> {
+        let planned = self.planned()?;
+        let Staged::Open(staging) = self.staged()? else { return Ok(Planned { published: true, ..planned }) };
+        staging.keep_answers(&answers)?;
+        self.share_out(&staging, planned)
+    }
+
+    /// What is known about whole models, where the method has asked.
+    pub(super) fn known(&self) -> Result<Vec<Answer>, MergeError> {
+        if self.opened.plan.survey.is_none() {
+            return Ok(Vec::new());
+        }
+        match self.staged()? {
+            Staged::Open(staging) => {
+                let gone = || MergeError::Changed { path: self.opened.folder.staging.clone() };
+                staging.answers()?.ok_or_else(gone)
+            }
+            Staged::Published => Ok(Vec::new()),
+        }
+    }
+
+    /// What the merge comes to, before anything is known of earlier runs.
+    fn planned(&self) -> Result<Planned, MergeError> {
         let (opened, memory) = (self.opened, self.opened.tile_bytes().max(self.opened.piece_bytes()));
         if memory > self.context.memory / 2 {
             let (needed, given) = (memory.saturating_mul(2), self.context.memory);
             return Err(MergeError::Memory { needed, given });
         }
-        let moved = |index: usize| opened.plan.tensors.get(index).map_or(0, |tensor| tensor.bytes_in() + tensor.bytes_out());
-        let count = opened.plan.tensors.len();
-        let bytes = (0..count).map(moved).sum();
-        let mut planned = Planned {
+        Ok(Planned {
             plan: opened.record.plan.clone(),
             published: false,
-            tensors: count,
-            bytes,
+            tensors: opened.plan.tensors.len(),
+            bytes: opened.plan.tensors.iter().map(|tensor| tensor.bytes_in() + tensor.bytes_out()).sum(),
             reused_tensors: 0,
             reused_bytes: 0,
             memory: memory.saturating_mul(2),
             groups: Vec::new(),
-        };
-        // A flush of an earlier job may still write into the folder that is about to be checked.
-        self.flusher.finish()?;
-        let Staged::Open(staging) = Staging::prepare(&opened.folder, &opened.record, &opened.layout)? else {
-            return Ok(Planned { published: true, ..planned });
-        };
+            survey: None,
+        })
+    }
+
+    fn share_out(&self, staging: &Staging, mut planned: Planned) -> Result<Planned, MergeError> {
+        let opened = self.opened;
+        let moved = |index: usize| opened.plan.tensors.get(index).map_or(0, |tensor| tensor.bytes_in() + tensor.bytes_out());
+        let count = opened.plan.tensors.len();
         let mut claims = staging.claims(self.boot, "")?;
         if !claims.is_empty() {
             self.context.log(format!("checking {} tensors that an interrupted run has written", claims.len()));
         }
         claims.values_mut().for_each(|claim| claim.trusted = false);
-        let kept = check_claims(self, &staging, claims)?;
+        let kept = check_claims(self, staging, claims)?;
         staging.keep(&kept, self.boot)?;
         planned.reused_tensors = kept.len();
         planned.reused_bytes = kept.keys().map(|&index| moved(index)).sum();

@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Output files kept open beside those in use.
-const OPEN: usize = 32;
+pub(super) const OPEN: usize = 32;
 
 type Claims = BTreeMap<usize, Claim>;
 
@@ -28,7 +28,7 @@ impl Job<'_> {
         if first > end || end > count {
             return Err(MergeError::Task(format!("tensors {first}..{end} of a plan with {count}")));
         }
-        let Staged::Open(staging) = self.staged()? else { return Ok(Merged { tensors: 0, reused: end - first }) };
+        let Staged::Open(staging) = self.staged()? else { return Ok(Merged { tensors: 0, reused: end - first, read: 0 }) };
         let mut claims = staging.claims(self.boot, &format!("{}-", self.context.task.index))?;
         claims.retain(|index, _| (first..end).contains(index));
         let kept = self.opened.kept(&staging, self.boot)?;
@@ -36,8 +36,8 @@ impl Job<'_> {
         let mut done = check_claims(self, &staging, claims)?;
         self.only_whole(&mut done);
         let pending: Vec<usize> = (first..end).filter(|index| !done.contains_key(index)).collect();
-        self.merge(&staging, &pending)?;
-        Ok(Merged { tensors: pending.len(), reused: done.len() })
+        let read = self.merge(&staging, &pending)?;
+        Ok(Merged { tensors: pending.len(), reused: done.len(), read })
     }
 
     /// Leaves out the tensors of pieces of which not all are done: a piece is made whole.
@@ -49,10 +49,10 @@ impl Job<'_> {
         }
     }
 
-    /// Merges these tensors, and starts to bring them to the disk.
-    pub(super) fn merge(&self, staging: &Staging, pending: &[usize]) -> Result<(), MergeError> {
+    /// Merges these tensors, and starts to bring them to the disk. Returns the bytes that it read for that.
+    pub(super) fn merge(&self, staging: &Staging, pending: &[usize]) -> Result<u64, MergeError> {
         if pending.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let progress = staging.progress(&self.attempt_name(), self.boot)?;
         let (passes, shards) = (self.passes(), OpenFiles::new(OPEN, ShardFile::open));
@@ -67,7 +67,9 @@ impl Job<'_> {
         }
         let layout = &self.opened.layout;
         let written: BTreeSet<usize> = pending.iter().map(|&index| layout.places[index].shard).collect();
-        self.flusher.start(written.into_iter().map(|shard| staging.shard(&layout.shards[shard].name)).collect(), progress)
+        let files = written.into_iter().map(|shard| staging.shard(&layout.shards[shard].name)).collect();
+        self.flusher.start(files, progress)?;
+        Ok(passes.read.into_inner())
     }
 
     fn merge_one(
@@ -102,7 +104,7 @@ impl Job<'_> {
         Ok(piece.tensors.clone().zip(digests).map(|(index, digests)| record(index, digests, note.take())).collect())
     }
 
-    fn target(
+    pub(super) fn target(
         &self,
         staging: &Staging,
         index: usize,
@@ -116,7 +118,7 @@ impl Job<'_> {
         Ok((tensor, Target { name: &tensor.name, dtype, shape: &tensor.shape, file, offset, scaling }))
     }
 
-    fn inputs(&self, tensor: &PlannedTensor) -> Result<Vec<Input<'_>>, MergeError> {
+    pub(super) fn inputs(&self, tensor: &PlannedTensor) -> Result<Vec<Input<'_>>, MergeError> {
         let input = |source: &Source| {
             let opened = self.opened;
             let found = opened.checkpoints.get(source.model).zip(opened.recipe.models.get(source.model));
@@ -144,7 +146,7 @@ impl Job<'_> {
 }
 
 /// Pieces that fit into `memory` together, in order; one that does not is a batch of its own.
-fn batches<'a>(pieces: impl Iterator<Item = &'a PlannedPiece>, memory: u64) -> Vec<Vec<&'a PlannedPiece>> {
+pub(super) fn batches<'a>(pieces: impl Iterator<Item = &'a PlannedPiece>, memory: u64) -> Vec<Vec<&'a PlannedPiece>> {
     let mut batches: Vec<Vec<&PlannedPiece>> = Vec::new();
     let mut held = 0u64;
     for piece in pieces {

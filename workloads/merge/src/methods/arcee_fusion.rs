@@ -13,12 +13,13 @@
 //! written once. Flops: about 250 an element, for powers of e and logarithms. It holds 4 bytes a row.
 
 use super::{
-    BaseRule, Class, Contract, Method, Parameter, TensorParameters,
+    BaseRule, Class, Contract, Method, Parameter, Reads, TensorParameters,
     search::{limit, search},
     span::parts,
 };
 use crate::{
     MergeError,
+    plan::PlannedTensor,
     run::{Tile, Tiles},
 };
 use braid_kernels::{KernelError, LogSum, RowFactors, Selection, Source, Trim, divergences, fuse, log_sums};
@@ -41,6 +42,11 @@ impl Method for ArceeFusion {
 
     fn class(&self) -> Class {
         Class::Tensor
+    }
+
+    fn reads(&self, tensor: &PlannedTensor) -> Reads {
+        // the divergences of rows, the quartiles, and the last pass
+        Reads::search(tensor, 1 + Reads::by_row(tensor).passes)
     }
 
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {

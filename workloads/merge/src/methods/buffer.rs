@@ -2,8 +2,8 @@
 //!
 //! Such buffers (position ids, masks, quantised weights) have no mean. No recipe names this method; the plan picks it.
 
-use super::{BaseRule, Class, Contract, Method, MethodError, Parameter, TensorParameters};
-use crate::{MergeError, run::Tiles};
+use super::{BaseRule, Class, Contract, Method, MethodError, Parameter, Reads, TensorParameters};
+use crate::{MergeError, plan::PlannedTensor, run::Tiles};
 use braid_kernels::Slice;
 
 /// The method that the plan gives tensors that are not of floats.
@@ -24,6 +24,10 @@ impl Method for Buffer {
 
     fn class(&self) -> Class {
         Class::Elementwise
+    }
+
+    fn reads(&self, tensor: &PlannedTensor) -> Reads {
+        Reads::passes(if tensor.sources.len() > 1 { 2 } else { 1 })
     }
 
     fn run(&self, _: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {

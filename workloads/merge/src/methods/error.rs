@@ -20,6 +20,31 @@ pub enum MethodError {
         /// The two models.
         models: (String, String),
     },
+    /// A tensor of a method that looks at whole models, before anything is known about them.
+    #[error("tensor {tensor:?} is merged by what is known about whole models, which have not been looked at")]
+    Unknown {
+        /// The tensor.
+        tensor: String,
+    },
+    /// More models that hold infinite values than may be faulty.
+    #[error(
+        "{strange} models hold values that are not finite (or are farther from the base than can be told), but only {faulty} may be faulty; \
+         {honest} are left"
+    )]
+    NotFinite {
+        /// How many do.
+        strange: usize,
+        /// How many may.
+        faulty: usize,
+        /// How many do not, the base among them.
+        honest: usize,
+    },
+    /// Squares that are negative.
+    #[error("{model} holds negative numbers, and what a model knows about an element (its Fisher information) is never negative")]
+    NegativeFisher {
+        /// The checkpoint that holds them.
+        model: String,
+    },
     /// Directions that cancel.
     #[error(
         "tensor {tensor:?}: the weighted directions of the models cancel each other, so that their mean has none; other weights may do"

@@ -6,18 +6,23 @@
 mod arcee_fusion;
 mod buffer;
 mod error;
+mod fisher;
 mod joint;
 mod karcher;
 mod linear;
 mod lora;
 mod matching;
 mod model_stock;
+mod monna;
 mod multislerp;
 mod nearswap;
 mod nuslerp;
+mod opcm;
 mod parameter;
 mod passthrough;
+mod pcb;
 mod ram;
+mod reads;
 mod sce;
 mod search;
 mod slerp;
@@ -26,8 +31,10 @@ mod sparsify;
 mod task_arithmetic;
 #[cfg(test)]
 mod tests;
+mod ties_published;
 mod tsvm;
 mod varm;
+mod whole;
 mod widen;
 
 pub(crate) use buffer::Buffer;
@@ -35,8 +42,9 @@ pub use error::MethodError;
 pub use joint::{AdaptedModule, Case, Folder, Joint, Made, Piece, Report, Work};
 pub use parameter::{Absent, Kind, Parameter, Scalar, Scope, TensorParameters, Values};
 pub(crate) use passthrough::Passthrough;
+pub use reads::Reads;
 
-use crate::{MergeError, run::Tiles};
+use crate::{MergeError, plan::PlannedTensor, run::Tiles, survey::Survey};
 use std::fmt;
 
 /// Every method that Braid has, in the order in which errors list them.
@@ -65,9 +73,15 @@ pub static METHODS: &[&dyn Method] = &[
     &sce::SCE_PUBLISHED,
     &varm::VaRm,
     &widen::Widen,
+    &ties_published::TiesPublished,
+    &pcb::Pcb,
+    &fisher::Fisher,
+    &monna::Monna,
+    &opcm::Opcm,
     &tsvm::Tsvm,
     &matching::WeightMatching,
     &lora::LoraMerge,
+    &lora::LoraLego,
     &lora::LoraExtract,
 ];
 
@@ -84,6 +98,12 @@ pub trait Method: Sync {
 
     /// What one element of the output depends on.
     fn class(&self) -> Class;
+
+    /// What it reads to make a tensor by itself.
+    fn reads(&self, tensor: &PlannedTensor) -> Reads {
+        let _ = tensor;
+        Reads::of_class(self)
+    }
 
     /// Whether tiles must see whole rows, which takes more memory; with [`Tiles::write_rows`] or [`Tiles::measure_rows`].
     fn whole_rows(&self, parameters: &TensorParameters) -> bool {
@@ -107,6 +127,17 @@ pub trait Method: Sync {
 
     /// How it plans tensors that it makes together, if it does.
     fn joint(&self) -> Option<&'static dyn Joint> {
+        None
+    }
+
+    /// The key under which every model names a second checkpoint, with one number for each of its elements, if it needs one. The second
+    /// checkpoints are inputs too, after all models and in their order.
+    fn companion(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What it asks about whole models before any tensor is merged, if it does.
+    fn survey(&self) -> Option<&'static dyn Survey> {
         None
     }
 

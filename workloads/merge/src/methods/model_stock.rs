@@ -11,8 +11,8 @@
 //! Class T, with `filter_wise` R. Bytes: every input is read twice (`filter_wise`: once, and the rows at the ends of a tile
 //! twice), the output written once. Flops: N(N + 1)/2 + N multiplications and additions an element for N experts.
 
-use super::{BaseRule, Class, Contract, Method, Parameter, TensorParameters, span::InSpan};
-use crate::{MergeError, run::Tiles};
+use super::{BaseRule, Class, Contract, Method, Parameter, Reads, TensorParameters, span::InSpan};
+use crate::{MergeError, plan::PlannedTensor, run::Tiles};
 use braid_kernels::{Gram, model_stock};
 
 pub(super) struct ModelStock;
@@ -38,6 +38,10 @@ impl Method for ModelStock {
 
     fn whole_rows(&self, parameters: &TensorParameters) -> bool {
         parameters.shared.flag(&FILTER_WISE)
+    }
+
+    fn reads(&self, tensor: &PlannedTensor) -> Reads {
+        if tensor.parameters.shared.flag(&FILTER_WISE) { Reads::by_row(tensor) } else { Reads::of_class(self) }
     }
 
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {

@@ -22,11 +22,12 @@
 //! element and expert.
 
 use super::{
-    BadValue, BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameters,
+    BadValue, BaseRule, Class, Contract, Method, Parameter, Reads, Scope, TensorParameters,
     search::{limit, search},
 };
 use crate::{
     MergeError,
+    plan::PlannedTensor,
     run::{Tile, Tiles},
 };
 use braid_kernels::{Floor, Keep, Selected, Selection, Source, TileTrim, Trim, energies, sce};
@@ -78,6 +79,11 @@ impl Method for Sce {
             return bad(problem, "set `select_topk: 1`, or merge more models");
         }
         Ok(())
+    }
+
+    fn reads(&self, tensor: &PlannedTensor) -> Reads {
+        let all = tensor.parameters.shared.number(&SELECT_TOPK) >= 1.0;
+        if all { Reads::passes(2) } else { Reads::search(tensor, 2) }
     }
 
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {

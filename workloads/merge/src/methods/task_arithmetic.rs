@@ -27,9 +27,9 @@
 //! random numbers.
 
 use super::sparsify::{Sparsify, Vector};
-use super::{BadValue, BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameters};
-use crate::{MergeError, run::Tiles};
-use braid_kernels::{Combine, TaskVector};
+use super::{BadValue, BaseRule, Class, Contract, Method, Parameter, Reads, Scope, TensorParameters, reads::row, whole::experts};
+use crate::{MergeError, plan::PlannedTensor, run::Tiles};
+use braid_kernels::{Combine, GRANULE, TaskVector, kept};
 
 /// One method of the family.
 pub(super) struct TaskArithmetic {
@@ -153,6 +153,26 @@ impl Method for TaskArithmetic {
         }
     }
 
+    fn reads(&self, tensor: &PlannedTensor) -> Reads {
+        let (parameters, numel) = (&tensor.parameters, tensor.elements());
+        let densities = || experts(parameters).map(|(_, values)| values.number(&DENSITY));
+        let rescales = self.flag(parameters, "rescale");
+        let thinned = |sparse: bool| u64::from(rescales && sparse);
+        match self.sparsify {
+            _ if self.by_density => Reads::passes(1),
+            Sparsify::Nothing => Reads::passes(1),
+            Sparsify::Smallest if densities().all(|density| kept(density, numel) >= numel) => Reads::passes(1),
+            Sparsify::Smallest => Reads::search(tensor, 1 + thinned(true)),
+            Sparsify::SmallestAndOutliers => Reads::search(tensor, 1 + thinned(densities().any(|density| density < 1.0))),
+            Sparsify::Random => Reads::passes(1 + thinned(densities().any(|density| density < 1.0))),
+            Sparsify::RandomByRank => {
+                let ranked = densities().filter(|density| *density > 0.0 && *density < 1.0).count() as u64;
+                let long = if row(tensor) > GRANULE as u64 { ranked } else { 0 };
+                Reads::passes(1 + long + thinned(densities().any(|density| density < 1.0)))
+            }
+        }
+    }
+
     fn whole_rows(&self, _: &TensorParameters) -> bool {
         self.sparsify == Sparsify::RandomByRank
     }
@@ -186,8 +206,7 @@ impl Method for TaskArithmetic {
     }
 
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
-        let flag = |name: &str| self.parameters.iter().find(|parameter| parameter.name == name);
-        let flag = |name| flag(name).is_some_and(|parameter| parameters.shared.flag(parameter));
+        let flag = |name| self.flag(parameters, name);
         let base = parameters.base.unwrap_or(0);
         let vectors: Vec<Vector> = parameters
             .inputs
@@ -225,6 +244,14 @@ impl Method for TaskArithmetic {
             });
             tiles.arithmetic().task_vectors(&tile.inputs[base], &terms.collect::<Vec<_>>(), &combine, &mut out)
         })
+    }
+}
+
+impl TaskArithmetic {
+    /// A switch that some of the family have.
+    fn flag(&self, parameters: &TensorParameters, name: &str) -> bool {
+        let parameter = self.parameters.iter().find(|parameter| parameter.name == name);
+        parameter.is_some_and(|parameter| parameters.shared.flag(parameter))
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod lines;
 mod papers;
+mod reads;
 mod recipes;
 mod registry;
+mod whole;
 
 use super::*;
 use crate::{

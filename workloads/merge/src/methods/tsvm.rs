@@ -13,12 +13,12 @@
 //! 8 (m + n) (kN)² for the rest. Memory: ten times the matrix in f32.
 
 use super::{
-    BaseRule, Case, Class, Contract, Joint, Made, Method, Parameter, Piece, Report, Scope, TensorParameters, Work,
+    BaseRule, Case, Class, Contract, Joint, Made, Method, Parameter, Piece, Reads, Report, Scope, TensorParameters, Work,
     joint::Matrices,
 };
 use crate::{
     MergeError,
-    plan::has_vocabulary,
+    plan::{PlannedTensor, has_vocabulary},
     run::{Room, Tiles},
 };
 use braid_kernels::{
@@ -51,6 +51,10 @@ impl Method for Tsvm {
         Class::Tensor
     }
 
+    fn reads(&self, _: &PlannedTensor) -> Reads {
+        Reads::passes(1)
+    }
+
     fn joint(&self) -> Option<&'static dyn Joint> {
         Some(&Self)
     }
@@ -73,7 +77,7 @@ impl Method for Tsvm {
 
 impl Joint for Tsvm {
     fn arrange(&self, case: Case<'_>) -> Result<Vec<Piece>, String> {
-        let piece = |tensor: crate::plan::PlannedTensor| {
+        let piece = |tensor: PlannedTensor| {
             let &[rows, cols] = tensor.shape.as_slice() else { return Piece::Alone(tensor) };
             if tensor.method.name() != self.name() || has_vocabulary(&tensor.name) || rows == 0 || cols == 0 {
                 return Piece::Alone(tensor);
@@ -139,4 +143,4 @@ impl Work for Decorrelate {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

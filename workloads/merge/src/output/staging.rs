@@ -3,6 +3,7 @@
 //! ```text
 //! .OUT.braid/
 //!   lock          held by every process that works here
+//!   answers.json  what the method has asked about whole models, once it is known
 //!   plan.json     which merge this is; written last, so a folder without it is no staging yet
 //!   progress/     what each attempt has written
 //!   tree/         what becomes OUT
@@ -16,7 +17,7 @@ use super::{
     shard_file::ShardFile,
     target::{Found, OutputFolder},
 };
-use crate::{MergeError, checkpoint::Stamp};
+use crate::{MergeError, checkpoint::Stamp, survey::Answer};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,7 @@ use std::{
 
 const LOCK: &str = "lock";
 const PLAN: &str = "plan.json";
+const ANSWERS: &str = "answers.json";
 const PROGRESS: &str = "progress";
 const TREE: &str = "tree";
 /// The progress file with what a new run takes over from those before it.
@@ -124,6 +126,17 @@ impl Staging {
             Some(found) if found.plan == plan.plan => Ok(Staged::Open(Self::lock(folder)?)),
             _ => Err(gone(&folder.staging)),
         }
+    }
+
+    /// What is known about whole models; `None` where it is not known yet.
+    pub(crate) fn answers(&self) -> Result<Option<Vec<Answer>>, MergeError> {
+        Ok(read_if_there(&self.folder.staging.join(ANSWERS))?.and_then(|text| serde_json::from_slice(&text).ok()))
+    }
+
+    /// Keeps what is known about whole models, for the tasks that merge and for a later run.
+    pub(crate) fn keep_answers(&self, answers: &[Answer]) -> Result<(), MergeError> {
+        let text = serde_json::to_vec(answers).map_err(|error| MergeError::Task(format!("cannot write answers: {error}")))?;
+        replace(&self.folder.staging.join(ANSWERS), &text)
     }
 
     /// The folder in which this result is made.

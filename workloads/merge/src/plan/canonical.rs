@@ -26,6 +26,8 @@ pub struct Summary {
     pub dtypes: Vec<&'static str>,
     /// The bytes of all sources, each counted as often as it is used.
     pub bytes_in: u64,
+    /// The bytes that are read: some methods read their sources more than once.
+    pub bytes_read: u64,
     /// The bytes of all tensors of the output.
     pub bytes_out: u64,
 }
@@ -54,8 +56,31 @@ impl MergePlan {
             parameters: sum(PlannedTensor::elements),
             dtypes: dtypes.into_iter().collect(),
             bytes_in: sum(PlannedTensor::bytes_in),
+            bytes_read: self.bytes_read(),
             bytes_out: sum(PlannedTensor::bytes_out),
         }
+    }
+}
+
+impl MergePlan {
+    /// The bytes that a merge reads, told beforehand: see [`Reads`](crate::methods::Reads).
+    fn bytes_read(&self) -> u64 {
+        let surveyed = |tensor: &PlannedTensor| match (self.method.survey(), &self.survey) {
+            (Some(survey), Some(case)) if tensor.is_merged_by(self.method) => {
+                tensor.bytes_in().saturating_mul(survey.reads(case))
+            }
+            _ => 0,
+        };
+        let one = |(index, tensor): (usize, &PlannedTensor)| {
+            let together = self.pieces.iter().any(|piece| piece.tensors.contains(&index));
+            // a piece reads every source once, and the base once more to add only a part of what it made
+            let own = if together { tensor.bytes_in() } else { tensor.method.reads(tensor).bytes(tensor) };
+            let base = tensor.parameters.scaling.and(tensor.parameters.base).filter(|_| together);
+            let base = base.and_then(|base| tensor.sources.get(base));
+            let again = base.map_or(0, |source| tensor.elements().saturating_mul(source.dtype.size() as u64));
+            own.saturating_add(again).saturating_add(surveyed(tensor))
+        };
+        self.tensors.iter().enumerate().map(one).fold(0, u64::saturating_add)
     }
 }
 

@@ -30,6 +30,7 @@ pub use pieces::PlannedPiece;
 use crate::{
     methods::{Folder, Joint, Method, Passthrough, TensorParameters},
     recipe::{ChatTemplate, Recipe, Span, Tokenizer},
+    survey::Case,
 };
 use braid_kernels::Dtype;
 pub(crate) use names::{has_vocabulary, is_output};
@@ -58,6 +59,8 @@ pub struct MergePlan {
     pub tensors: Vec<PlannedTensor>,
     /// Runs of them that are made together, in order; all others are made one by one.
     pub pieces: Vec<PlannedPiece>,
+    /// What the method's questions about whole models depend on, where it asks any.
+    pub survey: Option<Case>,
     /// What the output is.
     pub makes: Folder,
     /// The output's `config.json`.
@@ -122,6 +125,7 @@ impl MergePlan {
             Some(joint) => pieces::arrange(recipe, &headers, joint, tensors, modules)?,
             None => (tensors, Vec::new()),
         };
+        let survey = survey(recipe, &tensors)?;
         Ok(Self {
             method: recipe.method,
             models: folders,
@@ -129,6 +133,7 @@ impl MergePlan {
             config: config::config(recipe, &headers, &outline.stacked, types::common(&tensors)),
             tensors,
             pieces,
+            survey,
             makes: joint.map_or(Folder::Checkpoint, Joint::makes),
             tokenizer: recipe.tokenizer,
             chat_template: recipe.chat_template.clone(),
@@ -140,6 +145,11 @@ impl PlannedTensor {
     /// The number of elements.
     pub fn elements(&self) -> u64 {
         self.elements
+    }
+
+    /// Whether the method of the recipe makes it, and it is not copied.
+    pub(crate) fn is_merged_by(&self, method: &dyn Method) -> bool {
+        self.method.name() == method.name()
     }
 
     /// The tensor of this name that is source `input` as it is.
@@ -162,6 +172,26 @@ impl PlannedTensor {
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out
     }
+}
+
+/// What is to be asked about whole models: all tensors must be of the same ones.
+fn survey(recipe: &Recipe, tensors: &[PlannedTensor]) -> Result<Option<Case>, PlanError> {
+    let Some(survey) = recipe.method.survey() else { return Ok(None) };
+    let error =
+        |problem| PlanError::new(recipe.place(Span::default()), PlanProblem::Joint { method: recipe.method.name(), problem });
+    let merged: Vec<&PlannedTensor> = tensors.iter().filter(|tensor| tensor.is_merged_by(recipe.method)).collect();
+    let models = |tensor: &PlannedTensor| tensor.sources.iter().map(|source| source.model).collect::<Vec<_>>();
+    if let Some((first, other)) = merged.first().and_then(|first| {
+        let wanted = models(first);
+        Some((first, merged.iter().find(|tensor| models(tensor) != wanted)?))
+    }) {
+        let problem = format!("it looks at whole models, but {:?} and {:?} are made of different ones", first.name, other.name);
+        return Err(error(problem).hint_is("list the same models in the same order everywhere, or use `models`"));
+    }
+    if merged.iter().all(|tensor| tensor.elements() == 0) {
+        return Ok(None);
+    }
+    survey.case(&merged).map(Some).map_err(error)
 }
 
 fn planned(recipe: &Recipe, headers: &[ModelHeader], draft: Draft, options: &PlanOptions) -> Result<PlannedTensor, PlanError> {

@@ -265,7 +265,7 @@ fn types_are_promoted_buffers_copied_and_configs_told() {
     let summary = plan(LINEAR, &[("a", with(Dtype::BF16, Dtype::I64)), ("b", with(Dtype::BF16, Dtype::I64))]).unwrap().summary();
     let expected = json!({
         "method": "linear", "models": ["a", "b"], "donor": "a", "tensors": 6, "parameters": 108,
-        "dtypes": ["BF16", "I64"], "bytes_in": 528, "bytes_out": 264,
+        "dtypes": ["BF16", "I64"], "bytes_in": 528, "bytes_read": 656, "bytes_out": 264,
     });
     assert_eq!(serde_json::to_value(summary).unwrap(), expected);
 }

@@ -51,7 +51,9 @@ pub(super) fn planned(
     }
 
     let dtypes: Vec<Dtype> = sources.iter().map(|(_, source, _)| source.dtype).collect();
-    let Some((dtype, floats)) = output_dtype(&dtypes, recipe.out_dtype.or(recipe.dtype)) else {
+    // what is known about the elements of a model has a type of its own
+    let own = sources.iter().filter(|(input, ..)| input.of.is_none()).map(|(_, source, _)| source.dtype);
+    let Some((dtype, floats)) = output_dtype(&own.collect::<Vec<_>>(), recipe.out_dtype.or(recipe.dtype)) else {
         let list = sources.iter().map(|(input, source, _)| format!("`{}` {}", path(input), source.dtype)).collect();
         return Err(error(slice.at, PlanProblem::Dtype { tensor: draft.name, dtypes: list }));
     };

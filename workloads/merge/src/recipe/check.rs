@@ -12,9 +12,13 @@ pub(super) fn complete(recipe: &mut Recipe, method_at: Span, base_at: Option<Spa
         for slice in recipe.modules.iter_mut().flat_map(|module| &mut module.slices) {
             let whole = slice.inputs.iter().all(|input| input.layers.is_none());
             if whole && !slice.inputs.iter().any(|input| input.model == base) {
-                slice.inputs.push(Input { model: base, layers: None, settings: Settings::new(), at });
+                let (layers, settings, companion) = (None, Settings::new(), None);
+                slice.inputs.push(Input { model: base, layers, settings, companion, of: None, at });
             }
         }
+    }
+    for slice in recipe.modules.iter_mut().flat_map(|module| &mut module.slices) {
+        companions(slice);
     }
     lines(recipe)?;
     for module in &recipe.modules {
@@ -24,6 +28,16 @@ pub(super) fn complete(recipe: &mut Recipe, method_at: Span, base_at: Option<Spa
         }
     }
     Ok(())
+}
+
+/// Adds the second checkpoint of every input after them all.
+fn companions(slice: &mut Slice) {
+    let second = |(index, input): (usize, &Input)| {
+        let (layers, settings) = (input.layers.clone(), Settings::new());
+        Some(Input { model: input.companion?, layers, settings, companion: None, of: Some(index), at: input.at })
+    };
+    let added: Vec<Input> = slice.inputs.iter().enumerate().filter_map(second).collect();
+    slice.inputs.extend(added);
 }
 
 /// `lines` scales what is added to a base.
@@ -43,7 +57,7 @@ fn lines(recipe: &Recipe) -> Result<(), RecipeError> {
 fn inputs(recipe: &Recipe, slice: &Slice, method_at: Span) -> Result<(), RecipeError> {
     let (method, contract) = (recipe.method.name(), recipe.method.contract());
     let error = |at, text: String| RecipeError::new(recipe.place(at), Problem::Inputs(text));
-    let mut count = slice.inputs.len();
+    let mut count = slice.inputs.iter().filter(|input| input.of.is_none()).count();
     let base = recipe.base_of(slice);
     if contract.base == BaseRule::Required && base.is_none() {
         return Err(error(method_at, format!("{method} needs a base model"))
@@ -95,7 +109,7 @@ fn parameters(recipe: &Recipe, module: &Module, slice: &Slice, method_at: Span) 
             let error = missing(method_at, None);
             return Err(error.hint_is(format!("add `parameters: {{{name}: …}}`")));
         }
-        for input in &slice.inputs {
+        for input in slice.inputs.iter().filter(|input| input.of.is_none()) {
             let is_base = base == Some(input.model);
             if input.settings.contains_key(name) || (is_base && parameter.scope == Scope::Expert) {
                 continue;

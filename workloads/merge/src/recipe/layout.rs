@@ -5,7 +5,7 @@
 
 use super::{
     error::{Problem, RecipeError},
-    fields::{Source, did_you_mean},
+    fields::{Fields, Source, did_you_mean},
     model_ref::ModelRef,
     node::{Node, Value},
     place::{At, Span},
@@ -53,6 +53,10 @@ pub struct Input {
     pub layers: Option<Range<u32>>,
     /// What holds for this input.
     pub settings: Settings,
+    /// The model that has a number for each element of this one, where the method needs such.
+    pub companion: Option<usize>,
+    /// Whether it is itself such a model: of the input with this number.
+    pub of: Option<usize>,
     /// Where it stands.
     pub at: Span,
 }
@@ -106,11 +110,13 @@ impl Reader<'_> {
         let mut inputs: Vec<Input> = Vec::new();
         for item in self.source.list(node, "`models`")? {
             let at = item.at;
-            let mut fields = self.source.fields(item, "a model", &["model", "parameters"], |key| self.stray(key))?;
+            let known: Vec<&str> = ["model", "parameters"].into_iter().chain(self.method.companion()).collect();
+            let mut fields = self.source.fields(item, "a model", &known, |key| self.stray(key))?;
             let model = ModelRef::parse(self.source, fields.require(self.source, "model")?, "`model`")?;
             let model = self.new_input(&inputs, model)?;
+            let companion = self.companion(&mut fields)?;
             let settings = self.settings(fields.take("parameters"), true)?;
-            inputs.push(Input { model, layers: None, settings, at });
+            inputs.push(Input { model, layers: None, settings, companion, of: None, at });
         }
         Ok(Slice { inputs, base: None, settings: Settings::new(), at })
     }
@@ -151,13 +157,21 @@ impl Reader<'_> {
 
     fn input(&mut self, node: Node, others: &[Input]) -> Result<Input, RecipeError> {
         let at = node.at;
-        let known = ["model", "layer_range", "parameters"];
+        let known: Vec<&str> = ["model", "layer_range", "parameters"].into_iter().chain(self.method.companion()).collect();
         let mut fields = self.source.fields(node, "a source of a slice", &known, |key| self.stray(key))?;
         let model = ModelRef::parse(self.source, fields.require(self.source, "model")?, "`model`")?;
         let model = self.new_input(others, model)?;
         let layers = Some(self.layer_range(fields.require(self.source, "layer_range")?)?);
+        let companion = self.companion(&mut fields)?;
         let settings = self.settings(fields.take("parameters"), true)?;
-        Ok(Input { model, layers, settings, at })
+        Ok(Input { model, layers, settings, companion, of: None, at })
+    }
+
+    /// The second checkpoint of an input, for a method that needs one.
+    fn companion(&mut self, fields: &mut Fields) -> Result<Option<usize>, RecipeError> {
+        let Some(key) = self.method.companion() else { return Ok(None) };
+        let model = ModelRef::parse(self.source, fields.require(self.source, key)?, &format!("`{key}`"))?;
+        Ok(Some(self.number(model)))
     }
 
     fn layer_range(&self, node: Node) -> Result<Range<u32>, RecipeError> {

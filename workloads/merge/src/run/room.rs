@@ -2,7 +2,7 @@
 
 use super::digest::TensorDigests;
 use super::tiles::{Input, Passes, Scaling, Target, Tiles};
-use crate::MergeError;
+use crate::{MergeError, survey::Answer};
 use blake3::Hash;
 use braid_kernels::{Dtype, Slice, SliceMut, decode, scale};
 use std::sync::OnceLock;
@@ -44,6 +44,11 @@ impl<'a> Room<'a> {
     /// The name of the first tensor that is written.
     pub fn name(&self) -> &str {
         self.targets.first().map_or("", |target| target.name)
+    }
+
+    /// What is known about whole models, for a method that has asked.
+    pub fn answers(&self) -> &'a [Answer] {
+        self.passes.answers
     }
 
     /// The shape of a source.

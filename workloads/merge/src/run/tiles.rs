@@ -19,7 +19,7 @@ use super::{
     failure::FirstFailure,
     phases::Phases,
 };
-use crate::{MergeError, checkpoint::DataFile, output::ShardFile};
+use crate::{MergeError, checkpoint::DataFile, output::ShardFile, survey::Answer};
 use blake3::{Hash, hazmat::ChainingValue};
 use braid_gpu::Arithmetic;
 use braid_kernels::{Combine, Dtype, GRANULE, Keep, KernelError, LowRank, Slice, SliceMut, TaskVector, convert, task_vectors};
@@ -27,7 +27,10 @@ use braid_workload::TaskContext;
 use rayon::prelude::*;
 use std::{
     borrow::Cow,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// The largest tile: beyond it nothing is won, and the buffers leave the cache.
@@ -77,6 +80,10 @@ pub struct Passes<'a> {
     pub phases: Phases,
     /// Does the arithmetic that GPUs may do.
     pub arithmetic: &'a Arithmetic,
+    /// What is known about whole models.
+    pub answers: &'a [Answer],
+    /// The bytes of inputs that have been read.
+    pub read: AtomicU64,
 }
 
 /// One input of an output tensor.
@@ -202,6 +209,11 @@ impl<'a> Tiles<'a> {
     /// Does the arithmetic that GPUs may do.
     pub fn arithmetic(&self) -> &Arithmetic {
         self.passes.arithmetic
+    }
+
+    /// What is known about whole models, for a method that has asked.
+    pub fn answers(&self) -> &'a [Answer] {
+        self.passes.answers
     }
 
     /// How messages name the model of input `input`.
@@ -373,11 +385,13 @@ impl<'a> Tiles<'a> {
         look: Option<impl FnOnce(&[u8]) -> T>,
     ) -> Result<Option<T>, MergeError> {
         let offset = input.offset + first * input.dtype.size() as u64;
+        let bytes = buffer.len() / input.seen().size() * input.dtype.size();
+        self.passes.read.fetch_add(bytes as u64, Ordering::Relaxed);
         let Some(product) = &input.product else {
             self.passes.phases.read.of(|| input.file.read_exact_at(buffer, offset))?;
             return Ok(look.map(|look| look(buffer)));
         };
-        let raw = &mut spare[..buffer.len() / input.seen().size() * input.dtype.size()];
+        let raw = &mut spare[..bytes];
         self.passes.phases.read.of(|| input.file.read_exact_at(raw, offset))?;
         let folded =
             Slice::new(input.dtype, raw).and_then(|base| product.add_to(&base, first, &mut SliceMut::new(input.seen(), buffer)?));

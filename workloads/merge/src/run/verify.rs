@@ -56,6 +56,8 @@ mod tests {
             memory: 0,
             phases: Phases::new(),
             arithmetic: &arithmetic,
+            answers: &[],
+            read: Default::default(),
         };
         for (offset, length) in [(0, 0), (5, 0), (0, 10), (100, PIECE), (7, PIECE + 1), (900, PIECE * 3)] {
             let expected = blake3::hash(&bytes[offset as usize..][..length as usize]);

@@ -17,6 +17,7 @@ fn planned(groups: Vec<Group>, published: bool) -> Value {
         reused_bytes: 0,
         memory: 7,
         groups,
+        survey: None,
     };
     step::write(&planned).unwrap()
 }
@@ -40,7 +41,7 @@ fn a_merge_is_planned_spread_out_and_published() {
     let spread = tasks(advance(&plan.tasks[0], &planned(vec![Group(0, 4, 60), Group(4, 9, 40)], false), 0));
     let labels: Vec<_> = spread.iter().map(|task| (task.label.as_str(), task.demand.bytes, task.demand.memory)).collect();
     assert_eq!(labels, [("tensors 0..4", 60, 7), ("tensors 4..9", 40, 7)]);
-    let merged = step::write(&Merged { tensors: 4, reused: 0 }).unwrap();
+    let merged = step::write(&Merged { tensors: 4, reused: 0, read: 0 }).unwrap();
     assert_eq!(tasks(advance(&spread[1], &merged, 1)), []);
     let publish = tasks(advance(&spread[0], &merged, 0));
     assert_eq!(publish.len(), 1);

@@ -9,10 +9,10 @@
 //! the sum of ranks R. Class: whole tensors, modules by themselves.
 
 use super::super::{
-    AdaptedModule, BadValue, BaseRule, Case, Class, Contract, Folder, Joint, Made, Method, Parameter, Piece, Report, Scope,
+    AdaptedModule, BadValue, BaseRule, Case, Class, Contract, Folder, Joint, Method, Parameter, Piece, Report, Scope,
     TensorParameters, Work, joint::Matrices,
 };
-use super::{balanced, config, rank};
+use super::{balanced, config, factors_piece, rank, sides};
 use crate::{
     MergeError,
     run::{Room, Tiles},
@@ -80,29 +80,17 @@ impl Joint for LoraMerge {
 }
 
 fn piece(module: AdaptedModule) -> Piece {
-    let AdaptedModule { name, inputs, parameters, dtype } = module;
+    let AdaptedModule { name, inputs, parameters, .. } = &module;
     let total: u64 = inputs.iter().map(|(_, _, factors)| factors.rank).sum();
-    // an adapted module has an input that adapts it
-    let (a, b) = inputs.first().map_or((&[][..], &[][..]), |(_, _, factors)| (&factors.a.shape[..], &factors.b.shape[..]));
-    let side = |shape: &[u64], from: usize| shape.iter().skip(from).product::<u64>();
-    let (rows, cols) = (b.first().copied().unwrap_or(0), side(a, 1));
+    let (rows, cols) = sides(&module);
     let wanted = parameters.shared.given(&RANK).map_or(total, |rank| (rank as u64).min(total).min(rows).min(cols));
-    let shaped = |own: &[u64], rank_at: usize| {
-        let mut shape = own.to_vec();
-        shape.iter_mut().skip(rank_at).take(1).for_each(|length| *length = wanted);
-        shape
-    };
-    let names = inputs.first().map_or_else(Default::default, |(_, [a, b], _)| [a.tensor.clone(), b.tensor.clone()]);
-    let [a_name, b_name] = names;
-    let makes = vec![Made { name: a_name, dtype, shape: shaped(a, 0) }, Made { name: b_name, dtype, shape: shaped(b, 1) }];
     let terms = inputs.iter().map(|(input, _, factors)| {
         let weight = parameters.inputs.get(*input).map_or(1.0, |values| values.number(&WEIGHT));
         (weight * factors.scale) as f32
     });
-    let work = MergeFactors { module: name, terms: terms.collect(), rank: (wanted < total).then_some(wanted as usize) };
-    let memory = rows.saturating_add(cols).saturating_mul(total).saturating_mul(4 * 4);
-    let sources = inputs.into_iter().flat_map(|(_, sources, _)| sources).collect();
-    Piece::Together { makes, sources, parameters, memory, work: Arc::new(work) }
+    let rank = (wanted < total).then_some(wanted as usize);
+    let work = MergeFactors { module: name.clone(), terms: terms.collect(), rank };
+    factors_piece(module, wanted, Arc::new(work))
 }
 
 /// The factors of one module. Its sources are `A` and `B` of each input that has it.

@@ -71,6 +71,76 @@ fn distance(a: &BTreeMap<String, Vec<f64>>, b: &BTreeMap<String, Vec<f64>>, name
     a[name].iter().zip(&b[name]).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
 }
 
+/// The product that an adapter's factors make, of one module, scale included.
+fn product(factors: &BTreeMap<String, Vec<f64>>, module: &str, cols: usize, scale: f64) -> Vec<f64> {
+    let of = |factor: &str| &factors[&format!("base_model.model.{module}.lora_{factor}.weight")];
+    let (a, b) = (of("A"), of("B"));
+    let rank = a.len() / cols;
+    let element = |at: usize| (0..rank).map(|r| scale * b[at / cols * rank + r] * a[r * cols + at % cols]).sum();
+    (0..b.len() / rank * cols).map(element).collect()
+}
+
+fn assert_near(found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-4, "{found} for {expected}");
+    }
+}
+
+#[test]
+fn an_adapter_by_itself_or_beside_its_likes_is_put_together_as_it_was() {
+    let house = house();
+    let root = house.path();
+    write_adapter(&root.join("same"), &config(2, 3.0), &adapter(&[(Q, 16, 2), (UP, 24, 2)], 100));
+    let expected = values(root, "one");
+    for (out, models) in [("alone", "[{model: one}]"), ("twice", "[{model: one}, {model: same}]")] {
+        merge(root, &format!("{{merge_method: lora_lego, models: {models}}}"), out, 2).unwrap();
+        let found = values(root, out);
+        for module in [Q, UP] {
+            assert_near(&product(&found, module, 12, 1.0), &product(&expected, module, 12, 1.5));
+        }
+        assert_eq!(report(&root.join(out), "adapter_config.json")["lora_alpha"], json!(2));
+    }
+}
+
+#[test]
+fn ranks_are_grouped_and_brought_to_their_length() {
+    let house = house();
+    let root = house.path();
+    let both = "models: [{model: one}, {model: two}]\n";
+    // a group for every rank: the sum of the adapters
+    merge(root, &format!("merge_method: lora_lego\nparameters: {{rank: 5, reweight_output: false}}\n{both}"), "sum", 2).unwrap();
+    merge(root, &format!("merge_method: lora_merge\n{both}"), "merged", 2).unwrap();
+    let [sum, merged] = ["sum", "merged"].map(|out| product(&values(root, out), Q, 12, 1.0));
+    assert_near(&sum, &merged);
+    // one group: the mean of all ranks, as long as they are in the mean, and √2.5 of that
+    merge(root, &format!("merge_method: lora_lego\nparameters: {{rank: 1}}\n{both}"), "mean", 2).unwrap();
+    let mut ranks: Vec<Vec<f64>> = Vec::new();
+    for (name, rank, scale) in [("one", 2, 1.5), ("two", 3, 2.0)] {
+        let of = |factor: &str| values(root, name)[&format!("base_model.model.{Q}.lora_{factor}.weight")].clone();
+        let (a, b) = (of("A"), of("B"));
+        for r in 0..rank {
+            let column = (0..16).map(|row| scale * b[row * rank + r]);
+            ranks.push(a[r * 12..(r + 1) * 12].iter().copied().chain(column).collect());
+        }
+    }
+    let length = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let mean: Vec<f64> = (0..28).map(|at| ranks.iter().map(|rank| rank[at]).sum::<f64>() / 5.0).collect();
+    let factor = ranks.iter().map(|rank| length(rank)).sum::<f64>() / 5.0 / length(&mean);
+    let element = |at: usize| factor * factor * 2.5f64.sqrt() * mean[12 + at / 12] * mean[at % 12];
+    assert_near(&product(&values(root, "mean"), Q, 12, 1.0), &(0..16 * 12).map(element).collect::<Vec<_>>());
+    for (parameters, expected) in [
+        ("rank: 0", "0 is no rank"),
+        ("rank: 1.5", "1.5 is no rank"),
+        ("steps: -1", "-1 is no number of steps"),
+        ("steps: 0.5", "0.5 is no"),
+    ] {
+        let recipe = format!("merge_method: lora_lego\nparameters: {{{parameters}}}\n{both}");
+        let error = merge(root, &recipe, "never", 1).unwrap_err().message;
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
 const TWO: &str = "models:\n- {model: one, parameters: {weight: 0.5}}\n- {model: two, parameters: {weight: -2}}\n";
 
 #[test]

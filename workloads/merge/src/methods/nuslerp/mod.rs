@@ -15,8 +15,8 @@ mod columns;
 
 pub(super) use columns::bands;
 
-use super::{BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameters, span::InSpan};
-use crate::{MergeError, run::Tiles};
+use super::{BaseRule, Class, Contract, Method, Parameter, Reads, Scope, TensorParameters, span::InSpan};
+use crate::{MergeError, plan::PlannedTensor, run::Tiles};
 use braid_kernels::{Gram, nuslerp};
 
 pub(super) struct NuSlerp;
@@ -55,6 +55,10 @@ impl Method for NuSlerp {
 
     fn whole_rows(&self, parameters: &TensorParameters) -> bool {
         vectors(parameters) == Vectors::Rows
+    }
+
+    fn reads(&self, tensor: &PlannedTensor) -> Reads {
+        if self.whole_rows(&tensor.parameters) { Reads::by_row(tensor) } else { Reads::of_class(self) }
     }
 
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {

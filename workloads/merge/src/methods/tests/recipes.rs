@@ -130,3 +130,31 @@ fn twins_are_merged_from_a_shared_and_exclusive_parts() {
         }
     }
 }
+
+/// Experts that changed rows of their own are fused to the bit, and one is switched for another by leaving it out.
+#[test]
+fn experts_of_disjoint_rows_are_fused_and_switched() {
+    let house = tempfile::tempdir().unwrap();
+    let root = house.path();
+    let tensor = |rows: std::ops::Range<usize>, seed| {
+        let [mut base, own] = [1, seed].map(|seed| Tensor::noise("layers.0.mlp.down_proj.weight", Dtype::BF16, 48, seed));
+        base.shape = vec![8, 6];
+        let bytes = rows.start * 12..rows.end * 12;
+        base.bytes[bytes.clone()].copy_from_slice(&own.bytes[bytes]);
+        base
+    };
+    let [base, a, b, c] = [tensor(0..0, 1), tensor(0..2, 20), tensor(2..5, 40), tensor(4..8, 60)];
+    for (name, tensor) in [("base", &base), ("a", &a), ("b", &b), ("c", &c)] {
+        write_checkpoint(&root.join(name), &json!({}), std::slice::from_ref(tensor), 1);
+    }
+    for (others, other, rows) in [("a, b", &b, 2..5), ("a, c", &c, 4..8)] {
+        let models = others.split(", ").map(|name| format!("{{model: {name}}}")).collect::<Vec<_>>().join(", ");
+        let recipe =
+            format!("{{merge_method: task_arithmetic, base_model: base, models: [{models}], parameters: {{weight: 1}}}}");
+        merge(root, &recipe, others, 2).unwrap();
+        let mut expected = base.bytes.clone();
+        expected[..24].copy_from_slice(&a.bytes[..24]);
+        expected[rows.start * 12..rows.end * 12].copy_from_slice(&other.bytes[rows.start * 12..rows.end * 12]);
+        assert_eq!(read_checkpoint(&root.join(others))[0].bytes, expected, "{others}");
+    }
+}

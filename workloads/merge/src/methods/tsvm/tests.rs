@@ -7,14 +7,14 @@ use std::{fs, path::Path};
 use tempfile::TempDir;
 
 /// Column vectors.
-type Columns = Vec<Vec<f64>>;
+pub(in super::super) type Columns = Vec<Vec<f64>>;
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// Left vectors, values, right vectors, largest first, of a matrix with no fewer rows than columns.
-fn jacobi(matrix: &Columns) -> (Columns, Vec<f64>, Columns) {
+pub(in super::super) fn jacobi(matrix: &Columns) -> (Columns, Vec<f64>, Columns) {
     let n = matrix.len();
     let mut left = matrix.clone();
     let mut right: Columns = (0..n).map(|i| (0..n).map(|j| f64::from(u8::from(i == j))).collect()).collect();
