@@ -92,7 +92,7 @@ fn text_that_tells_nothing_is_named() {
     --- stderr
     error: category `manual` has no text: manual is empty
 
-    hint: a category is a text file, a .jsonl with a field `text`, or a folder of them
+    hint: a category is a text file, a .jsonl or .parquet with a field `text`, or a folder of them
     ");
     scratch.write("manual", b"ab\xff");
     see!(scratch, infer(&scratch, &[]), @"
@@ -101,7 +101,7 @@ fn text_that_tells_nothing_is_named() {
     --- stderr
     error: manual: byte 2 is not UTF-8, and a tokenizer reads text
 
-    hint: convert it to UTF-8, or unpack it if it is compressed
+    hint: convert it to UTF-8; if it is compressed, its name must end in .gz or .zst
     ");
     see!(scratch, scratch.braid(["mix", "infer", "tokenizer.json", "--data", "a=python"]), @"
     exit: 2

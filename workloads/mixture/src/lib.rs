@@ -61,6 +61,7 @@ pub mod online;
 mod proportions;
 pub mod steer;
 pub mod swarm;
+mod text;
 pub mod trainer;
 
 pub use compose::{BatchRule, Composer, Tally};

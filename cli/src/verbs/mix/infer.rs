@@ -29,7 +29,7 @@ use std::{
 pub(crate) struct InferArgs {
     /// The tokenizer: a tokenizer.json of Hugging Face
     tokenizer: PathBuf,
-    /// A category and a sample of it: a text file, a .jsonl, or a folder of them; at least two
+    /// A category and a sample of it: a text file, a .jsonl, a .parquet, or a folder of them; also .gz and .zst; at least two
     #[arg(long = "data", value_name = "NAME=PATH", required = true, value_parser = category)]
     data: Vec<Category>,
     /// Look at the first merges only [default: all]

@@ -82,7 +82,7 @@ impl Tokens {
             }
             None => vec![],
         };
-        text::documents(path, &name, &source.field, |document| {
+        text::documents(path, source, |document| {
             // A byte that text does not have ends each document.
             all.extend_from_slice(document);
             all.push(0);

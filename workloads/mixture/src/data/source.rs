@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 pub struct DomainSource {
     /// Files, or folders that are read with all that is in them, in the order of their names.
     pub paths: Vec<PathBuf>,
-    /// The field of a line of `.jsonl`, or the column of a `.parquet`, that holds the text.
-    pub field: String,
+    /// The field of a line of `.jsonl`, or the column of a `.parquet`, that holds the text: `text` unless it is named, or else the
+    /// only column of strings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
     /// What a `.bin` without an index beside it holds.
     pub integers: Integers,
     /// Take the first so many tokens alone.
@@ -47,16 +49,11 @@ enum Written {
 struct Full {
     #[serde(default)]
     paths: Vec<PathBuf>,
-    #[serde(default = "text")]
-    field: String,
+    field: Option<String>,
     #[serde(default)]
     integers: Integers,
     cap: Option<u64>,
     tokens: Option<u64>,
-}
-
-fn text() -> String {
-    "text".into()
 }
 
 impl DomainSource {
@@ -70,7 +67,7 @@ impl DomainSource {
 
 impl From<Written> for DomainSource {
     fn from(written: Written) -> Self {
-        let these = |paths| Full { paths, field: text(), integers: Integers::default(), cap: None, tokens: None };
+        let these = |paths| Full { paths, field: None, integers: Integers::default(), cap: None, tokens: None };
         let full = match written {
             Written::Path(path) => these(vec![path]),
             Written::Paths(paths) => these(paths),

@@ -76,11 +76,19 @@ fn every_form_of_a_file_gives_the_same_tokens() {
         flate2::write::GzEncoder::new(fs::File::create(path("packed.jsonl.gz")).unwrap(), flate2::Compression::fast());
     packed.write_all(jsonl.as_bytes()).unwrap();
     packed.finish().unwrap();
-    let zst = ruzstd::encoding::compress_to_vec(jsonl.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
-    fs::write(path("packed.jsonl.zst"), zst).unwrap();
+    fs::write(path("packed.jsonl.zst"), zstd::encode_all(jsonl.as_bytes(), 1).unwrap()).unwrap();
+    #[cfg(feature = "parquet")]
+    {
+        let rows: Vec<Option<&str>> = words.iter().map(|word| Some(word.as_str())).collect();
+        let schema = "optional binary text (STRING);";
+        crate::text::columns::tests::write(&path("columns.parquet"), schema, &rows, 25, parquet::basic::Compression::SNAPPY);
+    }
     fs::create_dir(path("folder")).unwrap();
+    fs::create_dir(path("packed")).unwrap();
     for (index, word) in words.iter().enumerate() {
         fs::write(path("folder").join(format!("{index:03}.txt")), word).unwrap();
+        let zst = zstd::encode_all(word.as_bytes(), 1).unwrap();
+        fs::write(path("packed").join(format!("{index:03}.txt.zst")), zst).unwrap();
     }
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.bytes().chain([0])).collect();
     let wide = |width: usize| -> Vec<u8> {
@@ -101,8 +109,31 @@ fn every_form_of_a_file_gives_the_same_tokens() {
         all
     };
     let expected: Vec<u32> = bytes.iter().map(|&byte| u32::from(byte)).collect();
-    for name in ["plain.jsonl", "packed.jsonl.gz", "packed.jsonl.zst", "folder", "short.bin", "megatron.bin", "numbers.npy"] {
+    let mut names = vec!["plain.jsonl", "packed.jsonl.gz", "packed.jsonl.zst", "folder", "packed"];
+    if cfg!(feature = "parquet") {
+        names.push("columns.parquet");
+    }
+    let text = names.len();
+    names.extend(["short.bin", "megatron.bin", "numbers.npy"]);
+    for name in &names {
         assert_eq!(read(name), expected, "{name}");
+    }
+
+    // And so the same sequences, whatever the form.
+    let domains = Domains::new(["words"]).unwrap();
+    let data = |name: &str| Data::open(&domains, &[source(&path(name))], &split(), 12).unwrap();
+    let first = data(names[0]);
+    for name in &names {
+        let other = data(name);
+        for (seed, draw) in (0..3).flat_map(|seed| (0..200).map(move |draw| (seed, draw))) {
+            assert_eq!(other.draw(seed, 0, draw).unwrap(), first.draw(seed, 0, draw).unwrap(), "{name}");
+        }
+        for part in [Part::Validation, Part::Test] {
+            assert_eq!(other.held_out_sequence(part, 0, 1).unwrap(), first.held_out_sequence(part, 0, 1).unwrap(), "{name}");
+        }
+    }
+    for name in &names[..text] {
+        assert_eq!(data(name).digest().unwrap(), first.digest().unwrap(), "{name}: a job goes on where text was packed");
     }
 }
 
@@ -115,7 +146,7 @@ fn what_is_wrong_with_a_file_is_said_with_its_domain() {
         let text = opened(folder.path(), &[name]).unwrap_err().to_string();
         text.replace(&folder.path().display().to_string(), "F")
     };
-    let cases: [(&str, &[u8], &str); 9] = [
+    let cases: [(&str, &[u8], &str); 12] = [
         ("empty.txt", b"", "domain empty.txt: there is no data in F/empty.txt"),
         ("small.txt", b"abc", "fewer than three blocks of 40"),
         ("a.jsonl", b"{\"text\": \"a\"}\n{\"text\": 1}", "cannot read F/a.jsonl: line 2: its field \"text\" is no text"),
@@ -124,6 +155,9 @@ fn what_is_wrong_with_a_file_is_said_with_its_domain() {
         ("d.jsonl.gz", b"no gzip, as anyone can see", "cannot read F/d.jsonl.gz: line 1: invalid gzip header"),
         ("e.bin", b"abc", "its 3 bytes are no whole number of tokens of 2 bytes"),
         ("f.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4'}", "its numbers are \"<f4\", not little-endian integers"),
+        ("h.jsonl.zst", b"no frame", "cannot read F/h.jsonl.zst: line 1: Unknown frame descriptor"),
+        ("i.parquet", b"no file of columns, as anyone can see", "cannot read F/i.parquet: Invalid Parquet file"),
+        ("j.parquet.gz", b"", "cannot read F/j.parquet.gz: a parquet file is read from its end"),
         ("g.npy", b"\x93NUMPY\x01\x00\xff\xff", "its header: failed to fill whole buffer"),
     ];
     for (name, bytes, said) in cases {

@@ -5,3 +5,4 @@ pub mod olmix;
 pub mod regmix;
 #[cfg(test)]
 mod tests;
+pub mod wandb;

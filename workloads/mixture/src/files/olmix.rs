@@ -7,13 +7,13 @@ use crate::{MixtureError, swarm::Swarm};
 const KEYS: [&str; 2] = ["run_id", "run"];
 const IGNORED: [&str; 2] = ["name", "index"];
 
-/// Reads both tables.
+/// Reads both tables, each a file's name and its text.
 ///
 /// # Errors
 /// [`MixtureError::File`] naming the file, line and column: a missing column, no number, shares that do not sum to one, no run in
 /// common.
-pub fn read(ratios: &str, metrics: &str) -> Result<Swarm, MixtureError> {
-    join(Table::read("ratios.csv", ratios, &KEYS, &IGNORED)?, Table::read("metrics.csv", metrics, &KEYS, &IGNORED)?)
+pub fn read((ratios, ratio_text): (&str, &str), (metrics, metric_text): (&str, &str)) -> Result<Swarm, MixtureError> {
+    join(Table::read(ratios, ratio_text, &KEYS, &IGNORED)?, Table::read(metrics, metric_text, &KEYS, &IGNORED)?)
 }
 
 /// Writes `ratios.csv` and `metrics.csv` as Olmix reads them.

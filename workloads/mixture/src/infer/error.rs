@@ -56,6 +56,14 @@ pub enum InferError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file of text is not what its name says.
+    #[error("{path}: {problem}", path = path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A file of counts is not what a task of this job wrote.
     #[error("{path} is no file of counts of this job: {problem}", path = path.display())]
     Counts {
@@ -99,8 +107,10 @@ impl InferError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Categories(_) => Some("name each once, and at least two: --data en=FILE --data de=FOLDER"),
-            Self::NoText { .. } => Some("a category is a text file, a .jsonl with a field `text`, or a folder of them"),
-            Self::NotText { .. } => Some("convert it to UTF-8, or unpack it if it is compressed"),
+            Self::NoText { .. } => {
+                Some("a category is a text file, a .jsonl or .parquet with a field `text`, or a folder of them")
+            }
+            Self::NotText { .. } => Some("convert it to UTF-8; if it is compressed, its name must end in .gz or .zst"),
             _ => None,
         }
     }

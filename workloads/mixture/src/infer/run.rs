@@ -26,7 +26,7 @@ pub fn count(spec: &InferSpec, stop: &(dyn Fn() -> bool + Sync)) -> Result<Count
     // What is missing is told before anything is counted.
     let all: Vec<Vec<Shard>> =
         spec.data.iter().map(|category| shards(&category.name, &category.path, SHARD_BYTES)).collect::<Result<_, _>>()?;
-    let count = |shard: &Shard| if stop() { Err(InferError::Cancelled) } else { shard.count(&bpe) };
+    let count = |shard: &Shard| if stop() { Err(InferError::Cancelled) } else { shard.count(&bpe, stop) };
     let history = |shards: &Vec<Shard>| {
         let words = shards.par_iter().map(count).try_reduce(Words::default, |sum, words| Ok(sum.merge(words)))?;
         History::new(&words, &bpe, limit, stop)

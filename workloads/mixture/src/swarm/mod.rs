@@ -12,6 +12,7 @@ mod design;
 mod fit;
 mod log_linear;
 mod propose;
+mod study;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,5 +23,6 @@ pub use design::Design;
 pub use fit::{Agreement, Law, LawKind, fit};
 pub use log_linear::LogLinear;
 pub use propose::{Caps, Objective, Simulation, mirror_descent, simulate};
+pub use study::{MetricStudy, Study, study};
 pub use table::{Swarm, SwarmRun};
 pub use trees::Trees;

@@ -1,4 +1,4 @@
-//! Arguments of Megatron-LM, one a line as a file for `--data-args-path` or a shell takes them.
+//! Arguments of Megatron-LM, as a shell takes them: `pretrain_gpt.py $(cat FILE) …`.
 
 use super::{Document, Format, MixtureError, Shape, demand_formats, only};
 use std::fmt::Write;
@@ -7,7 +7,7 @@ pub(super) fn write(document: &Document, shape: Shape) -> Result<String, Mixture
     let mixture = only(document, "export to megatron")?;
     demand_formats(document, "export to megatron", "bin, which it reads with the idx beside it", &[Format::Bin])?;
     let mut text = String::from("--data-path");
-    for (source, share) in document.domains.iter().zip(mixture.iter()) {
+    for (source, share) in mixture {
         let prefix = source.uri.strip_suffix(".bin").unwrap_or(&source.uri);
         let _ = write!(text, "\n{share} {prefix}");
     }

@@ -6,8 +6,8 @@ mod megatron;
 mod olmix;
 mod python;
 
-use super::{Document, Format};
-use crate::{MixtureError, Proportions};
+use super::{Document, Format, Source};
+use crate::MixtureError;
 use serde::{Deserialize, Serialize};
 
 /// Who is to read it.
@@ -22,7 +22,7 @@ pub enum Trainer {
     Streaming,
     /// YAML of OLMo-core's `SourceMixtureDatasetConfig`.
     OlmoCore,
-    /// YAML of Levanter's data configuration; a schedule is in sequences.
+    /// YAML of Levanter's data configuration; a schedule is in steps.
     Levanter,
     /// Python for torchtitan: a mix of data sets that the caller has made.
     Torchtitan,
@@ -60,11 +60,15 @@ fn refuse(object: &'static str, name: &'static str, value: impl ToString, wanted
     MixtureError::Setting { object, name, value: value.to_string(), wanted: wanted.into() }
 }
 
-/// The one mixture of a document, for trainers that know no schedule.
-fn only(document: &Document, object: &'static str) -> Result<Proportions, MixtureError> {
+/// The domains with their share of the one mixture of a document, for trainers that know no schedule. One that has no share is
+/// left out: no trainer draws from it, and some refuse it.
+fn only<'a>(document: &'a Document, object: &'static str) -> Result<Vec<(&'a Source, f64)>, MixtureError> {
     let mut mixtures = document.mixtures()?;
     match (mixtures.pop(), mixtures.len()) {
-        (Some((_, mixture)), 0) => Ok(mixture),
+        (Some((_, mixture)), 0) => {
+            let shares = document.domains.iter().zip(mixture.iter());
+            Ok(shares.filter(|(_, share)| *share > 0.0).collect())
+        }
         (_, more) => Err(refuse(object, "schedule", format!("of {} periods", more + 1), "one period: its mixture never changes")),
     }
 }

@@ -8,10 +8,9 @@ pub(super) fn write(document: &Document, shape: Shape) -> Result<String, Mixture
     let object = "export to olmix";
     let mixture = only(document, object)?;
     demand_formats(document, object, "npy", &[Format::Npy])?;
-    let sources: Vec<Value> =
-        document.domains.iter().map(|source| json!({ "name": source.name, "paths": [source.uri] })).collect();
+    let sources: Vec<Value> = mixture.iter().map(|(source, _)| json!({ "name": source.name, "paths": [source.uri] })).collect();
     let mut mix = Map::new();
-    for (source, share) in document.domains.iter().zip(mixture.iter()) {
+    for (source, share) in mixture {
         // What it takes to fill its share of the run; 1 where either is not known.
         let repeated = match (document.tokens, source.tokens) {
             (Some(run), Some(own)) if own > 0 => (share * run as f64 / own as f64).max(1.0),

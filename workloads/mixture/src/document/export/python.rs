@@ -18,7 +18,7 @@ pub(super) fn hugging_face(document: &Document) -> Result<String, MixtureError> 
         return Err(refuse(object, "batch", "not multinomial", "multinomial, as it draws every example; or use Braid's sampler"));
     }
     let mut text = String::from("from datasets import interleave_datasets, load_dataset\n\nsources = [\n");
-    for source in &document.domains {
+    for (source, _) in &mixture {
         let builder = match source.format {
             Format::Parquet => "parquet",
             Format::Text => "text",
@@ -31,7 +31,7 @@ pub(super) fn hugging_face(document: &Document) -> Result<String, MixtureError> 
             quoted(&source.name)
         );
     }
-    let shares: Vec<String> = mixture.iter().map(|share| share.to_string()).collect();
+    let shares: Vec<String> = mixture.iter().map(|(_, share)| share.to_string()).collect();
     let _ = write!(
         text,
         "]\nmixture = interleave_datasets(\n    sources,\n    probabilities=[{}],\n    seed={},\n    stopping_strategy=\"all_exhausted\",\n)\n",
@@ -46,9 +46,14 @@ pub(super) fn torchtitan(document: &Document) -> Result<String, MixtureError> {
     let mixture = only(document, object)?;
     demand_formats(document, object, "jsonl", &[Format::Jsonl])?;
     let mut text =
-        String::from("# `dataset(name, path)` makes the data set of a file of JSON lines.\nmix = DatasetMixConfig((\n");
-    for (source, share) in document.domains.iter().zip(mixture.iter()) {
-        let _ = writeln!(text, "    WeightedDataset(dataset({}, {}), {share}),", quoted(&source.name), quoted(&source.uri));
+        String::from("# `dataset(name, path)` makes the data set of a file of JSON lines.\nmix = DatasetMixConfig(datasets=(\n");
+    for (source, share) in mixture {
+        let _ = writeln!(
+            text,
+            "    WeightedDataset(dataset=dataset({}, {}), weight={share}),",
+            quoted(&source.name),
+            quoted(&source.uri)
+        );
     }
     text.push_str("))\n");
     Ok(text)

@@ -1,9 +1,9 @@
 //! Counts of a category: words of its text, and from them the pairs of tokens before each merge.
 //!
-//! Words of shards add up, and pairs of merged words do not: sums come first (`words`), merges after (`pairs`). What a file
-//! tells another task is in `file`.
+//! Words of shards add up, and pairs of merged words do not: sums come first (`words`), merges after (`pairs`).
 
 mod pairs;
+mod read;
 mod shards;
 mod words;
 

@@ -96,7 +96,7 @@ proptest! {
         fs::write(folder.path().join("text"), &text).unwrap();
         let bpe = tokenizer(&[(0, 1)]);
         let cut = shards("x", folder.path(), bytes).unwrap();
-        let sum = cut.iter().map(|shard| shard.count(&bpe).unwrap()).fold(Words::default(), Words::merge);
+        let sum = cut.iter().map(|shard| shard.count(&bpe, &|| false).unwrap()).fold(Words::default(), Words::merge);
         prop_assert_eq!(sum, words(&bpe, &text));
     }
 }
@@ -116,7 +116,9 @@ fn a_category_is_a_file_a_folder_or_the_texts_of_a_jsonl() {
     let bpe = tokenizer(&[(0, 1)]);
     let count = |path: &Path| {
         let cut = shards("x", path, SHARD_BYTES)?;
-        cut.iter().map(|shard| shard.count(&bpe)).try_fold(Words::default(), |sum, words| Ok::<_, InferError>(sum.merge(words?)))
+        cut.iter()
+            .map(|shard| shard.count(&bpe, &|| false))
+            .try_fold(Words::default(), |sum, words| Ok::<_, InferError>(sum.merge(words?)))
     };
     let all: BTreeMap<Box<str>, u64> = count(&folder.path().join("all")).unwrap().counts.into_iter().collect();
     assert_eq!(all, [("\n", 2), (" ab", 1), ("ab", 2), ("abc", 1), ("c", 1)].map(|(word, count)| (word.into(), count)).into());
@@ -125,13 +127,73 @@ fn a_category_is_a_file_a_folder_or_the_texts_of_a_jsonl() {
     fs::create_dir(folder.path().join("empty")).unwrap();
     for (name, said) in [
         ("bad.txt", "bad.txt: byte 6 is not UTF-8"),
-        ("bad.jsonl", "bad.jsonl: the line at byte 14: missing field `text`"),
+        ("bad.jsonl", "bad.jsonl: the line at byte 14: it has no field \"text\""),
         ("empty", "category `x` has no text: "),
         ("missing", "is not there"),
     ] {
         let error = count(&folder.path().join(name)).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
+}
+
+#[test]
+fn a_packed_text_has_the_words_of_the_plain_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let bpe = tokenizer(&[(0, 1)]);
+    // Lines across the end of a piece, and one longer than a piece.
+    let long = "ab ".repeat(SHARD_BYTES as usize / 2);
+    let text = format!("{}\n{long}\nabc ab\n", "abc cab\n".repeat(SHARD_BYTES as usize / 9));
+    let jsonl: String = text.lines().map(|line| format!("{}\n", json!({"text": line, "id": 1}))).collect();
+    let count = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let cut = shards("x", &path, SHARD_BYTES).unwrap();
+        let words = cut.iter().map(|shard| shard.count(&bpe, &|| false));
+        (words.collect::<Result<Vec<_>, _>>().map(|all| all.into_iter().fold(Words::default(), Words::merge)), cut.len())
+    };
+    let gzip = |bytes: &[u8]| {
+        let mut writer = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+        std::io::Write::write_all(&mut writer, bytes).unwrap();
+        writer.finish().unwrap()
+    };
+    for (name, bytes) in [("a.txt", text.as_bytes()), ("a.jsonl", jsonl.as_bytes())] {
+        let (plain, shards) = count(name, bytes);
+        let plain = plain.unwrap();
+        assert!(shards > 2, "{shards}");
+        let (zstd, gzip) = (zstd::encode_all(bytes, 1).unwrap(), gzip(bytes));
+        assert_eq!(count(&format!("{name}.zst"), &zstd).0.unwrap(), plain);
+        assert_eq!(count(&format!("{name}.gz"), &gzip).0.unwrap(), plain);
+        let cut = count(&format!("{name}.gz"), &gzip[..gzip.len() / 2]).0.unwrap_err();
+        assert!(matches!(cut, InferError::Broken { .. }), "{cut}");
+    }
+    let path = folder.path().join("a.txt.gz");
+    let stopped = shards("x", &path, SHARD_BYTES).unwrap()[0].count(&bpe, &|| true);
+    assert!(matches!(stopped, Err(InferError::Cancelled)));
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn a_parquet_has_the_words_of_the_same_jsonl_however_it_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let bpe = tokenizer(&[(0, 1)]);
+    let texts: Vec<String> = (0..500).map(|row| "ab cab\n".repeat(row % 9) + &"c".repeat(row % 7)).collect();
+    let jsonl: String = texts.iter().map(|text| format!("{}\n", json!({"text": text}))).collect();
+    fs::write(folder.path().join("a.jsonl"), jsonl).unwrap();
+    let rows: Vec<Option<&str>> = texts.iter().map(|text| Some(text.as_str())).collect();
+    let path = folder.path().join("a.parquet");
+    let schema = "optional binary content (STRING);";
+    crate::text::columns::tests::write(&path, schema, &rows, 60, parquet::basic::Compression::SNAPPY);
+    let count = |name: &str, bytes: u64| {
+        let cut = shards("x", &folder.path().join(name), bytes).unwrap();
+        cut.iter().map(|shard| shard.count(&bpe, &|| false).unwrap()).fold(Words::default(), Words::merge)
+    };
+    let whole = count("a.jsonl", SHARD_BYTES);
+    for bytes in [100, 1000, SHARD_BYTES] {
+        assert_eq!(count("a.parquet", bytes), whole, "shards of {bytes} bytes");
+    }
+    fs::write(&path, b"no columns").unwrap();
+    let error = shards("x", &path, SHARD_BYTES).unwrap()[0].count(&bpe, &|| false).unwrap_err();
+    assert!(matches!(error, InferError::Broken { .. }), "{error}");
 }
 
 #[test]

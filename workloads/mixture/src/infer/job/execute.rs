@@ -84,7 +84,7 @@ fn count(job: &InferJob, question: &str, (category, shard): (usize, usize), cont
         return Ok(length);
     }
     let bpe = Bpe::read(&job.spec.tokenizer)?;
-    files.write_words(&path, shard.count(&bpe)?)?;
+    files.write_words(&path, shard.count(&bpe, &|| context.is_cancelled())?)?;
     context.progress.add(length);
     Ok(length)
 }

@@ -16,9 +16,14 @@
 //!   └─ solve the program of the rows so far ──▶ α, v_p, and a lower bound      until the bounds meet
 //! ```
 //!
+//! Under given α the least slack is the weight of a matching of steps and pairs (`matching`), so that a program is a search
+//! among as many variables as there are categories (`program`), over a model of what was found so far (`model`).
+//!
 //! A few merges are solved first, and their rows and proportions begin the next stage of more: rows that only wrong
 //! proportions violate are then hardly met. What is within a bound of the other is a proof, whatever became of the solver.
 
+mod matching;
+mod model;
 mod program;
 mod replay;
 mod rows;
@@ -27,6 +32,7 @@ mod timeline;
 pub use timeline::Timeline;
 
 use super::InferError;
+use model::Model;
 use replay::replay;
 use rows::Rows;
 
@@ -36,7 +42,9 @@ const FIRST_STAGE: usize = 250;
 pub const GAP: f64 = 0.005;
 /// The same for stages that only begin the next.
 const STAGE_GAP: f64 = 0.05;
-/// Passes of a stage. Ten to fifteen are usual.
+/// The gap of a program, as a part of that of its stage.
+const OF_GAP: f64 = 0.2;
+/// Passes of a stage. Five to ten are usual.
 const PASSES: usize = 40;
 /// Pairs that one pass may find ahead of one merge.
 const AHEAD: usize = 10;
@@ -83,6 +91,8 @@ struct Search<'a> {
     proportions: Vec<f64>,
     /// Slack of pairs.
     slack: Vec<f64>,
+    /// What the programs have shown: true of all merges, so of every stage that has as many.
+    model: Model,
     programs: usize,
     best: Best,
 }
@@ -99,10 +109,6 @@ struct Best {
 struct Pass {
     upper: f64,
     new: usize,
-    /// Merges that occur in some category.
-    merges: usize,
-    /// Their frequencies, summed.
-    frequency: f64,
 }
 
 impl<'a> Search<'a> {
@@ -110,27 +116,31 @@ impl<'a> Search<'a> {
         let even = vec![1.0 / timeline.categories as f64; timeline.categories];
         let best = Best { proportions: even.clone(), upper: f64::INFINITY, lower: 0.0 };
         let slack = vec![0.0; timeline.pairs.len()];
-        Self { timeline, rows: Rows::default(), proportions: even, slack, programs: 0, best }
+        let model = Model::new(timeline.categories);
+        Self { timeline, rows: Rows::default(), proportions: even, slack, model, programs: 0, best }
     }
 
     /// Solves for the first `merges`, until the bounds are within `gap` of each other.
     fn stage(&mut self, merges: usize, gap: f64, stop: &dyn Fn() -> bool) -> Result<(), InferError> {
         self.best = Best { proportions: self.proportions.clone(), upper: f64::INFINITY, lower: 0.0 };
+        let mut exact = false;
         for _ in 0..PASSES {
             let pass = self.pass(merges);
             if pass.upper < self.best.upper {
                 self.best.upper = pass.upper;
                 self.best.proportions.clone_from(&self.proportions);
             }
-            if pass.new == 0 || self.best.upper - self.best.lower <= gap * self.best.upper {
+            let apart = self.best.upper - self.best.lower;
+            if apart <= gap * self.best.upper || (pass.new == 0 && exact) {
                 break;
             }
             if stop() {
                 return Err(InferError::Cancelled);
             }
-            // Numbers near 1 are what a solver is made for.
-            let unit = if pass.frequency > 0.0 { pass.merges as f64 / pass.frequency } else { 1.0 };
-            self.program(unit)?;
+            // While many rows are missing, little is learnt from solving those that are there to the last digit.
+            let gap = if pass.new == 0 { gap } else { gap.max(apart / self.best.upper) };
+            exact = pass.new == 0;
+            self.program(gap)?;
         }
         self.proportions.clone_from(&self.best.proportions);
         Ok(())
@@ -141,21 +151,20 @@ impl<'a> Search<'a> {
         let mut pass = Pass { upper: self.slack.iter().sum(), ..Pass::default() };
         let rows = &mut self.rows;
         replay(self.timeline, &self.proportions, &self.slack, (merges, AHEAD), |step| {
-            pass.merges += 1;
-            pass.frequency += step.frequency;
             pass.upper += step.ahead.first().map_or(0.0, |first| first.excess);
             pass.new += rows.violated(step);
         });
         pass
     }
 
-    fn program(&mut self, unit: f64) -> Result<(), InferError> {
-        let solution = program::solve(self.rows.all(), self.timeline.categories, unit)
+    /// Solves the rows so far, to a part of the gap.
+    fn program(&mut self, gap: f64) -> Result<(), InferError> {
+        let solution = program::solve(self.rows.all(), &self.best.proportions, &mut self.model, gap * OF_GAP)
             .map_err(|problem| InferError::Solver { rows: self.rows.all().len(), problem })?;
         self.programs += 1;
-        let progress = solution.objective > self.best.lower * (1.0 + 1e-4);
-        self.best.lower = self.best.lower.max(solution.objective);
-        self.proportions = simplex(&solution.proportions);
+        let progress = solution.bound > self.best.lower * (1.0 + 1e-4);
+        self.best.lower = self.best.lower.max(solution.bound);
+        self.proportions.clone_from(&solution.proportions);
         self.slack.fill(0.0);
         for (&pair, &slack) in &solution.pair_slack {
             self.slack[pair as usize] = slack;
@@ -179,13 +188,6 @@ impl<'a> Search<'a> {
         let (rows, programs) = (self.rows.all().len(), self.programs);
         Ok(Solved { proportions, slack: upper, bound: lower.min(upper), merges, explained, rows, programs })
     }
-}
-
-/// The same without what rounding has left of negative numbers, summing to one.
-fn simplex(proportions: &[f64]) -> Vec<f64> {
-    let sum: f64 = proportions.iter().map(|share| share.max(0.0)).sum();
-    let even = 1.0 / proportions.len() as f64;
-    proportions.iter().map(|share| if sum > 0.0 { share.max(0.0) / sum } else { even }).collect()
 }
 
 #[cfg(test)]

@@ -1,115 +1,119 @@
-//! The linear program of some rows, solved by Clarabel's interior-point method.
+//! The program of some rows: the proportions under which their matching weighs the least.
 //!
-//! An interior point is no vertex: where many slacks are as good, it gives each a little, which cuts off more of what is left
-//! than a vertex would.
+//! ```text
+//!   ┌▶ lowest point of the cuts ──▶ a lower bound ──▶ proportions between it and the best so far
+//!   └─ their heaviest matching ──▶ a cut, an upper bound, slacks                until the bounds meet
+//! ```
+//!
+//! The proportions are the nearest to the best known that the cuts allow to be so much better (the level method: Lemaréchal,
+//! Nemirovskii and Nesterov, 1995). There are as many variables as categories, however many rows there are. Cuts stay true when
+//! rows come and go, so that each program goes on where the last has ended.
 
-use super::rows::Row;
-use clarabel::{
-    algebra::CscMatrix,
-    solver::{DefaultSettingsBuilder, DefaultSolver, IPSolver as _, NonnegativeConeT, SolverStatus, ZeroConeT},
+use super::{
+    matching::{Graph, Matching},
+    model::Model,
+    rows::Row,
 };
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-/// How exactly a program is solved, as a part of its objective: well below the gap that is asked for at the end.
-const TOLERANCE: f64 = 1e-5;
+/// Where between the bounds to look next.
+const LEVEL: f64 = 0.4;
+/// Matchings of one program.
+const MATCHINGS: usize = 200;
 
 /// What solves the program.
 #[derive(Debug)]
 pub(super) struct Solution {
     pub(super) proportions: Vec<f64>,
-    pub(super) step_slack: BTreeMap<usize, f64>,
-    pub(super) pair_slack: BTreeMap<u32, f64>,
-    /// A lower bound on the sum of slacks: the value of the dual.
-    pub(super) objective: f64,
-    /// What each row costs: 0 where it does not bind.
-    pub(super) prices: Vec<f64>,
+    /// Slack of steps and pairs by their number.
+    pub(super) step_slack: HashMap<usize, f64>,
+    pub(super) pair_slack: HashMap<u32, f64>,
+    /// The sum of all slack, and what no proportions have less than.
+    pub(super) slack: f64,
+    pub(super) bound: f64,
+    /// By row: how far it is from binding.
+    pub(super) spare: Vec<f64>,
 }
 
-/// Where each variable is: categories first, then steps, then pairs.
-struct Variables {
-    categories: usize,
-    steps: BTreeMap<usize, usize>,
-    pairs: BTreeMap<u32, usize>,
-    all: usize,
+/// The rows as a graph of steps and pairs.
+struct Program<'a> {
+    rows: &'a [Row],
+    /// The row of each edge.
+    order: Vec<usize>,
+    steps: Vec<usize>,
+    pairs: Vec<u32>,
+    graph: Graph,
 }
 
-/// Minimises the sum of slacks. Shares are multiplied by `unit`.
+/// Proportions, and what they cost.
+struct Point {
+    proportions: Vec<f64>,
+    matching: Matching,
+    slack: f64,
+}
+
+/// Solves the program of some rows to within `gap`, from proportions and cuts that are known.
 ///
 /// # Errors
-/// The solver's word, when it finds no solution.
-pub(super) fn solve(rows: &[Row], categories: usize, unit: f64) -> Result<Solution, String> {
-    let variables = Variables::of(rows, categories);
-    let matrix = variables.matrix(rows, unit);
-    let mut right = vec![0.0; matrix.m];
-    right[0] = 1.0;
-    let cost: Vec<f64> = (0..variables.all).map(|variable| f64::from(u8::from(variable >= categories))).collect();
-    let settings = DefaultSettingsBuilder::default()
-        .verbose(false)
-        .tol_gap_abs(TOLERANCE)
-        .tol_gap_rel(TOLERANCE)
-        .build()
-        .map_err(|error| error.to_string())?;
-    let cones = [ZeroConeT(1), NonnegativeConeT(rows.len() + variables.all)];
-    let no_squares = CscMatrix::zeros((variables.all, variables.all));
-    let mut solver =
-        DefaultSolver::new(&no_squares, &cost, &matrix, &right, &cones, settings).map_err(|error| error.to_string())?;
-    solver.solve();
-    let found = &solver.solution;
-    if !matches!(found.status, SolverStatus::Solved | SolverStatus::AlmostSolved) {
-        return Err(format!("{:?} after {} iterations", found.status, found.iterations));
+/// The solver's word, when it cannot tell where cuts are lowest.
+pub(super) fn solve(rows: &[Row], proportions: &[f64], model: &mut Model, gap: f64) -> Result<Solution, String> {
+    let program = Program::new(rows);
+    let mut best = program.point(proportions.to_vec(), model);
+    let mut bound = 0.0f64;
+    for _ in 0..MATCHINGS {
+        let lowest = model.lowest()?;
+        bound = bound.max(lowest.bound);
+        if best.slack - bound <= gap * best.slack {
+            break;
+        }
+        let level = bound + LEVEL * (best.slack - bound);
+        // The lowest point of the cuts is on any level, so it will do where the nearest is not found.
+        let next = model.nearest(&best.proportions, level).unwrap_or(lowest.proportions);
+        let next = program.point(next, model);
+        if next.slack < best.slack {
+            best = next;
+        }
     }
-    let slack = |variable: usize| found.x[variable].max(0.0) / unit;
-    Ok(Solution {
-        proportions: found.x[..categories].to_vec(),
-        step_slack: variables.steps.iter().map(|(step, variable)| (*step, slack(*variable))).collect(),
-        pair_slack: variables.pairs.iter().map(|(pair, variable)| (*pair, slack(*variable))).collect(),
-        objective: found.obj_val.min(found.obj_val_dual) / unit,
-        prices: found.z[1..=rows.len()].to_vec(),
-    })
+    Ok(program.solution(best, bound))
 }
 
-impl Variables {
-    fn of(rows: &[Row], categories: usize) -> Self {
-        let mut steps: BTreeMap<usize, usize> = rows.iter().map(|row| (row.step, 0)).collect();
-        let mut uses: BTreeMap<u32, usize> = BTreeMap::new();
-        for row in rows {
-            *uses.entry(row.pair).or_default() += 1;
-        }
-        // A pair of one row alone needs no slack: that of the step costs the same and does more.
-        let mut pairs: BTreeMap<u32, usize> = uses.into_iter().filter(|(_, uses)| *uses > 1).collect();
-        let places = categories..;
-        for (place, variable) in places.zip(steps.values_mut().chain(pairs.values_mut())) {
-            *variable = place;
-        }
-        let all = categories + steps.len() + pairs.len();
-        Self { categories, steps, pairs, all }
+impl<'a> Program<'a> {
+    fn new(rows: &'a [Row]) -> Self {
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_unstable_by_key(|index| (rows[*index].step, rows[*index].pair));
+        let (mut steps, mut pairs): (Vec<usize>, Vec<u32>) = rows.iter().map(|row| (row.step, row.pair)).unzip();
+        steps.sort_unstable();
+        steps.dedup();
+        pairs.sort_unstable();
+        pairs.dedup();
+        let number = |row: &Row| {
+            let step = steps.partition_point(|step| *step < row.step);
+            let pair = pairs.partition_point(|pair| *pair < row.pair);
+            (step as u32, pair as u32)
+        };
+        let graph = Graph::new(order.iter().map(|index| number(&rows[*index])));
+        Self { rows, order, steps, pairs, graph }
     }
 
-    /// Rows: the sum of proportions is 1; each row of the program is at most 0; no variable is negative.
-    fn matrix(&self, rows: &[Row], unit: f64) -> CscMatrix<f64> {
-        let mut columns: Vec<Vec<(usize, f64)>> = vec![Vec::new(); self.all];
-        for column in &mut columns[..self.categories] {
-            column.push((0, 1.0));
+    /// What proportions cost; the model learns it.
+    fn point(&self, proportions: Vec<f64>, model: &mut Model) -> Point {
+        let weights: Vec<f64> = self.order.iter().map(|index| self.rows[*index].under(&proportions)).collect();
+        let matching = self.graph.heaviest(&weights);
+        let mut cut = vec![0.0; proportions.len()];
+        for edge in matching.edges.iter().flatten() {
+            cut.iter_mut().zip(&self.rows[self.order[*edge]].ahead).for_each(|(sum, ahead)| *sum += ahead);
         }
-        for (row, place) in rows.iter().zip(1..) {
-            for (column, ahead) in columns.iter_mut().zip(&row.ahead).filter(|(_, ahead)| **ahead != 0.0) {
-                column.push((place, ahead * unit));
-            }
-            for variable in self.steps.get(&row.step).into_iter().chain(self.pairs.get(&row.pair)) {
-                columns[*variable].push((place, -1.0));
-            }
-        }
-        for (column, place) in columns.iter_mut().zip(1 + rows.len()..) {
-            column.push((place, -1.0));
-        }
-        let (mut starts, mut places, mut values) = (vec![0], Vec::new(), Vec::new());
-        for column in columns {
-            for (place, value) in column {
-                places.push(place);
-                values.push(value);
-            }
-            starts.push(places.len());
-        }
-        CscMatrix::new(1 + rows.len() + self.all, self.all, starts, places, values)
+        model.add(cut);
+        let slack = matching.step_slack.iter().chain(&matching.pair_slack).sum();
+        Point { proportions, matching, slack }
+    }
+
+    fn solution(&self, Point { proportions, matching, slack }: Point, bound: f64) -> Solution {
+        let Matching { step_slack, pair_slack, .. } = matching;
+        let step_slack: HashMap<usize, f64> = self.steps.iter().copied().zip(step_slack).collect();
+        let pair_slack: HashMap<u32, f64> = self.pairs.iter().copied().zip(pair_slack).collect();
+        let spare = |row: &Row| step_slack[&row.step] + pair_slack[&row.pair] - row.under(&proportions);
+        let spare = self.rows.iter().map(spare).collect();
+        Solution { proportions, step_slack, pair_slack, slack, bound, spare }
     }
 }

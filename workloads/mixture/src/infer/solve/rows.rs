@@ -1,13 +1,13 @@
 //! The rows of the program: those that a pass found violated, less those that have not bound for long.
 
 use super::{program::Solution, replay::Step};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// Programs in which a row may lie idle before it is dropped.
 const IDLE: u32 = 4;
 /// What a row may be violated by, as a part of the frequency of what was merged.
 const TOLERANCE: f64 = 1e-6;
-/// The price below which a row does not bind.
+/// How far from binding a row is idle, as a part of the mean slack of a row.
 const BINDS: f64 = 1e-6;
 
 /// At step `step`, `pair` is not to be more frequent than what was merged, up to the slack of both.
@@ -25,6 +25,11 @@ impl Row {
     pub(super) fn new(step: usize, pair: u32, ahead: Vec<f64>) -> Self {
         Self { step, pair, ahead, idle: 0 }
     }
+
+    /// How far the pair is ahead under some proportions.
+    pub(super) fn under(&self, proportions: &[f64]) -> f64 {
+        self.ahead.iter().zip(proportions).map(|(ahead, share)| ahead * share).sum()
+    }
 }
 
 /// All rows, each once, and the slack that steps had in the last program.
@@ -32,7 +37,7 @@ impl Row {
 pub(super) struct Rows {
     rows: Vec<Row>,
     known: HashSet<(usize, u32)>,
-    step_slack: BTreeMap<usize, f64>,
+    step_slack: HashMap<usize, f64>,
 }
 
 impl Rows {
@@ -57,8 +62,9 @@ impl Rows {
     /// Takes in how the program ended; rows that lie idle are dropped if `drop`.
     pub(super) fn solved(&mut self, solution: &Solution, drop: bool) {
         self.step_slack.clone_from(&solution.step_slack);
-        for (row, price) in self.rows.iter_mut().zip(&solution.prices) {
-            row.idle = if *price < BINDS { row.idle + 1 } else { 0 };
+        let binds = BINDS * solution.slack / self.rows.len().max(1) as f64;
+        for (row, spare) in self.rows.iter_mut().zip(&solution.spare) {
+            row.idle = if *spare > binds { row.idle + 1 } else { 0 };
         }
         if drop {
             let known = &mut self.known;

@@ -1,3 +1,5 @@
+mod whole;
+
 use super::{rows::Row, *};
 use crate::infer::counts::{History, Pair};
 use crate::infer::tokenizer::Merge;
@@ -43,11 +45,32 @@ proptest! {
     fn rows_found_on_the_way_are_worth_all_rows(counts in prop::collection::vec(1..200u64, 60), categories in 2..5usize) {
         let timeline = timeline(&counts, categories);
         let found = solve(&timeline, &|| false).unwrap();
-        let whole = program::solve(&every_row(&timeline), categories, 10.0).unwrap();
+        let whole = whole::least_slack(&every_row(&timeline), categories);
         prop_assert!(found.bound <= found.slack);
         prop_assert!((found.proportions.iter().sum::<f64>() - 1.0).abs() < 1e-9);
-        let near = |value: f64| (value - whole.objective).abs() <= 1.1 * GAP * whole.objective + 1e-4;
-        prop_assert!(near(found.slack) && near(found.bound), "{:?}, and all rows give {}", found, whole.objective);
+        let near = |value: f64| (value - whole).abs() <= 1.1 * GAP * whole + 1e-4;
+        prop_assert!(near(found.slack) && near(found.bound), "{:?}, and all rows give {}", found, whole);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_program_is_solved_to_its_gap(counts in prop::collection::vec(1..200u64, 60), categories in 2..6usize) {
+        let timeline = timeline(&counts, categories);
+        let rows = every_row(&timeline);
+        let mut model = Model::new(categories);
+        let even = vec![1.0 / categories as f64; categories];
+        let found = program::solve(&rows, &even, &mut model, 1e-4).unwrap();
+        let whole = whole::least_slack(&rows, categories);
+        prop_assert!((found.slack - whole).abs() <= 2e-4 * whole + 1e-6, "{} and not {}", found.slack, whole);
+        prop_assert!(found.bound <= whole + 1e-6 && found.bound >= found.slack * (1.0 - 1e-4) - 1e-9);
+        for (row, spare) in rows.iter().zip(&found.spare) {
+            let given = found.step_slack[&row.step] + found.pair_slack[&row.pair] - row.under(&found.proportions);
+            prop_assert!((given - spare).abs() < 1e-9 && *spare > -1e-9, "a row is violated by {}", spare);
+        }
+        // What is known of all rows is known from the start the next time.
+        let again = program::solve(&rows, &found.proportions, &mut model, 1e-4).unwrap();
+        prop_assert!(again.bound >= found.bound - 1e-6 && again.slack <= found.slack + 1e-9, "{} and {}", again.bound, found.bound);
     }
 }
 
