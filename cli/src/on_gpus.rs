@@ -1,12 +1,14 @@
-//! What is done on GPUs: merges where `BRAID_MERGE_ON` says `gpu`.
+//! What is done on GPUs: merges where `BRAID_MERGE_ON` says `gpu`, and gathers of gangs where `BRAID_EXCHANGE` says `nccl`.
 //!
 //! Variables and not flags: they change no result, and until figures say when a GPU is the faster place, nobody needs them.
 
 use crate::error::{Error, Result};
 use braid_gpu::Arithmetic;
+use braid_workload::Join;
 use std::sync::Arc;
 
 const MERGES: &str = "BRAID_MERGE_ON";
+const EXCHANGE: &str = "BRAID_EXCHANGE";
 
 /// Whether a variable has the second of two values; unset and empty are the first.
 fn is_second(variable: &str, [first, second]: [&str; 2]) -> Result<bool> {
@@ -22,6 +24,11 @@ fn is_second(variable: &str, [first, second]: [&str; 2]) -> Result<bool> {
 /// What merges compute with, as far as this machine has it; the log says what it has not.
 pub(crate) fn arithmetic() -> Result<Arc<Arithmetic>> {
     Ok(Arc::new(if is_second(MERGES, ["cpu", "gpu"])? { on_gpus() } else { Arithmetic::cpu() }))
+}
+
+/// How members of a gang meet: as by `join`, and with NCCL where it is asked for and every member has it.
+pub(crate) fn exchange(join: Arc<dyn Join>) -> Result<Arc<dyn Join>> {
+    Ok(if is_second(EXCHANGE, ["tcp", "nccl"])? { over_nccl(join) } else { join })
 }
 
 #[cfg(feature = "cuda")]
@@ -48,8 +55,19 @@ fn on_gpus() -> Arithmetic {
     arithmetic
 }
 
+#[cfg(feature = "cuda")]
+fn over_nccl(join: Arc<dyn Join>) -> Arc<dyn Join> {
+    Arc::new(braid_worker::exchange::nccl::NcclJoin::new(join))
+}
+
 #[cfg(not(feature = "cuda"))]
 fn on_gpus() -> Arithmetic {
     tracing::warn!("merges are computed on the CPU: this program was built without the feature cuda");
     Arithmetic::cpu()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn over_nccl(join: Arc<dyn Join>) -> Arc<dyn Join> {
+    tracing::warn!("gathers go over TCP: this program was built without the feature cuda");
+    join
 }

@@ -44,6 +44,18 @@ for recipe in examples/*.yml; do
     fi
 done
 
+if ldconfig -p | grep -q 'libnccl.so.2' || [ -n "${BRAID_NCCL:-}" ]; then
+    say 'two processes gather over NCCL on one GPU'
+    # NCCL takes two ranks with one GPU for a mistake, unless they say that they are on two machines.
+    export LD_LIBRARY_PATH="${BRAID_NCCL:+$BRAID_NCCL:}${LD_LIBRARY_PATH:-}" NCCL_SOCKET_IFNAME=lo NCCL_IB_DISABLE=1 NCCL_DEBUG=WARN
+    NCCL_HOSTID=a "$programs/gpu-check" --gather 0 2 "$work/id" 120 &
+    first=$!
+    NCCL_HOSTID=b "$programs/gpu-check" --gather 1 2 "$work/id" 120 || code=1
+    wait "$first" || code=1
+else
+    say 'libnccl.so.2 is not here: no gather over NCCL; BRAID_NCCL names a folder that has it'
+fi
+
 say 'measured; goals: merging at 80 % of the copy, attention at 50 %'
 "$programs/gpu-check" --measure || code=1
 

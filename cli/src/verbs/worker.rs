@@ -129,7 +129,7 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
     let arithmetic = on_gpus::arithmetic()?;
     let listener = Listener::bind(args.exchange)
         .map_err(|error| Error::usage(format!("cannot listen on {} for the exchange: {error}", args.exchange)))?;
-    let exchange = ExchangeEnd { address: listener.address().to_string(), join: Arc::new(listener) };
+    let exchange = ExchangeEnd { address: listener.address().to_string(), join: on_gpus::exchange(Arc::new(listener))? };
     let http = args.http.bind(console).await?;
     let metrics = Arc::new(WorkerMetrics::new(VERSION, threads.get(), memory));
     let http = http.serve(braid_worker::http::router(Arc::clone(&metrics)), console)?;

@@ -117,6 +117,11 @@ int cuStreamDestroy_v2(void* stream) {
     return SUCCESS;
 }
 
+int cuStreamQuery(void*) {
+    GUARD;
+    return SUCCESS;
+}
+
 int cuStreamSynchronize(void*) {
     GUARD;
     return SUCCESS;

@@ -1,8 +1,10 @@
 //! Holds the kernels against their CPU forms on every GPU of this machine, each case on a fresh stream; or measures them.
 //!
-//! `gpu-check [--quick | --measure | --measure-small]`: `--quick` runs the cases that take little time under compute-sanitizer. Ends with
-//! 1 where a case fails, and with 3 where there is no GPU to check.
+//! `gpu-check [--quick | --measure | --measure-small | --gather RANK SIZE FILE SECONDS]`: `--quick` runs the cases that take little time under compute-sanitizer; `--gather` is
+//! one rank of several that gather over NCCL on the first GPU, and find each other by a file. Ends with 1 where a case fails, and with 3 where there is no GPU to check.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+
+mod gather;
 
 use std::{panic, process::ExitCode};
 
@@ -21,12 +23,19 @@ const QUICK: [&str; 5] = [
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let on_each = match arguments.get(1).map(String::as_str) {
+        Some("--gather") => match gather::Rank::parse(&arguments[2..]) {
+            Some(rank) => rank.run().map(|()| 0),
+            None => {
+                eprintln!("gpu-check: --gather RANK SIZE FILE SECONDS");
+                return ExitCode::from(2);
+            }
+        },
         None => on_devices(|device| Ok(check(device, false))),
         Some("--quick") => on_devices(|device| Ok(check(device, true))),
         Some("--measure") => on_devices(|device| table(device, Size::LARGE)),
         Some("--measure-small") => on_devices(|device| table(device, Size::SMALL)),
         Some(other) => {
-            eprintln!("gpu-check: unknown argument {other}; there are --quick, --measure and --measure-small");
+            eprintln!("gpu-check: unknown argument {other}; there are --quick, --measure, --measure-small and --gather");
             return ExitCode::from(2);
         }
     };

@@ -71,6 +71,18 @@ pub enum GpuError {
         /// What it was asked for.
         operation: &'static str,
     },
+    /// There is no NCCL.
+    #[error("NCCL cannot be loaded ({problem}): is libnccl.so.2 where libraries are looked for?")]
+    NoNccl {
+        /// What the loader says.
+        problem: String,
+    },
+    /// A group of GPUs has failed.
+    #[error("NCCL: {problem}")]
+    Nccl {
+        /// What was seen.
+        problem: String,
+    },
     /// There is a CPU form of it, but none for GPUs.
     #[error("{operation}: GPUs cannot do {what}")]
     Unsupported {

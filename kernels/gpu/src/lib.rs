@@ -17,6 +17,8 @@ mod cuda;
 mod error;
 mod kernel;
 mod merge;
+#[cfg(feature = "cuda")]
+pub mod nccl;
 mod proof;
 #[cfg(feature = "shim")]
 pub mod shim;

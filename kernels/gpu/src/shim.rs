@@ -75,6 +75,14 @@ pub fn build_driver(folder: &Path) -> io::Result<()> {
     compile("driver.cpp", &["-O1", "-shared", "-fPIC", "-fvisibility=hidden"], &folder.join("libcuda.so.1"))
 }
 
+/// Compiles a `libnccl.so.2` between processes of this machine into `folder`, beside that driver.
+///
+/// # Errors
+/// As [`compile`].
+pub fn build_nccl(folder: &Path) -> io::Result<()> {
+    compile("nccl.cpp", &["-O1", "-shared", "-fPIC", "-pthread"], &folder.join("libnccl.so.2"))
+}
+
 impl Shim {
     /// Compiles the device into `folder`.
     ///

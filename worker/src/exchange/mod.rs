@@ -2,6 +2,7 @@
 //!
 //! The contract and the back-end for threads of one process are in [`braid_workload::exchange`].
 
+pub mod nccl;
 pub mod tcp;
 
 pub use braid_workload::exchange::local;

@@ -28,7 +28,7 @@ static CODE: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../cuda/built/kern
 pub struct Device(Arc<Open>);
 
 /// What its streams share.
-pub(super) struct Open {
+pub(crate) struct Open {
     pub(super) context: Context,
     pub(super) description: Description,
     device: c_int,
@@ -88,6 +88,13 @@ impl Device {
     }
 }
 
+impl Device {
+    /// What its streams share.
+    pub(crate) fn open_device(&self) -> Arc<Open> {
+        Arc::clone(&self.0)
+    }
+}
+
 impl Accelerator for Device {
     fn description(&self) -> &Description {
         &self.0.description
@@ -100,7 +107,7 @@ impl Accelerator for Device {
 
 impl Open {
     /// Makes its context that of this thread's next calls.
-    pub(super) fn enter(&self) -> Result<(), GpuError> {
+    pub(crate) fn enter(&self) -> Result<(), GpuError> {
         driver::enter(self.context).map_err(|refusal| refusal.of(&self.description.name))
     }
 

@@ -15,7 +15,7 @@ use cudarc::driver::sys::{self, CUresult};
 use crate::GpuError;
 
 /// What is called here, as the library exports it.
-const SYMBOLS: [&str; 25] = [
+const SYMBOLS: [&str; 26] = [
     "cuInit",
     "cuDriverGetVersion",
     "cuGetErrorString",
@@ -32,6 +32,7 @@ const SYMBOLS: [&str; 25] = [
     "cuStreamCreate",
     "cuStreamDestroy_v2",
     "cuStreamSynchronize",
+    "cuStreamQuery",
     "cuMemAlloc_v2",
     "cuMemFree_v2",
     "cuMemHostAlloc",
@@ -66,6 +67,13 @@ pub(super) struct Handle<T>(*mut T);
 unsafe impl<T> Send for Handle<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for Handle<T> {}
+
+impl<T> Handle<T> {
+    /// For another library of the driver's.
+    pub(super) fn pointer(self) -> *mut c_void {
+        self.0.cast()
+    }
+}
 
 pub(super) type Context = Handle<sys::CUctx_st>;
 pub(super) type Function = Handle<sys::CUfunc_st>;
@@ -219,6 +227,15 @@ pub(super) fn destroy(stream: Stream) -> Answer<()> {
 pub(super) fn synchronize(stream: Stream) -> Answer<()> {
     // SAFETY: the stream is from `stream` and not destroyed yet.
     check("cuStreamSynchronize", unsafe { sys::cuStreamSynchronize(stream.0) })
+}
+
+/// Whether all is done that the stream was asked for.
+pub(super) fn is_done(stream: Stream) -> Answer<bool> {
+    // SAFETY: as above.
+    match unsafe { sys::cuStreamQuery(stream.0) } {
+        CUresult::CUDA_ERROR_NOT_READY => Ok(false),
+        result => check("cuStreamQuery", result).map(|()| true),
+    }
 }
 
 pub(super) fn allocate(bytes: usize) -> Answer<u64> {

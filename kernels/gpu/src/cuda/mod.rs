@@ -14,3 +14,5 @@ mod driver;
 mod queue;
 
 pub use device::Device;
+pub(crate) use device::Open;
+pub(crate) use queue::Queue;

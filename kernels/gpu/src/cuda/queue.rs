@@ -16,7 +16,7 @@ use crate::{Argument, GpuError, Launch, Place, Stream};
 const LEAST: usize = 4096;
 
 /// A stream of a GPU.
-pub(super) struct Queue {
+pub(crate) struct Queue {
     device: Arc<Open>,
     stream: driver::Stream,
     /// Pinned memory: what is free, and what copies under way read.
@@ -31,7 +31,7 @@ fn rounded(bytes: usize) -> usize {
 }
 
 impl Queue {
-    pub(super) fn new(device: Arc<Open>) -> Result<Self, GpuError> {
+    pub(crate) fn new(device: Arc<Open>) -> Result<Self, GpuError> {
         let of_device = |refusal: Refusal| refusal.of(&device.description.name);
         driver::enter(device.context).map_err(of_device)?;
         let stream = driver::stream().map_err(of_device)?;
@@ -41,6 +41,17 @@ impl Queue {
     /// Streams go from thread to thread, and the driver's context does not go with them.
     fn enter(&self) -> Result<(), GpuError> {
         self.device.enter()
+    }
+
+    /// The stream, for another library of the driver's.
+    pub(crate) fn raw(&self) -> *mut std::ffi::c_void {
+        self.stream.pointer()
+    }
+
+    /// Whether all is done that was asked for.
+    pub(crate) fn is_done(&self) -> Result<bool, GpuError> {
+        self.enter()?;
+        driver::is_done(self.stream).map_err(|refusal| self.failed(refusal))
     }
 
     fn failed(&self, refusal: Refusal) -> GpuError {
