@@ -14,7 +14,7 @@
 use braid_coordinator::{
     model::{Class, Inventory},
     placement::{
-        Candidate, Guide, Problem, Waiting, hand_out, plan,
+        Candidate, Guide, Problem, Waiting, hand_out, plan_with,
         program::{Budget, Effort, Program, list, relax, search, solve_with},
         solver::Solvers,
     },
@@ -157,7 +157,11 @@ fn decisions() {
         println!("{name} | {:.1?} | {:.1?} | {:.1?} | {rate:.0}", at(50), at(99), at(100));
     };
     show("greedy", &|problem| drop(hand_out(problem, &mut Guide::default())));
-    show("the linear program", &|problem| drop(plan(problem, effort, Budget::new(effort.work))));
+    let plan = |solvers, problem: &Problem| drop(plan_with(solvers, problem, effort, Budget::new(effort.work)));
+    show("the linear program", &|problem| plan(Solvers::BUILT_IN, problem));
+    if let Some(solver) = Solvers::BEST.whole {
+        show(&format!("the same with {}", solver.name()), &|problem| plan(Solvers::BEST, problem));
+    }
 }
 
 fn fleet(seed: u64) -> Problem {

@@ -1,7 +1,7 @@
 //! Conversions between the wire and the types of the house. Decoding checks: a peer may send anything.
 
 use crate::v1;
-use braid_workload::{Demand, Failure, FailureKind, Input, JobId, LogSource, Member, TaskId};
+use braid_workload::{Demand, Failure, FailureKind, Input, JobId, LogSource, Member, Space, TaskId};
 
 /// A message that lacks a field or holds one that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,7 @@ impl From<Demand> for v1::Demand {
             gpu_kind: demand.gpu_kind,
             labels: demand.labels.into_iter().collect(),
             inputs: demand.inputs.into_iter().map(|Input { name, bytes }| v1::Input { name, bytes }).collect(),
+            disk: demand.disk.map(|space| v1::Space { path: space.path, bytes: space.bytes }),
         }
     }
 }
@@ -65,6 +66,7 @@ impl From<v1::Demand> for Demand {
             gpu_kind: demand.gpu_kind,
             labels: demand.labels.into_iter().collect(),
             inputs: demand.inputs.into_iter().map(|v1::Input { name, bytes }| Input { name, bytes }).collect(),
+            disk: demand.disk.map(|v1::Space { path, bytes }| Box::new(Space { path, bytes })),
         }
     }
 }

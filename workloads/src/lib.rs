@@ -32,7 +32,7 @@ pub use membership::{Join, Membership};
 pub use reach::Reach;
 pub use registry::Registry;
 pub use roots::{OutOfBounds, Roots, Use};
-pub use task::{Demand, Failure, FailureKind, Gang, Input, JobResult, Member, TaskOutcome, TaskSpec};
+pub use task::{Demand, Failure, FailureKind, Gang, Input, JobResult, Member, Space, TaskOutcome, TaskSpec};
 pub use workload::{Advance, Plan, SpecError, Workload};
 
 /// The size of a payload, a state or a result that the store accepts; bulk data never enters it.

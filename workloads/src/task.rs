@@ -41,6 +41,9 @@ pub struct Demand {
     /// What the task reads that a node may have at hand already, from an earlier task that read it. Counted in `bytes` too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
+    /// What the task writes on its node. `None` where that is unknown, or too little to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Box<Space>>,
     /// Set for a member of a gang: tasks that start together or not at all, and talk to each other while they run. The
     /// members follow each other in the order of their ranks, and their results count once all of them are there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +60,15 @@ pub struct Input {
     /// Its name: a path, a digest.
     pub name: String,
     /// Bytes that the task reads of it.
+    pub bytes: u64,
+}
+
+/// Room for files. Tasks that ask for the same are placed together, so that a job had better name what its largest task writes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Space {
+    /// The folder that they go into.
+    pub path: String,
+    /// Bytes.
     pub bytes: u64,
 }
 
@@ -177,6 +189,7 @@ mod tests {
             gpu_kind: Some("h100".into()),
             labels: [("rack".to_owned(), "7".to_owned())].into(),
             inputs: vec![Input { name: "model.safetensors".into(), bytes: 9 }],
+            disk: Some(Box::new(Space { path: "/out".into(), bytes: 11 })),
             gang: Some(Member { rank: 1, size: 2 }),
             ..Demand::default()
         };

@@ -51,6 +51,9 @@ pub(crate) struct RunArgs {
     /// Memory that each program may hold, with all that it starts
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     memory: Option<u64>,
+    /// What must be free on the disk of the folder where each program starts
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    disk: Option<u64>,
     /// Set a variable, or pass on this one's value
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
@@ -142,6 +145,7 @@ fn spec(args: &RunArgs) -> Result<CommandSpec> {
     spec.gang = args.gang.or(spec.gang);
     spec.array = args.array.or(spec.array);
     spec.memory = args.memory.or(spec.memory);
+    spec.disk = args.disk.or(spec.disk);
     spec.timeout = args.timeout.or(spec.timeout);
     spec.grace = args.grace.or(spec.grace);
     spec.save_signal = args.save_signal.or(spec.save_signal);

@@ -59,6 +59,7 @@ fn demand(class: Class) -> v1::Demand {
         gpu_kind: class.gpu_kind,
         labels: class.labels.into_iter().collect(),
         inputs: vec![],
+        disk: class.disk.map(|space| v1::Space { path: space.path, bytes: space.bytes }),
     }
 }
 

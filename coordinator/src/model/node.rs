@@ -14,6 +14,7 @@ use braid_workload::{Demand, LeaseId, NodeId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -84,6 +85,12 @@ impl Inventory {
             && (class.gpus == 0 || self.gpus.is_kind(class.gpu_kind.as_deref()))
             && class.labels.iter().all(|(name, value)| self.labels.get(name) == Some(value))
             && (class.gang == 1 || !self.exchange.is_empty())
+            && class.disk.as_ref().is_none_or(|space| self.free_at(&space.path).is_none_or(|free| space.bytes <= free))
+    }
+
+    /// Bytes that tasks may still write into a folder, as its worker said last; `None` where it said nothing.
+    pub fn free_at(&self, path: &str) -> Option<u64> {
+        Disk::of(&self.disks, Path::new(path)).map(|disk| disk.free)
     }
 }
 

@@ -13,7 +13,7 @@
 //! ends early, tasks that wait are `Cancelled` at once and assigned ones when their worker has let go of them.
 
 use super::Millis;
-use braid_workload::{AttemptId, Demand, Failure, Input, LeaseId, NodeId, TaskSpec};
+use braid_workload::{AttemptId, Demand, Failure, Input, LeaseId, NodeId, Space, TaskSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -89,6 +89,9 @@ pub struct Class {
     pub labels: BTreeMap<String, String>,
     /// What each reads that a node may have at hand.
     pub inputs: Vec<Input>,
+    /// What each writes on its node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Space>,
 }
 
 impl Default for Class {
@@ -145,6 +148,7 @@ impl From<&Demand> for Class {
             gpu_kind: demand.gpu_kind.clone(),
             labels: demand.labels.clone(),
             inputs: demand.inputs.clone(),
+            disk: demand.disk.as_deref().cloned(),
         }
     }
 }

@@ -28,7 +28,7 @@ pub use guide::Guide;
 pub(crate) use load::AHEAD;
 pub use load::Load;
 pub use lp::Lp;
-pub use plan::{Plan, Price, plan};
+pub use plan::{Plan, Price, plan, plan_with};
 pub(crate) use prior::fill as guess_rates;
 pub use remedy::{Change, Remedy};
 pub use wait::{Away, Resource, Unit, Wait};

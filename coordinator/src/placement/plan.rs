@@ -2,7 +2,8 @@
 
 use super::{
     Placement, Problem, Resource,
-    program::{Budget, Cancelled, Effort, Program, solve},
+    program::{Budget, Cancelled, Effort, Program, solve_with},
+    solver::Solvers,
     timing::{RESOURCES, in_use, usual_rate},
 };
 use crate::model::Class;
@@ -48,13 +49,21 @@ pub struct Price {
     pub price: f64,
 }
 
-/// Plans all that waits and can run.
+/// Plans all that waits and can run, with the best solvers that are compiled in.
 ///
 /// # Errors
 /// [`Cancelled`] when the budget was.
 pub fn plan(problem: &Problem, effort: Effort, budget: Budget) -> Result<Plan, Cancelled> {
+    plan_with(Solvers::BEST, problem, effort, budget)
+}
+
+/// The same, with these.
+///
+/// # Errors
+/// [`Cancelled`] when the budget was.
+pub fn plan_with(solvers: Solvers, problem: &Problem, effort: Effort, budget: Budget) -> Result<Plan, Cancelled> {
     let rows = in_use(problem);
-    let solved = solve(&program(problem, &rows), effort, budget)?;
+    let solved = solve_with(solvers, &program(problem, &rows), effort, budget)?;
     let mut targets = BTreeMap::new();
     for (at, class) in problem.classes.iter().enumerate() {
         let on = problem.nodes.iter().enumerate().map(|(node, candidate)| (candidate.node.clone(), solved.whole.get(at, node)));

@@ -27,6 +27,8 @@ pub enum Change {
     Label(String, String),
     /// Its tasks may hold so many bytes more.
     Memory(u64),
+    /// So many bytes more are free on the disk of a folder.
+    Disk(u64, String),
     /// It has so many GPUs more.
     Gpus(u32),
     /// Its GPUs are of a kind.
@@ -97,6 +99,7 @@ impl Weight {
 fn size(changes: &[Change], class: &Waiting) -> f64 {
     let of = |change: &Change| match change {
         Change::Memory(bytes) => *bytes as f64 / (class.class.memory as f64).max(1.0),
+        Change::Disk(bytes, _) => *bytes as f64 / class.class.disk.as_ref().map_or(1.0, |space| space.bytes.max(1) as f64),
         Change::Gpus(count) => f64::from(*count),
         Change::Ends(count) => f64::from(*count) / 1e3,
         Change::Label(..) => 0.5,
@@ -120,6 +123,13 @@ fn upgrade(class: &Waiting, offer: &mut Inventory) -> Vec<Change> {
     if demand.memory > offer.memory {
         changes.push(Change::Memory(demand.memory - offer.memory));
         offer.memory = demand.memory;
+    }
+    if let Some(space) = &demand.disk {
+        let free = offer.free_at(&space.path).unwrap_or(u64::MAX);
+        if free < space.bytes {
+            changes.push(Change::Disk(space.bytes - free, space.path.clone()));
+            offer.disks.clear(); // as one of which nothing is known, which has room
+        }
     }
     if let Some(kind) = demand.gpu_kind.as_ref().filter(|kind| demand.gpus > 0 && !offer.gpus.is_kind(Some(kind))) {
         changes.push(Change::GpuKind(kind.clone()));
@@ -200,6 +210,7 @@ fn need(change: &Change) -> String {
         Change::Kind(kind) => format!("`{kind}` jobs"),
         Change::Label(name, value) => format!("the label {name}={value}"),
         Change::Memory(bytes) => ByteSize(*bytes).to_string(),
+        Change::Disk(bytes, path) => format!("{} on the disk of {path}", ByteSize(*bytes)),
         Change::Gpus(count) => format!("{count} GPUs"),
         Change::GpuKind(kind) => format!("GPUs of kind {kind}"),
         Change::Exchange => "an exchange".into(),
@@ -213,6 +224,7 @@ fn done(change: &Change, node: &str) -> String {
         Change::Kind(kind) => format!("{node} runs a worker that knows `{kind}` jobs"),
         Change::Label(name, value) => format!("{node} is labelled {name}={value}"),
         Change::Memory(bytes) => format!("{node} has {} more for tasks", ByteSize(*bytes)),
+        Change::Disk(bytes, path) => format!("{node} has {} more free on the disk of {path}", ByteSize(*bytes)),
         Change::Gpus(1) => format!("{node} has 1 more GPU"),
         Change::Gpus(count) => format!("{node} has {count} more GPUs"),
         Change::GpuKind(kind) => format!("{node} has GPUs of kind {kind}"),

@@ -51,6 +51,15 @@ pub enum Wait {
         /// The most that one may hold.
         most: u64,
     },
+    /// No worker has so much free on the disk that a task writes to.
+    Disk {
+        /// What a task asks for.
+        wanted: u64,
+        /// The most that is free on one.
+        most: u64,
+        /// The folder that it writes into.
+        path: String,
+    },
     /// Each thing that a task asks for is somewhere, but nowhere all of them.
     Together {
         /// What it asks for.
@@ -199,6 +208,10 @@ impl fmt::Display for Wait {
             Self::Gpus { wanted, most } => write!(f, "no worker has {wanted} GPUs (the most is {most})"),
             Self::Memory { wanted, most } => {
                 write!(f, "no worker may hold {} (the largest may hold {})", ByteSize(*wanted), ByteSize(*most))
+            }
+            Self::Disk { wanted, most, path } => {
+                let (wanted, most) = (ByteSize(*wanted), ByteSize(*most));
+                write!(f, "no node has {wanted} free on the disk of {path} (the most is {most})")
             }
             Self::Together { wanted } => write!(f, "no worker has {wanted} together, though each is somewhere"),
             Self::GangTooLarge { size, unit, memory, capacity, workers } => {

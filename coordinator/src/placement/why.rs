@@ -63,6 +63,14 @@ fn missing(class: &Waiting, offers: &[&Inventory]) -> Option<Wait> {
     if most < demand.memory {
         return Some(Wait::Memory { wanted: demand.memory, most });
     }
+    if let Some(space) = &demand.disk {
+        let free = offers.iter().filter(|offer| offer.kinds.contains(&class.kind)).map(|offer| offer.free_at(&space.path));
+        // One of which nothing is known has room for all.
+        let most = free.map(|free| free.unwrap_or(u64::MAX)).max().unwrap_or(0);
+        if most < space.bytes {
+            return Some(Wait::Disk { wanted: space.bytes, most, path: space.path.clone() });
+        }
+    }
     Some(Wait::Together { wanted: wanted(class) })
 }
 
@@ -77,7 +85,8 @@ fn wanted(class: &Waiting) -> String {
     let memory = (demand.memory > 0).then(|| ByteSize(demand.memory).to_string());
     let exchange = (demand.gang > 1).then(|| "an exchange".to_owned());
     let labels = demand.labels.iter().map(|(name, value)| format!("{name}={value}"));
-    let mut parts: Vec<String> = gpus.into_iter().chain(memory).chain(exchange).chain(labels).collect();
+    let disk = demand.disk.as_ref().map(|space| format!("{} free on the disk of {}", ByteSize(space.bytes), space.path));
+    let mut parts: Vec<String> = gpus.into_iter().chain(memory).chain(disk).chain(exchange).chain(labels).collect();
     parts.insert(0, format!("`{}` jobs", class.kind));
     let last = parts.pop().unwrap_or_default();
     if parts.is_empty() { last } else { format!("{} and {last}", parts.join(", ")) }

@@ -4,7 +4,7 @@
 //! of them failed. What no other task could do better either (the program is not there) ends it at once.
 
 use crate::{CommandError, CommandSpec};
-use braid_workload::{Advance, Demand, Failure, FailureKind, JobResult, Member, Plan, SpecError, TaskSpec, Workload};
+use braid_workload::{Advance, Demand, Failure, FailureKind, JobResult, Member, Plan, Space, SpecError, TaskSpec, Workload};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -123,6 +123,7 @@ fn demand(spec: &CommandSpec, rank: u32) -> Demand {
         memory: spec.memory.unwrap_or(0),
         threads: spec.cpus,
         gpus: spec.gpus,
+        disk: spec.disk.map(|bytes| Box::new(Space { path: spec.dir.display().to_string(), bytes })),
         gang: spec.gang.map(|size| Member { rank, size }),
         ..Demand::default()
     }

@@ -5,8 +5,8 @@ mod optimal;
 mod rules;
 
 use super::{Candidate, Problem, Waiting};
-use crate::model::{Class, Gpus, Inventory};
-use braid_workload::{JobId, NodeId};
+use crate::model::{Class, Disk, Gpus, Inventory};
+use braid_workload::{JobId, NodeId, Space};
 use std::sync::Arc;
 
 const GIB: u64 = 1 << 30;

@@ -94,6 +94,24 @@ proptest! {
 }
 
 #[test]
+fn a_node_of_which_nothing_is_known_or_that_has_room_is_given_what_writes() {
+    let disk = |free| vec![Disk { mount: "/".into(), total: 100 * GIB, free, ..Disk::default() }];
+    let with = |name: &str, disks| {
+        let mut node = node(name);
+        Arc::make_mut(&mut node.offer).disks = disks;
+        node
+    };
+    let nodes = vec![with("full", disk(GIB)), with("free", disk(3 * GIB)), with("silent", vec![])];
+    let class = Class { disk: Some(Space { path: "/out".into(), bytes: 2 * GIB }), wide: true, ..Class::default() };
+    let problem = problem(vec![waiting(1, class, 40)], nodes);
+    for (name, mut placer) in placers() {
+        let decision = placer.place(&problem);
+        let given: std::collections::BTreeSet<&str> = decision.placements.iter().map(|to| &to.node.0[..]).collect();
+        assert_eq!(given.into_iter().collect::<Vec<_>>(), ["free", "silent"], "{name}");
+    }
+}
+
+#[test]
 fn a_plan_is_not_spent_twice() {
     let problem = problem(vec![waiting(1, Class { wide: true, ..Class::default() }, 6)], vec![node("a"), node("b")]);
     let plan = plan(&problem, Effort::QUICK, Budget::new(1 << 28)).unwrap();

@@ -56,6 +56,9 @@ pub struct CommandSpec {
     /// Bytes of memory that each program may hold, with all that it starts; no limit unless it is given.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "values::size")]
     pub memory: Option<u64>,
+    /// Bytes that must be free on the disk of the folder where each program starts.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "values::size")]
+    pub disk: Option<u64>,
     /// How long each try may run.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "values::duration")]
     pub timeout: Option<Duration>,
@@ -86,6 +89,7 @@ impl CommandSpec {
             gpus: 0,
             cpus: 1,
             memory: None,
+            disk: None,
             timeout: None,
             grace: None,
             save_signal: None,

@@ -17,6 +17,7 @@ array: 2-5
 gpus: 1
 cpus: 3
 memory: 2GiB
+disk: 3GB
 timeout: 1h 30m
 grace: 5
 save_signal: usr1@60s
@@ -32,6 +33,7 @@ retries: 2
         gpus: 1,
         cpus: 3,
         memory: Some(2 << 30),
+        disk: Some(3_000_000_000),
         timeout: Some(Duration::from_secs(5400)),
         grace: Some(Duration::from_secs(5)),
         save_signal: Some(SaveSignal { signal: StopSignal::Usr1, before: Duration::from_secs(60) }),

@@ -9,8 +9,22 @@ use serde::{
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// The keys of a job file.
-const KEYS: [&str; 13] =
-    ["command", "name", "dir", "env", "gang", "array", "gpus", "cpus", "memory", "timeout", "grace", "save_signal", "retries"];
+const KEYS: [&str; 14] = [
+    "command",
+    "name",
+    "dir",
+    "env",
+    "gang",
+    "array",
+    "gpus",
+    "cpus",
+    "memory",
+    "disk",
+    "timeout",
+    "grace",
+    "save_signal",
+    "retries",
+];
 
 /// A text, a number or a truth value, as the text that it was written as.
 pub(super) struct Text(pub(super) String);
