@@ -287,6 +287,81 @@ fn jobs_stay_inside_the_folders_that_the_policy_and_the_worker_allow() {
 }
 
 #[test]
+fn what_a_job_may_use_depends_on_its_project_and_on_who_submits_it() {
+    let place = Scratch::new();
+    let base = place.path().canonicalize().unwrap();
+    let family = Family::write(&base.join("models"), crate::harness::Size { layers: 1, hidden: 64, vocabulary: 64, ..SMALL }, 1);
+    for folder in ["a", "b", "admin"] {
+        fs::create_dir_all(base.join(folder)).unwrap();
+    }
+    let here = base.display();
+    let policy = place.write(
+        "policy.yml",
+        format!(
+            "read: [{here}/models]\nrules:\n- {{projects: [a], role: operator, write: [{here}/a]}}\n\
+             - {{projects: [b], role: operator, write: [{here}/b]}}\n- {{role: admin, write: [{here}/admin], unbounded: [command]}}\n"
+        ),
+    );
+    let fleet = Fleet::start(&["--policy", policy.to_str().unwrap()]);
+    let folder = Scratch::new();
+    let _worker = fleet.worker(&folder, Some(&fleet.token(&[])), &[]);
+    fleet.wait_for_nodes(1);
+    let recipe = place.write("r.yml", family.recipe("linear", 1.0));
+    let merge = |out: &str, project: &str| {
+        let args = ["merge", recipe.to_str().unwrap(), &format!("{here}/{out}"), "--coordinator", &fleet.address];
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        [args, if project.is_empty() { vec![] } else { vec!["--project".to_owned(), project.to_owned()] }].concat()
+    };
+    let only_a = fleet.token(&["--role", "operator", "--project", "a"]);
+    let any = fleet.token(&["--role", "operator", "--label", "any"]);
+    let run_as = |token: &str, args: &[String]| fleet.braid_as(token, &args.iter().map(String::as_str).collect::<Vec<_>>());
+
+    run_as(&only_a, &merge("a/1", "a")).ok();
+    run_as(&only_a, &merge("a/2", "")).ok();
+    run_as(&any, &merge("b/1", "b")).ok();
+    let listed: Vec<String> = {
+        let jobs = fleet.braid(&["job", "ls", "-o", "json"]).ok().json();
+        jobs["jobs"].as_array().unwrap().iter().map(|job| job["project"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(listed, ["a", "a", "b"], "who may work for one project alone works for that one");
+
+    let outside = run_as(&only_a, &merge("b/2", "a"));
+    let said = format!("may not write {here}/b/2: the policy {} (project a, role operator) allows {here}/a", policy.display());
+    assert!(outside.code == Some(2) && outside.stderr.contains(&said), "{outside}");
+    let other = run_as(&only_a, &merge("b/2", "b"));
+    assert!(other.code == Some(2) && other.stderr.contains("is for jobs of project a, not of project b"), "{other}");
+    let cancelled = run_as(&only_a, &["job", "cancel", "3"].map(String::from));
+    assert!(cancelled.code == Some(2) && cancelled.stderr.contains("not of project b"), "{cancelled}");
+    std::os::unix::fs::symlink(base.join("b"), base.join("a/link")).unwrap();
+    let linked = run_as(&only_a, &merge("a/link/x", "a"));
+    assert!(linked.code == Some(2) && linked.stderr.contains(&format!("(which is {here}/b/x)")), "{linked}");
+    let nowhere = run_as(&any, &merge("a/3", ""));
+    assert!(nowhere.stderr.contains("(project default, role operator) allows no folder to write"), "{nowhere}");
+    let program = ["run", "--coordinator", &fleet.address, "--", "true"];
+    let refused = fleet.braid_as(&any, &program);
+    assert!(refused.code == Some(2) && refused.stderr.contains("does not list the kind under `unbounded`"), "{refused}");
+    fleet.braid(&program).ok();
+    fleet.braid(&merge("admin/1", "").iter().map(String::as_str).collect::<Vec<_>>()).ok();
+    assert!(base.join("admin/1/config.json").exists() && !base.join("b/2").exists() && !base.join("b/x").exists());
+
+    // The worker has the last word, where the files are: a folder that became a link after the submit.
+    fs::remove_file(base.join("a/link")).unwrap();
+    fs::create_dir(base.join("a/link")).unwrap();
+    let name = fleet.braid(&["node", "ls", "-o", "name"]).ok().stdout.trim().to_owned();
+    fleet.braid(&["node", "cordon", &name]).ok();
+    let mut waiting = merge("a/link/y", "a");
+    waiting.push("--detach".to_owned());
+    let id = run_as(&only_a, &waiting).ok().stdout.trim().to_owned();
+    fs::remove_dir(base.join("a/link")).unwrap();
+    std::os::unix::fs::symlink(base.join("b"), base.join("a/link")).unwrap();
+    fleet.braid(&["node", "uncordon", &name]).ok();
+    let waited = fleet.braid(&["job", "wait", &id]);
+    let shown = fleet.braid(&["job", "show", &id]);
+    assert!(waited.code == Some(1) && shown.stdout.contains(&format!("(which is {here}/b/y)")), "{waited} {shown}");
+    assert!(!base.join("b/y").exists());
+}
+
+#[test]
 fn a_coordinator_that_was_set_up_anew_is_a_stranger() {
     let mut fleet = Fleet::start(&[]);
     let old = fs::read(fleet.scratch.join(".config/braid/credentials.json")).unwrap();

@@ -21,6 +21,7 @@ struct TokenView {
     created_by: String,
     expires: String,
     used_by: Option<String>,
+    projects: Vec<String>,
 }
 
 /// `braid audit`.
@@ -62,6 +63,7 @@ impl From<v1::Token> for TokenView {
             created_by: token.created_by,
             expires: show_time(token.expires_unix_millis),
             used_by: token.used_by,
+            projects: token.projects,
         }
     }
 }
@@ -70,10 +72,11 @@ impl View for TokenList {
     fn table(&self, _now: u64) -> String {
         let row = |token: &TokenView| {
             let used = token.used_by.clone().unwrap_or_else(|| "-".to_owned());
-            [token.id.clone(), token.role.to_owned(), token.expires.clone(), used, token.label.clone()]
+            let projects = if token.projects.is_empty() { "-".to_owned() } else { token.projects.join(",") };
+            [token.id.clone(), token.role.to_owned(), token.expires.clone(), used, projects, token.label.clone()]
         };
         let rows: Vec<_> = self.tokens.iter().map(row).collect();
-        table::columns(["ID", "ROLE", "EXPIRES", "USED BY", "LABEL"], &rows)
+        table::columns(["ID", "ROLE", "EXPIRES", "USED BY", "PROJECTS", "LABEL"], &rows)
     }
 
     fn names(&self) -> Vec<String> {
@@ -134,15 +137,22 @@ mod tests {
                 created_unix_millis: 1_800_000_000_000,
                 expires_unix_millis: 1_800_003_600_000,
                 used_by: Some("alpha-1".into()),
+                projects: vec![],
             },
-            v1::Token { id: "ba9876543210".into(), role: Role::Viewer.into(), label: "eve".into(), ..Default::default() },
+            v1::Token {
+                id: "ba9876543210".into(),
+                role: Role::Operator.into(),
+                label: "eve".into(),
+                projects: vec!["a".into(), "b".into()],
+                ..Default::default()
+            },
         ];
         let list = TokenList::new(tokens);
         let text = |format| render(&list, format, 0, false).unwrap();
         insta::assert_snapshot!(text(Format::Table), @"
-        ID            ROLE    EXPIRES               USED BY  LABEL
-        0123456789ab  node    2027-01-15T09:00:00Z  alpha-1
-        ba9876543210  viewer  1970-01-01T00:00:00Z  -        eve
+        ID            ROLE      EXPIRES               USED BY  PROJECTS  LABEL
+        0123456789ab  node      2027-01-15T09:00:00Z  alpha-1  -
+        ba9876543210  operator  1970-01-01T00:00:00Z  -        a,b       eve
         ");
         insta::assert_snapshot!(text(Format::Yaml), @r#"
         schema: braid/v1
@@ -154,13 +164,17 @@ mod tests {
           created_by: admin local (token aa)
           expires: "2027-01-15T09:00:00Z"
           used_by: alpha-1
+          projects: []
         - id: ba9876543210
-          role: viewer
+          role: operator
           label: eve
           created: "1970-01-01T00:00:00Z"
           created_by: ""
           expires: "1970-01-01T00:00:00Z"
           used_by: null
+          projects:
+          - a
+          - b
         "#);
     }
 

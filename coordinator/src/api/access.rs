@@ -32,8 +32,8 @@ impl Access for AccessApi {
         let roster = kept(self.roster.as_ref())?;
         let grant = grant(request.get_ref().role())?;
         let by = request.extensions().get::<Caller>().map(Caller::to_string).unwrap_or_default();
-        let CreateTokenRequest { ttl_seconds, label, .. } = request.get_ref();
-        let made = roster.create(grant, label, by, Duration::from_secs(*ttl_seconds)).await?;
+        let CreateTokenRequest { ttl_seconds, label, projects, .. } = request.get_ref();
+        let made = roster.create_for(projects.clone(), grant, label, by, Duration::from_secs(*ttl_seconds)).await?;
         About::note(request.extensions(), || format!("token {} of role {grant} {label}", tokens::id(&made.hash)));
         Ok(Response::new(CreatedToken { token: Some(view(&made.hash, &made.record)), text: made.token.reveal() }))
     }
@@ -95,6 +95,7 @@ fn view(hash: &str, record: &TokenRecord) -> v1::Token {
         created_unix_millis: record.created.0,
         expires_unix_millis: record.expires.0,
         used_by: record.used.as_ref().map(|used| used.node.clone()),
+        projects: record.projects.clone(),
     }
 }
 

@@ -9,10 +9,10 @@ use super::{
 use crate::{
     engine::{Refusal, State},
     logs::Logs,
-    model::{Job, Precedence},
+    model::{DEFAULT_PROJECT, Job, Precedence},
     placement::MoreNodes,
     runtime::{Handle, Stopped},
-    security::{About, Limits},
+    security::{About, Limits, standing},
 };
 use braid_proto::{
     DecodeError,
@@ -84,7 +84,11 @@ impl Jobs for JobsApi {
 
     async fn cancel(&self, request: Request<CancelJobRequest>) -> Result<Response<v1::Job>, Status> {
         About::note(request.extensions(), || format!("job {}", request.get_ref().id));
-        let id = self.handle.cancel(JobId(request.into_inner().id)).await??;
+        let id = JobId(request.get_ref().id);
+        if let Some(project) = self.handle.read(move |state| Some(state.job(id)?.precedence.project.clone())).await? {
+            standing(request.extensions().get(), project)?;
+        }
+        let id = self.handle.cancel(id).await??;
         self.view(id).await.map(Response::new)
     }
 
@@ -130,9 +134,13 @@ impl JobsApi {
         }
         let spec = serde_json::from_str(&request.spec)
             .map_err(|error| malformed(&DecodeError::json("SubmitRequest", "spec", &error)))?;
-        self.limits.check(&request.kind, &spec).await?;
+        let (mut project, role) = standing(extensions.get(), request.project)?;
+        if project.is_empty() {
+            project = DEFAULT_PROJECT.to_owned();
+        }
+        self.limits.check(&request.kind, &spec, &project, role).await?;
         let kind = request.kind.clone();
-        let precedence = Precedence { priority: request.priority, project: request.project };
+        let precedence = Precedence { priority: request.priority, project, role };
         let id = self.handle.submit(request.kind, spec, request.request_id, precedence, place).await??;
         Span::current().record("job", id.0);
         About::note(&extensions, || format!("job {id} ({kind})"));

@@ -71,7 +71,7 @@ pub(crate) fn routes(
         handle: handle.clone(),
         logs: logs.clone(),
         token: rights.token,
-        bounds: rights.limits.bounds(),
+        limits: rights.limits.clone(),
         roster: rights.roster.clone(),
         lease,
         probes: probe::Probes::default(),

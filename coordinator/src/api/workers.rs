@@ -11,7 +11,7 @@ use crate::{
     logs::Logs,
     model::{Device, Disk, Gpus, Inventory, Measured, SessionId, Task},
     runtime::Handle,
-    security::{About, Caller, Roster},
+    security::{About, Caller, Limits, Roster},
 };
 use braid_proto::{
     DecodeError, PROTOCOL, VERSION,
@@ -49,7 +49,7 @@ pub(super) struct WorkersApi {
     pub(super) handle: Handle,
     pub(super) logs: Logs,
     pub(super) token: Option<Arc<str>>,
-    pub(super) bounds: Option<v1::Bounds>,
+    pub(super) limits: Limits,
     pub(super) roster: Option<Arc<Roster>>,
     pub(super) lease: Duration,
     pub(super) probes: Probes,
@@ -108,8 +108,8 @@ impl Workers for WorkersApi {
             // A stopped coordinator has no use for it.
             let _ = handle.event(Event::Disconnected { session }).await;
         });
-        let bounds = self.bounds.clone();
-        let messages = ReceiverStream::new(receive).map(move |message| Some(encode(message, bounds.as_ref())));
+        let limits = self.limits.clone();
+        let messages = ReceiverStream::new(receive).map(move |message| Some(encode(message, &limits)));
         // The driver ends a session by dropping its sender: that must end the stream although acks could still come.
         let ended = tokio_stream::once(None);
         let acks = ReceiverStream::new(ack_receive).map(|()| Some(to_worker::Message::KeepAliveAck(v1::KeepAliveAck {})));
@@ -345,17 +345,18 @@ fn report(node: NodeId, finished: v1::Finished) -> Result<Report, DecodeError> {
     })
 }
 
-fn encode(message: Message, bounds: Option<&v1::Bounds>) -> to_worker::Message {
+fn encode(message: Message, limits: &Limits) -> to_worker::Message {
     match message {
         Message::Welcome { lease, patience, drop } => to_worker::Message::Welcome(v1::Welcome {
             lease: lease.0,
             lease_millis: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
             version: VERSION.to_owned(),
             drop: drop.into_iter().map(encode_held).collect(),
-            bounds: bounds.cloned(),
+            bounds: limits.bounds(),
+            folders: limits.folders(),
         }),
         Message::Run(run) => {
-            let Run { held, kind, spec, label, payload, demand, gang, trace } = *run;
+            let Run { held, kind, spec, label, payload, demand, gang, precedence, trace } = *run;
             to_worker::Message::Run(v1::Run {
                 task: Some(held.task.into()),
                 attempt: held.attempt.0,
@@ -372,6 +373,7 @@ fn encode(message: Message, bounds: Option<&v1::Bounds>) -> to_worker::Message {
                     token: gang.token,
                 }),
                 trace: trace.map(String::from),
+                bounds: limits.bounds_of(&precedence.project, precedence.role),
             })
         }
         Message::Stop { task, attempt } => to_worker::Message::Stop(v1::Stop { task: Some(task.into()), attempt: attempt.0 }),

@@ -1,7 +1,7 @@
 //! What must be done about it.
 
 use super::{Held, ReplyId};
-use crate::model::{Change, SessionId};
+use crate::model::{Change, Precedence, SessionId};
 use braid_telemetry::trace::TraceContext;
 use braid_workload::{AttemptId, Demand, Gang, JobId, LeaseId, NodeId, SpecError, TaskId};
 use serde_json::Value;
@@ -92,6 +92,8 @@ pub struct Run {
     pub demand: Demand,
     /// With whom it runs, if it is in a gang.
     pub gang: Option<Gang>,
+    /// In whose name it runs: it decides what the attempt may use.
+    pub precedence: Precedence,
     /// Where its decision stands in the trace of its job.
     pub trace: Option<TraceContext>,
 }

@@ -111,6 +111,7 @@ pub(super) fn run(job: &Job, index: u32, lease: braid_workload::LeaseId, gang: O
         payload: task.spec.payload.clone(),
         demand: task.spec.demand.clone(),
         gang,
+        precedence: job.precedence.clone(),
         trace: job.trace.clone(),
     })
 }

@@ -5,14 +5,11 @@ use super::{
     fairness::{Claim, Ledger, divide},
 };
 use crate::{
-    model::{Amount, Change, Class, DEFAULT_PROJECT, Node, Precedence, Project, keys},
+    model::{Amount, Change, Class, DEFAULT_PROJECT, Node, Precedence, Project, is_project, keys},
     placement::{Wait, Waiting},
 };
 use braid_workload::JobId;
 use std::collections::BTreeMap;
-
-/// Bytes of the name of a project.
-const MAX_NAME: usize = 64;
 
 impl Engine {
     pub(super) fn set_project(&mut self, name: String, project: Project, effects: &mut Effects) -> Result<(), Refusal> {
@@ -44,7 +41,7 @@ impl State {
         let claims: Vec<Claim> = waiting
             .iter()
             .map(|class| {
-                let Precedence { priority, project } = precedence(class.job);
+                let Precedence { priority, project, .. } = precedence(class.job);
                 let each = Amount::of(&class.class, usual).times(class.class.gang);
                 Claim { priority, project, each, count: class.count }
             })
@@ -108,12 +105,11 @@ pub(super) fn checked(mut precedence: Precedence) -> Result<Precedence, Refusal>
 }
 
 fn check_name(name: &str) -> Result<(), Refusal> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(fine) {
-        let problem = format!("a name has 1 to {MAX_NAME} letters, digits, dots, dashes or underscores");
-        return Err(Refusal::BadProject { name: name.chars().take(MAX_NAME).collect(), problem });
+    if is_project(name) {
+        return Ok(());
     }
-    Ok(())
+    let problem = "a name has 1 to 64 letters, digits, dots, dashes or underscores".to_owned();
+    Err(Refusal::BadProject { name: name.chars().take(64).collect(), problem })
 }
 
 /// What the records say about projects.

@@ -20,7 +20,7 @@ pub(crate) use job::NewJob;
 pub use job::{Job, JobEnd, JobPhase, Tally};
 pub use machine::{Device, Measured};
 pub use node::{Gpus, Inventory, Node, Rate, SessionId};
-pub use project::{Amount, DEFAULT_PROJECT, Precedence, Project, Quota};
+pub use project::{Amount, DEFAULT_PROJECT, Precedence, Project, Quota, is_project};
 pub(crate) use records::decode;
 pub use records::{Change, JobRecord, RecordError, TaskRecord, chunk_specs, keys};
 pub use task::{Assignment, Class, Task, TaskPhase};

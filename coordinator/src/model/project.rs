@@ -1,18 +1,31 @@
 //! Projects: in whose name jobs run, what share of the fleet each has a right to, and how much it may use at most.
 
 use super::Class;
+use crate::security::Role;
 use serde::{Deserialize, Serialize};
 
 /// The project of jobs that name none.
 pub const DEFAULT_PROJECT: &str = "default";
 
-/// How a job stands among others.
+/// Bytes of the name of a project.
+const MAX_NAME: usize = 64;
+
+/// Whether a project may be called so: 1 to 64 letters, digits, dots, dashes or underscores.
+pub fn is_project(name: &str) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(fine)
+}
+
+/// In whose name a job runs, and how it stands among others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Precedence {
     /// Jobs of a higher one go first, and may take the place of others; 0 unless somebody says otherwise.
     pub priority: i32,
     /// Who it counts for.
     pub project: String,
+    /// The role of whoever submitted it: with the project it decides which folders the job may use.
+    #[serde(default)]
+    pub role: Role,
 }
 
 /// What operators say about a project.
@@ -49,7 +62,7 @@ pub struct Amount {
 
 impl Default for Precedence {
     fn default() -> Self {
-        Self { priority: 0, project: DEFAULT_PROJECT.to_owned() }
+        Self { priority: 0, project: DEFAULT_PROJECT.to_owned(), role: Role::default() }
     }
 }
 

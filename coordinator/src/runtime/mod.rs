@@ -38,12 +38,12 @@ use crate::{
     http,
     leadership::{Candidate, Instance, Keeper, Tenure},
     logs::Logs,
-    security::{Gate, Limits, Mode, Roster, audit::Audit},
+    security::{Gate, Limits, Mode, Policy, Roster, audit::Audit},
     store::{Store, StoreUrl},
 };
 use braid_proto::VERSION;
 use braid_telemetry::metrics::FleetMetrics;
-use braid_workload::{Registry, Roots, Workload};
+use braid_workload::{Registry, Workload};
 use opening::Opened;
 use recording::Recording;
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -66,7 +66,7 @@ pub struct Options {
     /// How callers are told apart.
     pub protection: Protection,
     /// The folders that jobs may use; any, without it.
-    pub policy: Option<Roots>,
+    pub policy: Option<Policy>,
     /// Where to write down what is decided and why, for a [replay](crate::replay); nowhere, without it.
     pub record: Option<PathBuf>,
     /// How long a worker may be silent before its tasks go elsewhere, and a leader before another takes over. At least 1 s;

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// What a person may do. Each role may do all that the one before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Look.
+    #[default]
     Viewer,
     /// Submit and cancel jobs.
     Operator,
@@ -32,6 +33,8 @@ pub enum Caller {
         token: String,
         /// Whose it is, as whoever made it says.
         label: String,
+        /// Of whose jobs it may be submitted and cancelled with it; of any, if there are none.
+        projects: Vec<String>,
     },
     /// A machine with a certificate.
     Node {
@@ -67,7 +70,7 @@ impl fmt::Display for Caller {
             Self::Inside => f.write_str("this process"),
             Self::Anybody => f.write_str("anybody"),
             Self::Stranger => f.write_str("stranger"),
-            Self::Person { role, token, label } => write!(f, "{role} {label} (token {token})"),
+            Self::Person { role, token, label, projects: _ } => write!(f, "{role} {label} (token {token})"),
             Self::Node { name } => write!(f, "node {name}"),
         }
     }

@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn each_caller_may_make_exactly_its_calls() {
-        let person = |role| Caller::Person { role, token: "t".into(), label: "l".into() };
+        let person = |role| Caller::Person { role, token: "t".into(), label: "l".into(), projects: vec![] };
         let callers = [
             (person(Role::Viewer), 0),
             (person(Role::Operator), 1),
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_table_is_refused_whoever_asks() {
-        let admin = Caller::Person { role: Role::Admin, token: "t".into(), label: "l".into() };
+        let admin = Caller::Person { role: Role::Admin, token: "t".into(), label: "l".into(), projects: vec![] };
         for caller in [admin, Caller::Inside, Caller::Anybody, Caller::Stranger] {
             for path in ["/braid.v1.Jobs/Erase", "", "/", "/braid.v1.Jobs/Get/", "/braid.v1.jobs/get"] {
                 assert_eq!(decide(path, &caller), Err(Denied::NoSuchCall(path.into())), "{caller}");

@@ -10,7 +10,8 @@
 //! * [`Roster`] — the edge: the clock, random numbers, the store;
 //! * [`Gate`] — the layer before all services; [`audit`] — the files.
 //!
-//! Which paths a job may use is decided by [`Roots`](braid_workload::Roots); `limits` asks it at submit. How clients know a coordinator is theirs to decide.
+//! Which paths a job may use is decided by [`Roots`](braid_workload::Roots), which a [`Policy`] has for its project and the role of
+//! whoever submits it; `limits` asks at submit. How clients know a coordinator is theirs to decide.
 
 pub mod audit;
 pub mod ca;
@@ -20,6 +21,7 @@ mod error;
 mod gate;
 mod limits;
 pub mod nodes;
+mod policy;
 mod roster;
 #[cfg(test)]
 mod tests;
@@ -32,5 +34,6 @@ pub use calls::Denied;
 pub use error::SecurityError;
 pub(crate) use gate::{About, Mode};
 pub use gate::{Gate, Gated};
-pub(crate) use limits::Limits;
+pub(crate) use limits::{Limits, standing};
+pub use policy::{Policy, Rule};
 pub use roster::{Made, Roster};

@@ -144,8 +144,23 @@ impl Roster {
     /// # Errors
     /// For a life or label out of bounds, and when the store cannot be written.
     pub async fn create(&self, grant: Grant, label: &str, by: String, ttl: Duration) -> Result<Made, SecurityError> {
+        self.create_for(Vec::new(), grant, label, by, ttl).await
+    }
+
+    /// The same, of a token for the jobs of some projects; of all, if none are named.
+    ///
+    /// # Errors
+    /// As [`Roster::create`], and for a project that cannot be.
+    pub async fn create_for(
+        &self,
+        projects: Vec<String>,
+        grant: Grant,
+        label: &str,
+        by: String,
+        ttl: Duration,
+    ) -> Result<Made, SecurityError> {
         let secret = Secret::new(random()?);
-        let record = TokenRecord::new(grant, label, by, ttl, now())?;
+        let record = TokenRecord::new(grant, label, by, ttl, now())?.for_projects(projects)?;
         let hash = tokens::hash(&secret);
         let expired: Vec<String> = {
             let view = self.view.borrow();

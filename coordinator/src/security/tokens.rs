@@ -6,7 +6,7 @@
 //! ```
 
 use super::Role;
-use crate::model::Millis;
+use crate::model::{Millis, is_project};
 use braid_proto::Secret;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
@@ -17,6 +17,9 @@ pub const SHORTEST: Duration = Duration::from_secs(1);
 pub const LONGEST: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// The longest label, in bytes.
 const MAX_LABEL: usize = 64;
+
+/// Projects that a token may be for.
+const MAX_PROJECTS: usize = 64;
 
 /// What a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,9 @@ pub struct TokenRecord {
     pub grant: Grant,
     /// Whose it is, for people.
     pub label: String,
+    /// The projects of the jobs that it is for; of all jobs, if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub projects: Vec<String>,
     /// Who made it.
     pub created_by: String,
     /// When.
@@ -98,7 +104,36 @@ impl TokenRecord {
         if label.len() > MAX_LABEL || label.chars().any(char::is_control) {
             return Err(TokenError::Unfit(format!("a label has at most {MAX_LABEL} bytes and no control characters")));
         }
-        Ok(Self { grant, label: label.to_owned(), created_by, created: now, expires: now + ttl, used: None })
+        Ok(Self {
+            grant,
+            label: label.to_owned(),
+            projects: Vec::new(),
+            created_by,
+            created: now,
+            expires: now + ttl,
+            used: None,
+        })
+    }
+
+    /// The same, but for the jobs of some projects alone; of all, if none are named.
+    ///
+    /// # Errors
+    /// [`TokenError::Unfit`] for a name that no project has, too many of them, or a token that submits nothing.
+    pub fn for_projects(self, projects: Vec<String>) -> Result<Self, TokenError> {
+        let unfit = |problem: String| Err(TokenError::Unfit(problem));
+        if projects.is_empty() {
+            return Ok(self);
+        }
+        if !matches!(self.grant, Grant::Role(Role::Operator)) {
+            return unfit(format!("a token of role {} is for no project: only one of an operator is", self.grant));
+        }
+        if projects.len() > MAX_PROJECTS {
+            return unfit(format!("a token is for at most {MAX_PROJECTS} projects"));
+        }
+        match projects.iter().find(|name| !is_project(name)) {
+            Some(name) => unfit(format!("{name:?} is no name of a project")),
+            None => Ok(Self { projects, ..self }),
+        }
     }
 
     /// Whether its time is over.
@@ -150,6 +185,22 @@ mod tests {
 
     fn token(grant: Grant) -> TokenRecord {
         TokenRecord::new(grant, "x", "a".into(), HOUR, Millis(1000)).unwrap()
+    }
+
+    #[test]
+    fn an_operators_token_may_be_for_some_projects() {
+        let operator = || token(Grant::Role(Role::Operator));
+        assert_eq!(operator().for_projects(vec!["a".into(), "b.1".into()]).unwrap().projects, ["a", "b.1"]);
+        assert!(token(Grant::Node).for_projects(vec![]).unwrap().projects.is_empty());
+        for (record, projects, said) in [
+            (token(Grant::Role(Role::Admin)), vec!["a".to_owned()], "of role admin is for no project"),
+            (token(Grant::Node), vec!["a".to_owned()], "of role node is for no project"),
+            (operator(), vec!["a b".to_owned()], "\"a b\" is no name of a project"),
+            (operator(), vec!["a".to_owned(); 65], "at most 64 projects"),
+        ] {
+            let error = record.for_projects(projects).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 
     #[test]

@@ -99,7 +99,12 @@ impl View {
         let hash = tokens::hash(secret);
         let (record, _) = self.token(&hash).ok_or(Denied::BadToken)?;
         let role = record.role(now).ok_or(Denied::BadToken)?;
-        Ok(Caller::Person { role, token: tokens::id(&hash).to_owned(), label: record.label.clone() })
+        Ok(Caller::Person {
+            role,
+            token: tokens::id(&hash).to_owned(),
+            label: record.label.clone(),
+            projects: record.projects.clone(),
+        })
     }
 
     /// Which node shows this certificate.

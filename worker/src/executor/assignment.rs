@@ -2,7 +2,7 @@
 
 use super::Key;
 use braid_telemetry::trace::TraceContext;
-use braid_workload::{Demand, Failure, Gang, LogSource, TaskId};
+use braid_workload::{Demand, Failure, Gang, LogSource, Roots, TaskId};
 use serde_json::Value;
 use std::sync::Arc;
 use std::{sync::OnceLock, time::Duration};
@@ -24,6 +24,8 @@ pub(crate) struct Assignment {
     pub(crate) demand: Demand,
     /// With whom it runs, if it is in a gang.
     pub(crate) gang: Option<Gang>,
+    /// What its job may use, where that is not what everybody's may.
+    pub(crate) roots: Option<Arc<Roots>>,
     /// Where its decision stands in a trace.
     pub(crate) trace: Option<TraceContext>,
 }

@@ -60,7 +60,7 @@ fn attempt(
     assignment: Assignment,
     context: &TaskContext,
 ) -> Result<Value, Failure> {
-    let Assignment { key, kind, spec, label, payload, demand, gang: _, trace: _ } = assignment;
+    let Assignment { key, kind, spec, label, payload, demand, gang: _, roots, trace: _ } = assignment;
     let unreadable = |what: &str, error: &str| Failure::fatal(format!("task {}: its {what} is not JSON: {error}", key.task));
     let executor = executors.get(&kind).ok_or_else(|| {
         let known: Vec<_> = executors.kinds().collect();
@@ -68,7 +68,7 @@ fn attempt(
             .with_hint("update the worker to the coordinator's version")
     })?;
     let value = spec.value().map_err(|error| unreadable("job's spec", error))?;
-    bounds.check(&**executor, &spec, value)?;
+    bounds.check(&**executor, &spec, value, roots)?;
     let payload = serde_json::from_str(&payload).map_err(|error| unreadable("payload", &error.to_string()))?;
     executor.run(value, &TaskSpec { label, payload, demand }, context)
 }

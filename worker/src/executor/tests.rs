@@ -43,6 +43,7 @@ fn assignment(index: u32, wide: bool) -> Assignment {
         payload: index.to_string(),
         demand: Demand { wide, ..Demand::default() },
         gang: None,
+        roots: None,
         trace: None,
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     Options, SeenGpu,
+    bounds::roots,
     disks::Disk,
     executor::{Assignment, Bytes, Ended, JobSpec, Line},
     key::Key,
@@ -151,7 +152,8 @@ impl Reader {
         };
         // A trace is never a reason to fail.
         let trace = run.trace.and_then(|trace| trace.parse().ok());
-        let assignment = Assignment { key, kind, spec, label, payload, demand: demand.into(), gang, trace };
+        let roots = run.bounds.as_ref().map(|bounds| Arc::new(roots(bounds)));
+        let assignment = Assignment { key, kind, spec, label, payload, demand: demand.into(), gang, roots, trace };
         Ok(Incoming::Run { lease, assignment: Box::new(assignment) })
     }
 }

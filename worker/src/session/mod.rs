@@ -166,7 +166,7 @@ impl<C: Connector> Session<C> {
         let was_live = self.state.is_live();
         if let Some(to_worker::Message::Welcome(welcome)) = &message.message {
             // Before any task that this session brings.
-            self.executor.bounds().set(welcome.bounds.as_ref());
+            self.executor.bounds().set(welcome);
             self.disks.set(folders(&self.options, self.executor.bounds()));
         }
         match self.reader.read(message) {

@@ -112,7 +112,14 @@ impl Session {
     }
 
     pub(crate) async fn welcome(&self, lease_millis: u32, drop: Vec<v1::Held>) {
-        self.say(Message::Welcome(v1::Welcome { lease: 1, lease_millis, version: "test".into(), drop, bounds: None })).await;
+        self.say(Message::Welcome(v1::Welcome {
+            lease: 1,
+            lease_millis,
+            version: "test".into(),
+            drop,
+            ..v1::Welcome::default()
+        }))
+        .await;
     }
 
     pub(crate) async fn run(&self, task: TaskId, kind: &str, payload: &str) {
@@ -160,5 +167,6 @@ pub(crate) fn run(task: TaskId, kind: &str, payload: &str) -> v1::Run {
         demand: Some(v1::Demand::default()),
         gang: None,
         trace: None,
+        bounds: None,
     }
 }

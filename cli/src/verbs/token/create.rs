@@ -16,6 +16,9 @@ pub(crate) struct CreateArgs {
     /// Whose it is, as lists and the audit log show it
     #[arg(long, value_name = "NAME", default_value = "")]
     label: String,
+    /// Of an operator: only jobs of this project may be submitted and cancelled with it; may be given again [default: any]
+    #[arg(long = "project", value_name = "NAME")]
+    projects: Vec<String>,
     #[command(flatten)]
     coordinator: ReachArgs,
 }
@@ -38,7 +41,7 @@ pub(super) async fn run(args: CreateArgs, console: &Console) -> Result {
     };
     // A part of a second lives on as a whole one.
     let ttl_seconds = args.ttl.as_secs() + u64::from(args.ttl.subsec_nanos() > 0);
-    let request = v1::CreateTokenRequest { role: role.into(), ttl_seconds, label: args.label };
+    let request = v1::CreateTokenRequest { role: role.into(), ttl_seconds, label: args.label, projects: args.projects };
     let client = Client::connect(&args.coordinator).await?;
     let made = client.create_token(request).await?;
     let id = made.token.unwrap_or_default().id;

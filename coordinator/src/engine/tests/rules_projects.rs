@@ -40,8 +40,10 @@ fn a_quota_holds_a_project_and_says_so() {
     runs.extend(fixture.give(job, "a"));
     assert_eq!(fixture.engine.state().used()["small"].threads, 2);
     assert!(fixture.give(job, "a").is_empty());
-    let other =
-        fixture.submit_as(ToySpec { tag: "o".into(), ..ToySpec::default() }, Precedence { priority: 0, project: "small".into() });
+    let other = fixture.submit_as(
+        ToySpec { tag: "o".into(), ..ToySpec::default() },
+        Precedence { priority: 0, project: "small".into(), ..Precedence::default() },
+    );
     let other = other.unwrap();
     fixture.place();
     let reason = fixture.job(other).reason.as_ref().unwrap().to_string();
@@ -62,6 +64,7 @@ fn names_and_weights_that_cannot_be_are_refused() {
         assert!(fixture.set_project(name, 2, None).unwrap_err().contains("a name has 1 to 64 letters"), "{name}");
     }
     let spec = ToySpec { tag: "t".into(), ..ToySpec::default() };
-    let refused = fixture.submit_as(spec, Precedence { priority: 0, project: "a b".into() }).unwrap_err();
+    let refused =
+        fixture.submit_as(spec, Precedence { priority: 0, project: "a b".into(), ..Precedence::default() }).unwrap_err();
     assert!(refused.to_string().starts_with("project `a b`: "), "{refused}");
 }

@@ -250,7 +250,7 @@ impl Run {
     /// Three projects, of which one may use little, and three priorities.
     fn precedence(&mut self) -> Precedence {
         let project = ["default", "large", "small"][self.rng.usize(0..3)].to_owned();
-        Precedence { priority: self.rng.i32(-1..2), project }
+        Precedence { priority: self.rng.i32(-1..2), project, ..Precedence::default() }
     }
 
     fn spec(&mut self, number: usize) -> ToySpec {

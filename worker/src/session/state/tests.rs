@@ -12,7 +12,8 @@ fn key(index: u32, attempt: u32) -> Key {
 fn run_of(key: Key, lease: u64) -> Event {
     let spec = Arc::new(JobSpec::new("{}".into()));
     let (kind, label, payload) = ("noop".into(), String::new(), "null".into());
-    let assignment = Assignment { key, kind, spec, label, payload, demand: Demand::default(), gang: None, trace: None };
+    let assignment =
+        Assignment { key, kind, spec, label, payload, demand: Demand::default(), gang: None, roots: None, trace: None };
     Event::Received(Incoming::Run { lease: LeaseId(lease), assignment: Box::new(assignment) })
 }
 
