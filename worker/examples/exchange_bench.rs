@@ -1,21 +1,28 @@
 //! Measures the exchange over TCP between processes on the loopback.
 //!
-//! `cargo run --release -p braid-worker --example exchange_bench -- [--json] [--megabytes 64] [--ranks 4]`
+//! `cargo run --release -p braid-worker --example exchange_bench -- [--json] [--megabytes 64] [--ranks 4] [--tls]`
 //!
 //! * **Bandwidth**: each rank brings 64 MiB; the figure is bytes received by a rank over the time of the slowest rank. Beside
 //!   it, in the same run and in turn with it, what plain sockets carry: as many processes, connections and directions, each
 //!   with a thread that writes and a thread that reads, both from and to one small buffer as iperf does. Processor time is that
 //!   of all ranks for each gigabyte received: unlike bandwidth it says the same on a machine that is busy with something else.
+//!   With `--tls` the exchange has TLS on it, as in a fleet with certificates; the plain sockets have not.
 //! * **Latency** of an all_gather of 4 KiB.
 //! * **Scans** by one gather and by steps, beside which of them the exchange chooses.
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
-use braid_worker::exchange::tcp::{GroupId, GroupSpec, Listener, Token, connect};
+use braid_proto::Fingerprint;
+use braid_worker::{
+    exchange::tcp::{GroupId, GroupSpec, Listener, Token, connect},
+    identity::Identity,
+};
 use braid_workload::{
     JobId,
     exchange::{Direction, Exchange, ScanMethod, TypedExchange, exclusive_scan_by},
 };
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustix::time::{ClockId, clock_gettime};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 use std::{
     env,
@@ -26,6 +33,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -34,6 +42,9 @@ const ROUNDS: usize = 7;
 const LATENCY_ROUNDS: usize = 3000;
 const SHORT: usize = 4 << 10;
 const BUFFER: usize = 128 << 10;
+/// The variable in which the processes of a run find their CA, with TLS.
+const CA: &str = "BRAID_BENCH_CA";
+const SEPARATOR: &str = "\n---\n";
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -43,7 +54,8 @@ fn main() -> Outcome<()> {
         return member(rank.parse()?, megabytes << 20);
     }
     let sizes = after("--ranks").map_or_else(|| Ok(vec![2, 4, 8]), |text| text.parse().map(|size| vec![size]))?;
-    let results = sizes.into_iter().map(|size| run(size, megabytes)).collect::<Outcome<Vec<_>>>()?;
+    let ca = if arguments.iter().any(|argument| argument == "--tls") { Some(authority()?) } else { None };
+    let results = sizes.into_iter().map(|size| run(size, megabytes, ca.as_deref())).collect::<Outcome<Vec<_>>>()?;
     if arguments.iter().any(|argument| argument == "--json") {
         println!("{}", Value::from(results));
     } else {
@@ -53,12 +65,13 @@ fn main() -> Outcome<()> {
 }
 
 /// Runs `size` processes and returns what rank 0 measured.
-fn run(size: usize, megabytes: usize) -> Outcome<Value> {
+fn run(size: usize, megabytes: usize, ca: Option<&str>) -> Outcome<Value> {
     type Process = (Child, ChildStdin, BufReader<ChildStdout>);
     let mut processes = Vec::new();
     for rank in 0..size {
         let mut child = Command::new(env::current_exe()?)
             .args(["--rank", &rank.to_string(), "--megabytes", &megabytes.to_string()])
+            .envs(ca.map(|ca| (CA, ca)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -85,7 +98,11 @@ fn run(size: usize, megabytes: usize) -> Outcome<Value> {
 
 /// One rank: says where it listens, hears where the others do, measures.
 fn member(rank: usize, bytes: usize) -> Outcome<()> {
-    let (listener, plain) = (Listener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    let plain = TcpListener::bind("127.0.0.1:0")?;
+    let listener = match env::var(CA) {
+        Ok(ca) => Listener::bind_secure("127.0.0.1:0", identity(&ca)?)?,
+        Err(_) => Listener::bind("127.0.0.1:0")?,
+    };
     println!("{}", json!([listener.address().to_string(), plain.local_addr()?.to_string()]));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
@@ -114,6 +131,29 @@ fn member(rank: usize, bytes: usize) -> Outcome<()> {
     }
     group.barrier()?;
     Ok(())
+}
+
+/// A CA for the processes of one run: its certificate, and after it its key.
+fn authority() -> Outcome<String> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    Ok(params.self_signed(&key)?.pem() + SEPARATOR + &key.serialize_pem())
+}
+
+/// A node of the fleet with this CA.
+fn identity(ca: &str) -> Outcome<watch::Receiver<Identity>> {
+    let (authority, key) = ca.split_once(SEPARATOR).ok_or("a CA without its key")?;
+    let issuer = Issuer::from_ca_cert_pem(authority, KeyPair::from_pem(key)?)?;
+    let own = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = params.signed_by(&own, &issuer)?.pem();
+    let der = CertificateDer::from_pem_slice(authority.as_bytes()).map_err(|error| error.to_string())?;
+    let (ca, authority) = (Fingerprint::of(&der), Some(authority.to_owned()));
+    let identity = Identity { ca, authority, certificate, key: own.serialize_pem(), issued: 0, expires: u64::MAX };
+    Ok(watch::channel(identity).1)
 }
 
 /// Plain connections to all other ranks, one for each pair.

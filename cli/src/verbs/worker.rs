@@ -127,8 +127,12 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
     let (threads, memory) = args.limits.resolve();
     let measured = args.measure.figures(&args.data_dir, (threads, memory), &args.join, &membership).await;
     let arithmetic = on_gpus::arithmetic()?;
-    let listener = Listener::bind(args.exchange)
-        .map_err(|error| Error::usage(format!("cannot listen on {} for the exchange: {error}", args.exchange)))?;
+    let listener = match &membership {
+        Membership::Plaintext => Listener::bind(args.exchange),
+        Membership::Node(identity) => Listener::bind_secure(args.exchange, identity.clone()),
+    };
+    let listener =
+        listener.map_err(|error| Error::usage(format!("cannot listen on {} for the exchange: {error}", args.exchange)))?;
     let exchange = ExchangeEnd { address: listener.address().to_string(), join: on_gpus::exchange(Arc::new(listener))? };
     let http = args.http.bind(console).await?;
     let metrics = Arc::new(WorkerMetrics::new(VERSION, threads.get(), memory));

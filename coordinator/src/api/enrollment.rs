@@ -30,7 +30,7 @@ impl Enrollment for EnrollmentApi {
             Secret::from_hex(&secret).ok_or_else(|| Status::from(crate::security::SecurityError::from(TokenError::Unknown)))?;
         let made = roster.join(&secret, &node, &request).await?;
         tracing::info!(node, "a machine has joined the fleet");
-        Ok(Response::new(view(made)))
+        Ok(Response::new(view(made, roster.ca().certificate())))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<v1::NodeCertificate>, Status> {
@@ -40,16 +40,17 @@ impl Enrollment for EnrollmentApi {
         };
         About::note(request.extensions(), || format!("node {name}"));
         let made = roster.renew(&name, &request.into_inner().request).await?;
-        Ok(Response::new(view(made)))
+        Ok(Response::new(view(made, roster.ca().certificate())))
     }
 }
 
-fn view((certificate, issued): (NodeCertificate, Issued)) -> v1::NodeCertificate {
+fn view((certificate, issued): (NodeCertificate, Issued), ca: &[u8]) -> v1::NodeCertificate {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let Millis(expires) = issued.expires;
     v1::NodeCertificate {
         certificate: certificate.der,
         issued_unix_millis: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
         expires_unix_millis: expires,
+        ca: ca.to_vec(),
     }
 }

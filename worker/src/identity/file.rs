@@ -31,6 +31,7 @@ fn read(text: &[u8]) -> Option<Identity> {
     let number = |name: &str| value.get(name)?.as_u64();
     Some(Identity {
         ca: text("ca")?.parse().ok()?,
+        authority: text("authority"),
         certificate: text("certificate")?,
         key: text("key")?,
         issued: number("issued")?,
@@ -39,8 +40,8 @@ fn read(text: &[u8]) -> Option<Identity> {
 }
 
 pub(super) fn save(identity: &Identity, data_dir: &Path) -> Result<(), WorkerError> {
-    let Identity { ca, certificate, key, issued, expires } = identity;
-    let text = json!({ "ca": ca.to_string(), "certificate": certificate, "key": key, "issued": issued, "expires": expires });
+    let Identity { ca, authority, certificate, key, issued, expires } = identity;
+    let text = json!({ "ca": ca.to_string(), "authority": authority, "certificate": certificate, "key": key, "issued": issued, "expires": expires });
     let path: PathBuf = data_dir.join(NAME);
     private_file::write(&path, format!("{text:#}\n").as_bytes()).map_err(|source| WorkerError::Data {
         operation: "write",
@@ -76,8 +77,15 @@ mod tests {
     fn an_identity_is_kept_for_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(load(folder.path()).unwrap(), None);
-        let identity =
-            Identity { ca: Fingerprint::of(b"x"), certificate: "c".into(), key: "secret".into(), issued: 1, expires: u64::MAX };
+        let identity = Identity {
+            ca: Fingerprint::of(b"x"),
+            authority: None,
+            certificate: "c".into(),
+            key: "secret".into(),
+            issued: 1,
+            expires: u64::MAX,
+        };
+        let identity = Identity { authority: Some("a".into()), ..identity };
         save(&identity, folder.path()).unwrap();
         let path = folder.path().join(NAME);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

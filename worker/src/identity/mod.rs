@@ -33,6 +33,8 @@ const WITHIN: Duration = Duration::from_secs(20);
 pub struct Identity {
     /// By which the fleet's coordinators are known.
     pub ca: Fingerprint,
+    /// The CA's certificate, by which nodes know each other; a node that joined an older coordinator has it once it is renewed.
+    pub authority: Option<String>,
     /// The certificate.
     pub certificate: String,
     /// Its key.
@@ -67,6 +69,8 @@ impl Wish {
         let life = granted.expires_unix_millis.saturating_sub(granted.issued_unix_millis);
         Identity {
             ca,
+            // Another's is of no use, and of no harm.
+            authority: (Fingerprint::of(&granted.ca) == ca).then(|| file::pem(&granted.ca)),
             certificate: file::pem(&granted.certificate),
             key: self.key.serialize_pem(),
             issued,

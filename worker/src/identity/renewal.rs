@@ -42,12 +42,17 @@ where
 {
     /// Renews the identity whenever it is time, until it is cancelled or the certificate is over.
     pub async fn run(self, cancel: CancellationToken) {
-        let mut tried = false;
+        let (mut tried, mut asked) = (false, false);
         loop {
             let identity = self.identity.borrow().clone();
             let Some(pause) = due(identity.issued, identity.expires, now(), tried, fastrand::f64()) else {
                 tracing::error!("the node's certificate is over: start the worker again with a new join token");
                 return;
+            };
+            // One that joined an older coordinator has no CA, and can be in no gang without.
+            let pause = match identity.authority {
+                None if !std::mem::replace(&mut asked, true) => pause.min(Duration::from_secs_f64(fastrand::f64())),
+                _ => pause,
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}

@@ -135,7 +135,7 @@ impl Fixture {
     /// A job of so many parts whose first task is done, so that the parts wait.
     pub(crate) fn waiting(&mut self, tag: &str, parts: u64, priority: i32, project: &str) -> JobId {
         let spec = ToySpec { tag: tag.into(), parts, ..ToySpec::default() };
-        let job = self.submit_as(spec, Precedence { priority, project: project.into() }).unwrap();
+        let job = self.submit_as(spec, Precedence { priority, project: project.into(), ..Precedence::default() }).unwrap();
         let plan = self.give(job, "a").remove(0);
         self.finish(1, &plan);
         job

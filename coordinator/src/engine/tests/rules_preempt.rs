@@ -48,8 +48,10 @@ fn a_job_that_cannot_start_takes_the_place_of_one_that_can_go_on() {
     let mut fixture = Fixture::with_a_worker();
     let low = fixture.waiting("low", 20, 0, "");
     let held = fixture.give(low, "a");
-    let high = fixture
-        .submit_as(ToySpec { tag: "high".into(), ..ToySpec::default() }, Precedence { priority: 1, project: String::new() });
+    let high = fixture.submit_as(
+        ToySpec { tag: "high".into(), ..ToySpec::default() },
+        Precedence { priority: 1, project: String::new(), ..Precedence::default() },
+    );
     let high = high.unwrap();
     let effects = fixture.placed();
     let stops: Vec<_> = told(&effects, 1);

@@ -4,6 +4,7 @@ use super::{
     Listener, Mesh, TcpExchange,
     hello::{ANSWER, Answer, Hello},
     listener::{Parked, say},
+    wire::Wire,
 };
 use braid_workload::{
     Gang, Join, TaskId,
@@ -138,8 +139,8 @@ impl Forming<'_> {
     }
 
     /// The connections of all lower ranks, which dial this one.
-    fn claim_all(&self) -> Vec<Option<TcpStream>> {
-        let mut sockets: Vec<Option<TcpStream>> = (0..self.spec.rank).map(|_| None).collect();
+    fn claim_all(&self) -> Vec<Option<Wire>> {
+        let mut sockets: Vec<Option<Wire>> = (0..self.spec.rank).map(|_| None).collect();
         while sockets.iter().any(Option::is_none) && !self.is_over() {
             let left = self.deadline.left();
             if left.is_zero() {
@@ -158,7 +159,7 @@ impl Forming<'_> {
         sockets
     }
 
-    fn admit(&self, parked: Parked, sockets: &mut [Option<TcpStream>]) {
+    fn admit(&self, parked: Parked, sockets: &mut [Option<Wire>]) {
         let Parked { hello, mut stream, .. } = parked;
         let expected = hello.size as usize == self.spec.members.len();
         let answer = match sockets.get_mut(hello.from as usize) {
@@ -176,7 +177,7 @@ impl Forming<'_> {
     }
 
     /// The connection to a higher rank; tries again while nobody is there.
-    fn dial(&self, to: usize) -> Option<TcpStream> {
+    fn dial(&self, to: usize) -> Option<Wire> {
         let address = self.spec.members[to].as_str();
         let mut pause = Duration::from_millis(5);
         while !self.is_over() {
@@ -203,19 +204,20 @@ impl Forming<'_> {
         None
     }
 
-    fn open(&self, address: &str) -> io::Result<TcpStream> {
+    fn open(&self, address: &str) -> io::Result<Wire> {
+        let ends = self.listener.ends().map_err(io::Error::other)?;
         let mut last = io::Error::other("the name has no address");
         for address in address.to_socket_addrs()? {
             let left = self.deadline.left().max(Duration::from_millis(1));
             match TcpStream::connect_timeout(&address, left) {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => return Wire::dialled(stream, ends.map(|ends| ends.client)),
                 Err(error) => last = error,
             }
         }
         Err(last)
     }
 
-    fn greet(&self, mut stream: TcpStream, to: usize) -> Attempt {
+    fn greet(&self, stream: Wire, to: usize) -> Attempt {
         let GroupSpec { id, rank, members, token, .. } = self.spec;
         let hello = Hello::new(*id, *rank as u32, to as u32, members.len() as u32, nonce(), token);
         let refused = |reason: &str| {
@@ -225,8 +227,8 @@ impl Forming<'_> {
         let said = stream
             .set_nodelay(true)
             .and_then(|()| stream.set_read_timeout(Some(LOOK)))
-            .and_then(|()| stream.write_all(&hello.encode()))
-            .and_then(|()| self.read_answer(&mut stream));
+            .and_then(|()| (&stream).write_all(&hello.encode()))
+            .and_then(|()| self.read_answer(&stream));
         match said {
             Err(error) => Attempt::Again(Some(error)),
             Ok(None) => Attempt::Again(None),
@@ -243,7 +245,7 @@ impl Forming<'_> {
     }
 
     /// Waits for the answer; `None` when the group is over or late before it comes.
-    fn read_answer(&self, stream: &mut TcpStream) -> io::Result<Option<[u8; ANSWER]>> {
+    fn read_answer(&self, mut stream: &Wire) -> io::Result<Option<[u8; ANSWER]>> {
         let (mut answer, mut filled) = ([0; ANSWER], 0);
         while filled < ANSWER {
             match stream.read(&mut answer[filled..]) {
@@ -268,7 +270,7 @@ impl Forming<'_> {
 
 /// What came of a dial.
 enum Attempt {
-    Met(TcpStream),
+    Met(Wire),
     Failed(ExchangeError),
     /// Nobody there, or nobody who would answer.
     Again(Option<io::Error>),

@@ -4,15 +4,14 @@
 //! own round from and into its slices. A caller that finds another one driving hands over copies of what it sends, and finds
 //! what it waits for in the inbox. The thread in the background drives when nobody else does and something is under way.
 
-use super::{frame::Kind, input::Input, output::Output, round::Round};
+use super::{frame::Kind, input::Input, output::Output, round::Round, wire::Wire};
 use braid_workload::exchange::{Deadline, ExchangeError, Inbox, Ticket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     collections::HashSet,
     io::{self, Read, Write},
-    net::TcpStream,
     os::unix::net::UnixStream,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -33,7 +32,7 @@ pub(super) struct Core {
     pub(super) rank: usize,
     pub(super) epoch: u64,
     /// By rank; none for this one.
-    pub(super) sockets: Box<[Option<TcpStream>]>,
+    pub(super) sockets: Arc<[Option<Wire>]>,
     state: Mutex<State>,
     /// The driver has changed, or something has come for a caller that does not drive.
     pub(super) turn: Condvar,
@@ -45,6 +44,7 @@ pub(super) struct Core {
 /// What the lock guards.
 #[derive(Debug)]
 pub(super) struct State {
+    sockets: Arc<[Option<Wire>]>,
     pub(super) links: Vec<Option<Link>>,
     pub(super) inbox: Inbox<Vec<u8>>,
     /// Messages of gathers that are under way.
@@ -77,11 +77,16 @@ impl Link {
     fn new(peer: usize) -> Self {
         Self { input: Input::new(peer), output: Output::default() }
     }
+
+    fn is_pending(&self, socket: &Wire) -> bool {
+        !self.input.closed && socket.is_pending()
+    }
 }
 
 impl State {
-    fn new(sockets: &[Option<TcpStream>]) -> Self {
+    fn new(sockets: &Arc<[Option<Wire>]>) -> Self {
         Self {
+            sockets: Arc::clone(sockets),
             links: sockets.iter().enumerate().map(|(peer, socket)| socket.as_ref().map(|_| Link::new(peer))).collect(),
             inbox: Inbox::default(),
             expected: HashSet::new(),
@@ -97,8 +102,15 @@ impl State {
         self.ended.clone().map_or(Ok(()), Err)
     }
 
+    /// Whether a link has something to write that is nobody's call's.
     pub(super) fn has_queue(&self) -> bool {
-        self.links.iter().flatten().any(|link| link.output.has_queue())
+        self.links.iter().flatten().any(|link| link.output.has_queue()) || self.is_pending()
+    }
+
+    /// Whether a connection has taken in what it has not sent yet.
+    fn is_pending(&self) -> bool {
+        let links = self.links.iter().zip(&*self.sockets);
+        links.filter_map(|(link, socket)| link.as_ref().zip(socket.as_ref())).any(|(link, socket)| link.is_pending(socket))
     }
 
     /// Whether there is something to do in the background.
@@ -125,7 +137,7 @@ impl State {
 }
 
 impl Core {
-    pub(super) fn new(rank: usize, epoch: u64, sockets: Vec<Option<TcpStream>>, cancel: CancellationToken) -> io::Result<Self> {
+    pub(super) fn new(rank: usize, epoch: u64, sockets: Vec<Option<Wire>>, cancel: CancellationToken) -> io::Result<Self> {
         for socket in sockets.iter().flatten() {
             socket.set_nodelay(true)?;
             socket.set_nonblocking(true)?;
@@ -133,8 +145,8 @@ impl Core {
         let wake = UnixStream::pair()?;
         wake.0.set_nonblocking(true)?;
         wake.1.set_nonblocking(true)?;
-        let state = Mutex::new(State::new(&sockets));
-        let (sockets, turn) = (sockets.into_boxed_slice(), Condvar::new());
+        let sockets: Arc<[Option<Wire>]> = sockets.into();
+        let (state, turn) = (Mutex::new(State::new(&sockets)), Condvar::new());
         Ok(Self { rank, epoch, sockets, state, turn, wake: wake.into(), cancel })
     }
 
@@ -175,7 +187,8 @@ impl Core {
             }
             if state.driver == Driver::Nobody {
                 state.driver = Driver::Caller;
-                let (mut state, result) = self.drive(state, round, Some(deadline), |_, round| round.is_done());
+                let (mut state, result) =
+                    self.drive(state, round, Some(deadline), |state, round| round.is_done() && !state.is_pending());
                 state.driver = Driver::Nobody;
                 self.turn.notify_all();
                 return (state, result);
@@ -253,7 +266,8 @@ impl Core {
         if link.input.closed {
             return Ok(());
         }
-        let Err(error) = link.output.write(socket, peer, round) else { return Ok(()) };
+        let written = socket.advance().and_then(|()| link.output.write(socket, peer, round));
+        let Err(error) = written else { return Ok(()) };
         // The peer may have said why before it went.
         for _ in 0..TURNS {
             self.read(state, peer, round)?;
@@ -290,7 +304,21 @@ impl Core {
 
     /// The links that can go on, once there is one.
     fn wait(&self, interest: &[(usize, PollFlags)], limit: Duration) -> Vec<(usize, PollFlags)> {
-        let sockets = interest.iter().filter_map(|&(peer, flags)| Some((peer, PollFd::new(self.sockets[peer].as_ref()?, flags))));
+        let mut limit = limit;
+        let wanted = |&(peer, mut flags): &(usize, PollFlags)| {
+            let socket = self.sockets[peer].as_ref()?;
+            flags.set(PollFlags::OUT, flags.contains(PollFlags::OUT) || socket.is_pending());
+            Some((peer, PollFd::new(socket, flags)))
+        };
+        // What the socket no longer has can be read all the same.
+        let is_unread = |&(peer, flags): &(usize, PollFlags)| {
+            flags.contains(PollFlags::IN) && self.sockets[peer].as_ref().is_some_and(Wire::is_unread)
+        };
+        let unread: Vec<usize> = interest.iter().filter(|wanted| is_unread(wanted)).map(|(peer, _)| *peer).collect();
+        if !unread.is_empty() {
+            limit = Duration::ZERO;
+        }
+        let sockets = interest.iter().filter_map(wanted);
         let (peers, mut fds): (Vec<usize>, Vec<PollFd<'_>>) = sockets.unzip();
         fds.push(PollFd::new(&self.wake[0], PollFlags::IN));
         let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
@@ -301,7 +329,12 @@ impl Core {
         if fds.pop().is_some_and(|wake| !wake.revents().is_empty()) {
             let _ = (&self.wake[0]).read(&mut [0; 64]);
         }
-        peers.into_iter().zip(fds.iter().map(PollFd::revents)).filter(|(_, flags)| !flags.is_empty()).collect()
+        let mut ready: Vec<_> = peers.into_iter().zip(fds.iter().map(PollFd::revents)).collect();
+        for (_, flags) in ready.iter_mut().filter(|(peer, _)| unread.contains(peer)) {
+            *flags |= PollFlags::IN;
+        }
+        ready.retain(|(_, flags)| !flags.is_empty());
+        ready
     }
 
     /// Ends the epoch, for the first cause, and tells everyone. Holds the lock meanwhile, as nobody can go on anyway.
@@ -326,7 +359,7 @@ impl Core {
         loop {
             for (peer, link) in state.links.iter_mut().enumerate() {
                 let (Some(link), Some(socket)) = (link, &self.sockets[peer]) else { continue };
-                if link.output.write(socket, peer, &mut Round::empty()).is_err() {
+                if socket.advance().and_then(|()| link.output.write(socket, peer, &mut Round::empty())).is_err() {
                     link.output.clear();
                 }
                 link.input.discard(socket);
@@ -336,7 +369,8 @@ impl Core {
             }
             let left = deadline.left();
             let interest = state.interest(&Round::empty());
-            if left.is_zero() || !state.links.iter().flatten().any(|link| !link.input.closed && open(link)) {
+            let is_open = state.links.iter().flatten().any(|link| !link.input.closed && open(link)) || state.is_pending();
+            if left.is_zero() || !is_open {
                 return;
             }
             self.wait(&interest, left);

@@ -7,11 +7,11 @@ use super::{
     frame::{HEAD, Head, Kind},
     output::SEGMENT,
     round::Round,
+    wire::Wire,
 };
 use braid_workload::exchange::{ExchangeError, Inbox, Incoming, Ticket};
 use std::{
     io::{self, IoSliceMut, Read},
-    net::TcpStream,
     ops::Range,
 };
 
@@ -77,7 +77,7 @@ impl Input {
     /// `on_delivery`. When the peer ended the epoch, its reason is the error.
     pub(super) fn read(
         &mut self,
-        socket: &TcpStream,
+        socket: &Wire,
         me: usize,
         round: &mut Round<'_, '_>,
         inbox: &mut Inbox<Vec<u8>>,
@@ -107,7 +107,7 @@ impl Input {
     }
 
     /// Reads once; bytes read, and how many could have been.
-    fn fill(&mut self, mut socket: &TcpStream, round: &mut Round<'_, '_>) -> io::Result<(usize, usize)> {
+    fn fill(&mut self, mut socket: &Wire, round: &mut Round<'_, '_>) -> io::Result<(usize, usize)> {
         if let Some(body) = self.body.as_mut().filter(|body| body.segment_end - body.filled > SHORT) {
             // The buffer is empty, or the body would have taken from it. The next head goes there.
             let len = body.segment_end - body.filled;
@@ -207,7 +207,7 @@ impl Input {
     }
 
     /// Reads and drops what is there.
-    pub(super) fn discard(&mut self, mut socket: &TcpStream) {
+    pub(super) fn discard(&mut self, mut socket: &Wire) {
         loop {
             match socket.read(&mut self.buffer) {
                 Ok(0) => self.closed = true,
@@ -229,7 +229,7 @@ impl Input {
 }
 
 /// Reads up to `room` bytes to the end of `bytes`.
-fn append(socket: &TcpStream, bytes: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+fn append(socket: &Wire, bytes: &mut Vec<u8>, room: usize) -> io::Result<usize> {
     let before = bytes.len();
     bytes.reserve(room);
     let end = socket.take(room as u64).read_to_end(bytes);

@@ -7,18 +7,22 @@
 use super::{
     GroupId,
     hello::{ANSWER, Answer, HELLO, Hello, NoHello},
+    tls::{Ends, Tls},
+    wire::Wire,
 };
+use crate::identity::Identity;
 use braid_workload::{TaskId, exchange::ExchangeError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     collections::HashMap,
     io::{self, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
     os::unix::net::UnixStream,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 
 /// How long a connection may take to say its hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
@@ -38,13 +42,14 @@ pub struct Listener {
     shared: Arc<Shared>,
     stop: UnixStream,
     thread: Option<JoinHandle<()>>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// A connection that waits to be claimed.
 #[derive(Debug)]
 pub(super) struct Parked {
     pub(super) hello: Hello,
-    pub(super) stream: TcpStream,
+    pub(super) stream: Wire,
     since: Instant,
 }
 
@@ -64,7 +69,7 @@ struct State {
 /// A connection whose hello has not come yet.
 #[derive(Debug)]
 struct Silent {
-    stream: TcpStream,
+    stream: Wire,
     hello: [u8; HELLO],
     filled: usize,
     since: Instant,
@@ -76,15 +81,33 @@ impl Listener {
     /// # Errors
     /// Why the system denies the port or the thread.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::start(address, None)
+    }
+
+    /// The same, with TLS on every connection: members show the identity that is newest at the time, and believe who shows one of
+    /// the same fleet.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind_secure(address: impl ToSocketAddrs, identity: watch::Receiver<Identity>) -> io::Result<Self> {
+        Self::start(address, Some(Arc::new(Tls::new(identity))))
+    }
+
+    fn start(address: impl ToSocketAddrs, tls: Option<Arc<Tls>>) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (stop, stopped) = UnixStream::pair()?;
         let shared = Arc::new(Shared::default());
-        let accepting = shared.clone();
-        let thread =
-            thread::Builder::new().name("exchange-accept".into()).spawn(move || accept(&listener, &stopped, &accepting))?;
-        Ok(Self { address, shared, stop, thread: Some(thread) })
+        let (accepting, secure) = (shared.clone(), tls.clone());
+        let accept = move || accept(&listener, &stopped, &accepting, secure.as_deref());
+        let thread = thread::Builder::new().name("exchange-accept".into()).spawn(accept)?;
+        Ok(Self { address, shared, stop, thread: Some(thread), tls })
+    }
+
+    /// How the connections of this worker are set up now; `None` without TLS.
+    pub(super) fn ends(&self) -> Result<Option<Ends>, String> {
+        self.tls.as_ref().map(|tls| tls.ends()).transpose()
     }
 
     /// Where it listens.
@@ -146,7 +169,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn park(&self, hello: Hello, mut stream: TcpStream) {
+    fn park(&self, hello: Hello, mut stream: Wire) {
         let mut state = self.lock();
         let current = state.epochs.get(&hello.group.first).copied().unwrap_or(0);
         if hello.group.epoch < current {
@@ -168,7 +191,7 @@ impl Shared {
 }
 
 /// The loop of the accepting thread.
-fn accept(listener: &TcpListener, stopped: &UnixStream, shared: &Shared) {
+fn accept(listener: &TcpListener, stopped: &UnixStream, shared: &Shared, tls: Option<&Tls>) {
     let mut silent: Vec<Silent> = Vec::new();
     loop {
         let mut ready: Vec<_> = [PollFd::new(stopped, PollFlags::IN), PollFd::new(listener, PollFlags::IN)].into();
@@ -189,19 +212,24 @@ fn accept(listener: &TcpListener, stopped: &UnixStream, shared: &Shared) {
         silent = speaks.filter_map(|(silent, &speaks)| if speaks { hear(silent, shared) } else { Some(silent) }).collect();
         silent.retain(|silent| silent.since.elapsed() < HELLO_WITHIN);
         if happened[1] {
-            accept_waiting(listener, &mut silent);
+            accept_waiting(listener, &mut silent, tls);
         }
         shared.let_go_of_unclaimed();
     }
 }
 
-fn accept_waiting(listener: &TcpListener, silent: &mut Vec<Silent>) {
+fn accept_waiting(listener: &TcpListener, silent: &mut Vec<Silent>, tls: Option<&Tls>) {
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
                 let ready = stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true));
-                if ready.is_ok() && silent.len() < SILENT {
-                    silent.push(Silent { stream, hello: [0; HELLO], filled: 0, since: Instant::now() });
+                if ready.is_err() || silent.len() >= SILENT {
+                    continue;
+                }
+                let ends = tls.map(Tls::ends).transpose().map_err(io::Error::other);
+                match ends.and_then(|ends| Wire::accepted(stream, ends.map(|ends| ends.server))) {
+                    Ok(stream) => silent.push(Silent { stream, hello: [0; HELLO], filled: 0, since: Instant::now() }),
+                    Err(error) => tracing::warn!(%error, "a connection to the exchange was refused"),
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -219,7 +247,7 @@ fn accept_waiting(listener: &TcpListener, silent: &mut Vec<Silent>) {
 /// Reads on; parks the connection when its hello is complete, and drops it when it is none.
 fn hear(mut silent: Silent, shared: &Shared) -> Option<Silent> {
     loop {
-        match silent.stream.read(&mut silent.hello[silent.filled..]) {
+        match (&silent.stream).read(&mut silent.hello[silent.filled..]) {
             Ok(0) => return None,
             Ok(read) => silent.filled += read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(silent),
@@ -238,7 +266,7 @@ fn hear(mut silent: Silent, shared: &Shared) -> Option<Silent> {
 }
 
 /// Says the answer; one who does not take it in has to do without.
-pub(super) fn say(stream: &mut TcpStream, answer: Answer) {
+pub(super) fn say(stream: &mut Wire, answer: Answer) {
     const { assert!(ANSWER < 1024, "it fits into the buffer of a fresh socket") };
-    let _ = stream.write_all(&answer.encode());
+    let _ = (&*stream).write_all(&answer.encode());
 }

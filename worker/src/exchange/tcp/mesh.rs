@@ -4,11 +4,11 @@ use super::{
     core::{Core, Driver, State},
     frame::Kind,
     round::Round,
+    wire::Wire,
 };
 use braid_workload::exchange::{Deadline, ExchangeError, Incoming, Outgoing, Posted, Ticket, Transport};
 use std::{
     io,
-    net::{Shutdown, TcpStream},
     sync::{Arc, PoisonError},
     thread,
     time::Duration,
@@ -30,7 +30,7 @@ pub struct Mesh {
 
 impl Mesh {
     /// Over connections to every other rank, by rank.
-    pub(super) fn new(rank: usize, epoch: u64, sockets: Vec<Option<TcpStream>>, cancel: CancellationToken) -> io::Result<Self> {
+    pub(super) fn new(rank: usize, epoch: u64, sockets: Vec<Option<Wire>>, cancel: CancellationToken) -> io::Result<Self> {
         Ok(Self { core: Arc::new(Core::new(rank, epoch, sockets, cancel)?) })
     }
 }
@@ -107,7 +107,7 @@ impl Transport for Mesh {
 impl Mesh {
     fn shut_down(&self) {
         for socket in self.core.sockets.iter().flatten() {
-            let _ = socket.shutdown(Shutdown::Write);
+            socket.finish();
         }
     }
 

@@ -9,6 +9,7 @@
 //!     round    the messages of one call
 //!     frame    the 56 bytes before every message
 //!     hello    the first words on a connection
+//!     wire     a connection: the socket, or TLS on it;  tls  whom TLS believes
 //! ```
 //!
 //! **Whoever waits drives.** A call writes from the caller's slices and reads into them, on the caller's thread, on all
@@ -24,9 +25,10 @@
 //! **Who comes late to an epoch that has ended** may learn only that a member is gone: one that left because of an error stays
 //! to be heard for a moment, and what it said is lost with its connection when a latecomer writes to it before reading.
 //!
-//! **Trust.** Both sides of a connection prove that they know the group's token, without sending it; bytes after that are
-//! neither encrypted nor signed, as with Gloo and NCCL: the network between the members is trusted. The default address
-//! is the loopback.
+//! **Trust.** Both sides of a connection prove that they know the group's token, without sending it. In a fleet with certificates
+//! ([`Listener::bind_secure`]) there is TLS below that, and both show that they are nodes of the fleet: nobody else reads or changes
+//! what members say. Without certificates bytes after the first words are neither encrypted nor signed, as with Gloo and
+//! NCCL: the network between the members is trusted then. The default address is the loopback.
 
 mod connect;
 mod core;
@@ -39,6 +41,8 @@ mod output;
 mod round;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod wire;
 
 pub use connect::{GroupId, GroupSpec, Token, connect};
 pub use listener::Listener;

@@ -7,11 +7,11 @@
 use super::{
     frame::{HEAD, Head, Kind},
     round::Round,
+    wire::Wire,
 };
 use std::{
     collections::VecDeque,
     io::{self, IoSlice, Write},
-    net::TcpStream,
     ops::Range,
     sync::Arc,
 };
@@ -69,7 +69,7 @@ impl Piece {
     }
 
     /// Writes on; `None` when the socket is full.
-    fn push(&mut self, socket: &TcpStream, body: &[u8]) -> io::Result<Option<usize>> {
+    fn push(&mut self, socket: &Wire, body: &[u8]) -> io::Result<Option<usize>> {
         let head = &self.head[self.written.min(HEAD)..];
         let body = &body[self.body.clone()][self.written.saturating_sub(HEAD)..];
         let written = push(socket, &[IoSlice::new(head), IoSlice::new(body)])?;
@@ -112,7 +112,7 @@ impl Output {
 
     /// Writes until the socket is full, the turn is over, or there is nothing left: first what is begun, then the queue,
     /// then what `round` sends to `peer`.
-    pub(super) fn write(&mut self, socket: &TcpStream, peer: usize, round: &mut Round<'_, '_>) -> io::Result<()> {
+    pub(super) fn write(&mut self, socket: &Wire, peer: usize, round: &mut Round<'_, '_>) -> io::Result<()> {
         let mut turn = SEGMENT;
         while turn > 0 {
             let written = if self.in_borrowed || self.queue.is_empty() {
@@ -126,7 +126,7 @@ impl Output {
         Ok(())
     }
 
-    fn write_queue(&mut self, socket: &TcpStream) -> io::Result<Option<usize>> {
+    fn write_queue(&mut self, socket: &Wire) -> io::Result<Option<usize>> {
         let Some(packet) = self.queue.front_mut() else { return Ok(None) };
         let (written, done) = match packet {
             Packet::Message { kind, body, sent } => {
@@ -148,7 +148,7 @@ impl Output {
         Ok(written)
     }
 
-    fn write_borrowed(&mut self, socket: &TcpStream, peer: usize, round: &mut Round<'_, '_>) -> io::Result<Option<usize>> {
+    fn write_borrowed(&mut self, socket: &Wire, peer: usize, round: &mut Round<'_, '_>) -> io::Result<Option<usize>> {
         let mut open = round.sends.iter().zip(&mut round.sent);
         let open = open.find(|(send, sent)| send.to == peer && **sent < wire_len(send.bytes.len()));
         let Some((send, sent)) = open else { return Ok(None) };
@@ -165,7 +165,7 @@ impl Output {
 }
 
 /// Writes what fits; `None` when nothing does.
-fn push(mut socket: &TcpStream, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+fn push(mut socket: &Wire, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
     loop {
         match socket.write_vectored(parts) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

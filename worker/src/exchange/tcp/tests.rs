@@ -21,6 +21,8 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
+mod secure;
+
 const FIRST: TaskId = TaskId { job: JobId(7), index: 2 };
 /// Well before any deadline but the short ones of these tests.
 const SOON: Duration = Duration::from_secs(10);
