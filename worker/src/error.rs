@@ -2,6 +2,7 @@
 //!
 //! A message is complete in itself, its cause included; what a person can do is the [hint](WorkerError::hint).
 
+use braid_workload::lock::Holder;
 use std::{io, path::PathBuf};
 
 /// Why a worker cannot start or go on.
@@ -39,8 +40,13 @@ pub enum WorkerError {
     #[error("{0}")]
     Identity(String),
     /// Another worker holds the data directory.
-    #[error("data directory {} is in use by another worker", .0.display())]
-    InUse(PathBuf),
+    #[error("data directory {} is in use by another worker ({holder})", folder.display())]
+    InUse {
+        /// Which.
+        folder: PathBuf,
+        /// Whose.
+        holder: Holder,
+    },
     /// The file with the node's name holds something else.
     #[error("{} holds no node name but {text:?}", path.display())]
     BadName {
@@ -57,7 +63,7 @@ impl WorkerError {
         match self {
             Self::Refused { hint, .. } => Some(hint),
             Self::Threads { .. } => Some("start the worker with a lower --threads"),
-            Self::InUse(_) => Some("give each worker a --data-dir of its own"),
+            Self::InUse { .. } => Some("give each worker a --data-dir of its own"),
             Self::BadName { .. } => Some("delete the file to register as a new node"),
             Self::Identity(_) => Some("remove identity.json from the data directory and join anew with a token"),
             Self::Data { .. } => None,

@@ -1,9 +1,12 @@
 //! The node's name: chosen once, kept in the data directory, so that a restarted worker is the same node.
 
 use crate::WorkerError;
-use braid_workload::NodeId;
+use braid_workload::{
+    NodeId,
+    lock::{LockError, lock},
+};
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{Read, Seek, Write},
     path::{Path, PathBuf},
 };
@@ -45,9 +48,12 @@ impl NodeClaim {
         fs::create_dir_all(data_dir).map_err(failed("create the data directory", data_dir))?;
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed("open", &path))?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => WorkerError::InUse(data_dir.to_owned()),
-            TryLockError::Error(source) => failed("lock", &path)(source),
+        let waiting = |holder, within| {
+            tracing::warn!("the data directory {} is held by {holder}; waiting up to {within:?} for its end", data_dir.display());
+        };
+        lock(&file, waiting).map_err(|error| match error {
+            LockError::Held(holder) => WorkerError::InUse { folder: data_dir.to_owned(), holder },
+            LockError::System(source) => failed("lock", &path)(source),
         })?;
         let mut text = Vec::new();
         // One byte more than a name and its newline, so that a longer file shows.
@@ -124,7 +130,7 @@ mod tests {
         let name = first.id().clone();
         assert!(name.0.starts_with("alpha-1-") && name.0.len() == "alpha-1-0000".len(), "{name}");
         let error = NodeClaim::take_as(&data, "beta").unwrap_err();
-        assert!(matches!(error, WorkerError::InUse(_)), "{error}");
+        assert!(matches!(error, WorkerError::InUse { .. }), "{error}");
         drop(first);
         assert_eq!(NodeClaim::take_as(&data, "beta").unwrap().id(), &name);
     }

@@ -8,6 +8,9 @@
 //!
 //! While they run, the tasks of a gang tell each other things through an [`Exchange`].
 //!
+//! Beside that it has what both sides of the house need on a machine: which folders jobs may use ([`Roots`]), and how a process holds
+//! a file ([`lock`]).
+//!
 //! This crate holds these traits, what passes between them ([`TaskSpec`], [`TaskOutcome`], [`JobResult`]), the typed
 //! ids ([`JobId`], [`TaskId`], …) and units of the whole house. It is not a scheduler and knows no kind of job.
 
@@ -16,6 +19,7 @@ pub mod exchange;
 mod execute;
 mod ids;
 mod key_at;
+pub mod lock;
 mod membership;
 mod reach;
 mod registry;

@@ -224,7 +224,7 @@ fn host_name(claim: &NodeClaim) -> String {
 pub(crate) fn worker_error(error: WorkerError) -> Error {
     let exit = match error {
         WorkerError::Refused { .. } | WorkerError::BadName { .. } | WorkerError::Identity(_) => Exit::Usage,
-        WorkerError::InUse(_) => Exit::NotFoundOrConflict,
+        WorkerError::InUse { .. } => Exit::NotFoundOrConflict,
         WorkerError::Threads { .. } | WorkerError::Data { .. } => Exit::Unavailable,
     };
     Error { exit, message: error.to_string(), hint: error.hint().map(str::to_owned) }

@@ -4,8 +4,9 @@
 //! for that lease to end.
 
 use crate::{error::CoordinatorError, store::StoreError};
+use braid_workload::lock::{LockError, lock};
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{Read, Seek, Write},
     path::Path,
 };
@@ -34,10 +35,13 @@ impl Instance {
         fs::create_dir_all(folder).map_err(failed("create the folder of"))?;
         let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = options.map_err(failed("open"))?;
-        match file.try_lock() {
+        let waiting = |holder, within| {
+            tracing::warn!("{} is held by {holder}; waiting up to {within:?} for its end", path.display());
+        };
+        match lock(&file, waiting) {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { file: path }.into()),
-            Err(TryLockError::Error(error)) => return Err(failed("lock")(error).into()),
+            Err(LockError::Held(holder)) => return Err(StoreError::InUse { file: path, holder }.into()),
+            Err(LockError::System(error)) => return Err(failed("lock")(error).into()),
         }
         let mut kept = String::new();
         // What is no text is no name: a new one replaces it.

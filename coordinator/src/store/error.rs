@@ -1,6 +1,7 @@
 //! What can go wrong with a store, and what a caller may do about it.
 
 use super::{Epoch, Key};
+use braid_workload::lock::Holder;
 use std::{io, path::PathBuf};
 
 /// An error below this one, in the words of the library that found it.
@@ -64,10 +65,12 @@ pub enum StoreError {
     #[error("this coordinator no longer leads: its lease has ended")]
     Deposed,
     /// Another process has the file open.
-    #[error("{}: in use by another process", file.display())]
+    #[error("{}: in use by {holder}", file.display())]
     InUse {
         /// The embedded store's file.
         file: PathBuf,
+        /// Who has it.
+        holder: Holder,
     },
     /// The file is something else, or holds what no Braid wrote.
     #[error("{place}: not a store of Braid: {reason}")]

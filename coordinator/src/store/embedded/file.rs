@@ -4,9 +4,10 @@
 //! creation was cut short. A lock on a file beside it keeps other processes out meanwhile and after.
 
 use crate::store::StoreError;
+use braid_workload::lock::{Holder, LockError, lock as lock_file};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableHandle};
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -50,10 +51,13 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
 fn lock(folder: &Path, path: &Path) -> Result<File, StoreError> {
     let name = folder.join("state.lock");
     let file = File::options().write(true).create(true).truncate(false).open(&name).map_err(io_at("open", &name))?;
-    match file.try_lock() {
+    let waiting = |holder, within| {
+        tracing::warn!("{} is held by {holder}; waiting up to {within:?} for its end", path.display());
+    };
+    match lock_file(&file, waiting) {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { file: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(io_at("lock", &name)(error)),
+        Err(LockError::Held(holder)) => Err(StoreError::InUse { file: path.to_owned(), holder }),
+        Err(LockError::System(error)) => Err(io_at("lock", &name)(error)),
     }
 }
 
@@ -112,7 +116,9 @@ fn builder() -> Builder {
 /// Puts an error of redb into words.
 pub(super) fn failed(operation: &'static str, path: &Path, error: redb::Error) -> StoreError {
     match error {
-        redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => StoreError::InUse { file: path.to_owned() },
+        redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+            StoreError::InUse { file: path.to_owned(), holder: Holder(None) }
+        }
         redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => {
             StoreError::Damaged { file: path.to_owned(), source: error.into() }
         }
