@@ -79,6 +79,26 @@ fn what_cannot_be_run_is_named() {
 }
 
 #[test]
+fn a_program_is_born_in_its_cgroup_and_keeps_its_name() {
+    let scratch = Scratch::new();
+    let refused = scratch.braid(["enter", "/no/such/group", "/bin/true", "true"]);
+    let said = "cannot start /bin/true in its cgroup: No such file or directory";
+    assert!(refused.code == Some(2) && refused.stderr.contains(said), "{refused}");
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).and_then(|line| line.split(' ').nth(4));
+    let folder = mount.map(|mount| std::path::Path::new(mount).join(format!("braid-it-{}", std::process::id())));
+    let Some(folder) = folder.filter(|folder| fs::create_dir(folder).is_ok()) else {
+        eprintln!("no cgroup2 file system in which this process may make groups: not tried further");
+        return;
+    };
+    let line = "echo $0 $1; cat /proc/self/cgroup";
+    let run = scratch.braid(["enter", folder.to_str().unwrap(), "/bin/sh", "its-name", "-c", line, "its-name", "--help"]).ok();
+    let group = format!("/braid-it-{}\n", std::process::id());
+    assert!(run.stdout.starts_with("its-name --help\n") && run.stdout.contains(&group), "{run}");
+    fs::remove_dir(folder).unwrap();
+}
+
+#[test]
 fn an_array_runs_each_number_and_says_which_failed() {
     let scratch = Scratch::new();
     let mut lines: Vec<String> = here(&scratch, &["--array", "3-6", "--", "sh", "-c", "echo $BRAID_ARRAY_INDEX"])

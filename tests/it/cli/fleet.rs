@@ -239,6 +239,26 @@ fn a_worker_needs_the_token_of_its_coordinator() {
 }
 
 #[test]
+fn a_worker_tells_of_its_disks_and_measures_its_node_once() {
+    let coordinator = Coordinator::spawn(None);
+    let mut worker = Worker::start(coordinator.address(), WorkerSetup { measures: true, ..WorkerSetup::default() });
+    coordinator.wait_for_nodes(1);
+    let node = || coordinator.braid(["node", "ls", "-o", "json"]).ok().json()["nodes"][0].clone();
+    let first = node();
+    let disks = first["disks"].as_array().unwrap();
+    let root = disks.iter().find(|disk| disk["mount"] == "/").expect("without a policy all disks count");
+    assert!(root["total"].as_u64() > Some(0) && root["free"].as_u64() <= root["total"].as_u64(), "{root}");
+    let measured = &first["measured"];
+    assert!(measured["unix_millis"].as_u64() > Some(0), "{measured}");
+    // On a machine that is very busy a look may not end in time.
+    if measured["memory_bytes_per_second"].is_u64() {
+        worker.restart();
+        eventually("the node again", || (node()["state"] == "ready").then_some(()));
+        assert_eq!(node()["measured"]["unix_millis"], measured["unix_millis"], "it is kept");
+    }
+}
+
+#[test]
 fn one_process_at_a_time_holds_a_data_folder() {
     let scratch = Scratch::new();
     let coordinator = Coordinator::spawn(None);
