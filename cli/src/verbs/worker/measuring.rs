@@ -38,7 +38,8 @@ impl When {
             return kept;
         }
         let (threads, memory) = limits;
-        let mut measured = match kept.filter(|kept| self == Self::Once && kept.memory.is_some()) {
+        let is_done = |kept: &Measured| self == Self::Once && kept.memory.is_some() && kept.disk_read.is_some();
+        let mut measured = match kept.filter(is_done) {
             Some(kept) => kept,
             None => Measured::here(data_dir.to_owned(), threads, memory, HERE).await,
         };
