@@ -10,7 +10,8 @@ use braid_proto::v1::{
     mixture_server::{Mixture, MixtureServer},
 };
 use std::{
-    io,
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
@@ -47,7 +48,8 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn start(domains: Domains) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("braid-").tempdir()?;
+        let own = fs::Permissions::from_mode(0o700);
+        let folder = tempfile::Builder::new().prefix("braid-").permissions(own).tempdir()?;
         let path = folder.path().join("mixture");
         let address = format!("unix:{}", path.display());
         let (send, calls) = sync_channel(WAITING);
@@ -153,5 +155,21 @@ impl Api {
             Reply::Taken { new } => Ok(Response::new(Recorded { new })),
             _ => Err(Status::internal("another answer than asked for")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn nobody_else_enters_the_folder_and_nothing_of_it_stays() {
+        let service = Service::start(Domains::new(["web"]).unwrap()).unwrap();
+        let socket = PathBuf::from(service.address().strip_prefix("unix:").unwrap());
+        let folder = socket.parent().unwrap();
+        assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+        drop(service);
+        assert!(!folder.exists());
     }
 }
