@@ -1,5 +1,6 @@
 //! What a user sees of the command: both channels and the exit code, whole.
 
+mod barrier;
 mod fleet;
 mod merge;
 mod metrics;

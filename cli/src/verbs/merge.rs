@@ -89,7 +89,7 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn encode(spec: &MergeSpec) -> Result<String> {
+pub(super) fn encode(spec: &MergeSpec) -> Result<String> {
     serde_json::to_string(spec).map_err(|error| Error::usage(format!("the recipe cannot be sent: {error}")))
 }
 

@@ -1,6 +1,7 @@
 //! What the command does, one file a verb: fetch, check, act, print.
 
 mod audit;
+mod barrier;
 mod bench;
 mod completions;
 mod coordinator;
@@ -39,6 +40,7 @@ use tracing::Span;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     Merge(merge::MergeArgs),
+    Barrier(barrier::BarrierArgs),
     Mix(mix::MixArgs),
     /// LoRA adapters: merge several, fold one into its base, extract one
     #[command(subcommand)]
@@ -117,6 +119,7 @@ impl Verb {
     pub(crate) async fn run(self, console: &Console) -> Result {
         match self {
             Self::Merge(args) => Box::pin(merge::run(args, console)).await,
+            Self::Barrier(args) => Box::pin(barrier::run(args, console)).await,
             Self::Mix(args) => Box::pin(mix::run(args, console)).await,
             Self::Lora(verb) => Box::pin(lora::run(verb, console)).await,
             Self::Train(args) => Box::pin(train::run(args, console)).await,

@@ -45,7 +45,7 @@ pub(crate) enum Shows {
 }
 
 /// Where work is carried out.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct WhereArgs {
     #[command(flatten)]
     limits: LimitArgs,
@@ -65,6 +65,11 @@ impl WhereArgs {
     /// Whether a fleet is to do it.
     pub(crate) fn is_fleet(&self) -> bool {
         self.coordinator.is_some()
+    }
+
+    /// Whether nobody waits for it.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detach
     }
 
     /// Threads that this process may compute on.
