@@ -4,6 +4,8 @@ mod barrier;
 mod fleet;
 mod merge;
 mod metrics;
+mod mix_export;
+mod mix_fit;
 mod mix_infer;
 mod page;
 mod plan;

@@ -2,6 +2,7 @@
 //! killed.
 
 mod crash;
+mod infer;
 mod refused;
 mod steered;
 

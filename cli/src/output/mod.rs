@@ -3,6 +3,7 @@
 
 mod access;
 mod explain;
+mod fit;
 mod infer;
 mod job;
 mod machine;
@@ -17,6 +18,7 @@ mod watch;
 
 pub(crate) use access::{AuditList, TokenList};
 pub(crate) use explain::ExplanationView;
+pub(crate) use fit::FitView;
 pub(crate) use infer::InferView;
 pub(crate) use job::{JobList, JobShow, state_word};
 pub(crate) use mix::{MixFormat, MixView};

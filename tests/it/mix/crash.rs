@@ -8,7 +8,7 @@ use crate::{
 use std::thread;
 
 /// `BRAID_CHAOS_SEED=N cargo test …` tries another.
-fn chance() -> fastrand::Rng {
+pub(super) fn chance() -> fastrand::Rng {
     let seed = chaos::seeds(1)[0];
     println!("seed {seed}");
     fastrand::Rng::with_seed(seed)

@@ -1,5 +1,7 @@
 //! `braid mix`: on which proportions of its data a model is trained; in this process, or by the workers of a fleet.
 
+mod export;
+mod fit;
 mod infer;
 
 use super::until_signal;
@@ -44,12 +46,16 @@ pub(crate) struct MixArgs {
 #[derive(Debug, clap::Subcommand)]
 enum MixVerb {
     Infer(infer::InferArgs),
+    Export(export::ExportArgs),
+    Fit(fit::FitArgs),
 }
 
 pub(super) async fn run(args: MixArgs, console: &Console) -> Result {
     match args.verb {
         Some(MixVerb::Infer(args)) if args.is_job() => Box::pin(infer::job(args, console)).await,
         Some(MixVerb::Infer(args)) => until_signal(Box::pin(infer::here(args, console))).await,
+        Some(MixVerb::Fit(args)) => fit::run(&args, console),
+        Some(MixVerb::Export(args)) => export::run(&args, console),
         None => Box::pin(learn(args, console)).await,
     }
 }
