@@ -24,9 +24,9 @@ fn a_law_of_the_runs_proposes_a_mixture() {
     METRIC  RANKS  R2     ERROR
     loss    1.000  1.000  0.0000
 
-    DOMAIN      MEAN  PROPOSED
-    web      51.67 %   74.40 %
-    code     48.33 %   25.60 %
+    DOMAIN      MEAN   PROPOSED
+    web       51.67 %    74.40 %
+    code      48.33 %    25.60 %
 
     6 runs; each was predicted by a law of others
     --- stderr
@@ -101,7 +101,7 @@ fn a_table_that_is_wrong_is_named_with_its_line_and_column() {
     exit: 2
     --- stdout
     --- stderr
-    error: metrics.csv: CSV error: record 1 (line: 2, byte: 12): found record with 3 fields, but the previous record has 2 fields
+    error: metrics.csv: line 1: no column beside the one that names the runs
     ");
     see!(scratch, fit(RATIOS, "run_id,loss\nr9,1\n"), @"
     exit: 2

@@ -149,6 +149,7 @@ fn help_names_every_verb_and_exit_code() {
 
     Commands:
       merge        Merge checkpoints as a recipe says
+      barrier      Checkpoints on the line between two, and how much worse they are than its ends
       mix          Learn on which proportions of its data a model is trained
       lora         LoRA adapters: merge several, fold one into its base, extract one
       train        Train a small language model on documents of unequal length

@@ -70,7 +70,7 @@ impl MergeExecute {
         let (flusher, boot, arithmetic) = (&self.flusher, self.boot.as_str(), &self.arithmetic);
         let mut job = Job { opened: &opened, context, flusher, boot, arithmetic, answers: Vec::new() };
         match step {
-            Step::Plan => step::write(&job.plan()?),
+            Step::Plan => step::write(&job.unless_made(|| job.plan())?),
             Step::Survey { plan, asked } => {
                 opened.check(&plan).inspect_err(|_| self.forget(spec))?;
                 job.answers.clone_from(&asked.answers);
@@ -78,7 +78,7 @@ impl MergeExecute {
             }
             Step::Spread { plan, answers } => {
                 opened.check(&plan).inspect_err(|_| self.forget(spec))?;
-                step::write(&job.spread(answers)?)
+                step::write(&job.unless_made(|| job.spread(answers.clone()))?)
             }
             Step::Tensors { first, end, plan } => {
                 opened.check(&plan).inspect_err(|_| self.forget(spec))?;

@@ -21,10 +21,11 @@ use crate::{MergeError, checkpoint::Stamp, survey::Answer};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
 const LOCK: &str = "lock";
@@ -32,6 +33,12 @@ const PLAN: &str = "plan.json";
 const ANSWERS: &str = "answers.json";
 const PROGRESS: &str = "progress";
 const TREE: &str = "tree";
+/// How often a folder is made that others remove at once.
+const ENTRIES: usize = 8;
+/// How long a folder may take to be removed by whoever replaces it.
+const CLEARED_WITHIN: Duration = Duration::from_secs(2);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
 /// The progress file with what a new run takes over from those before it.
 const KEPT: &str = "kept.jsonl";
 
@@ -85,12 +92,12 @@ impl Staging {
             return Err(folder.not_empty(&found));
         }
         if read_plan(folder)?.as_ref() != Some(plan) {
-            clear(folder)?;
+            clear(folder, plan)?;
         }
         match Self::lay_out(folder, plan, layout) {
             Err(error) if read_plan(folder)?.is_none() => {
                 // Nothing in it is of use to anybody.
-                let _ = clear(folder);
+                let _ = clear(folder, plan);
                 Err(error)
             }
             staging => staging.map(Staged::Open),
@@ -100,11 +107,12 @@ impl Staging {
     fn lay_out(folder: &OutputFolder, plan: &PlanRecord, layout: &Layout) -> Result<Self, MergeError> {
         let staged: u64 = layout.shards.iter().map(|shard| allocated(&folder.staging.join(TREE).join(&shard.name))).sum();
         folder.check_space(layout.file_bytes().saturating_sub(staged))?;
+        let staging = Self::enter(folder)?;
+        // Under the lock: nobody removes what is made from here on.
         for part in [TREE, PROGRESS] {
             let path = folder.staging.join(part);
             fs::create_dir_all(&path).map_err(MergeError::io("create", &path))?;
         }
-        let staging = Self::lock(folder)?;
         for shard in &layout.shards {
             ShardFile::prepare(&staging.shard(&shard.name), shard)?;
         }
@@ -191,27 +199,50 @@ impl Staging {
         Ok(())
     }
 
+    /// Makes the folder, if it is not there, and works in it.
+    fn enter(folder: &OutputFolder) -> Result<Self, MergeError> {
+        let mut left = ENTRIES;
+        loop {
+            fs::create_dir_all(&folder.staging).map_err(MergeError::io("create", &folder.staging))?;
+            match Self::lock(folder) {
+                // Another attempt has removed it between the two.
+                Err(MergeError::Io { source, .. }) if left > 0 && source.kind() == io::ErrorKind::NotFound => left -= 1,
+                entered => return entered,
+            }
+        }
+    }
+
     fn lock(folder: &OutputFolder) -> Result<Self, MergeError> {
-        match Lock::take(&folder.staging.join(LOCK), Use::Together)? {
-            Some(lock) => Ok(Self { folder: folder.clone(), _lock: lock }),
-            None => Err(MergeError::Busy { path: folder.staging.clone() }),
+        let begun = Instant::now();
+        loop {
+            match Lock::take(&folder.staging.join(LOCK), Use::Together)? {
+                Some(lock) => return Ok(Self { folder: folder.clone(), _lock: lock }),
+                // Whoever has it alone removes what is there, which is soon done.
+                None if begun.elapsed() < CLEARED_WITHIN => thread::sleep(PAUSE),
+                None => return Err(MergeError::Busy { path: folder.staging.clone() }),
+            }
         }
     }
 }
 
-/// Removes the staging folder, unless somebody works in it.
-pub(crate) fn clear(folder: &OutputFolder) -> Result<(), MergeError> {
+/// Removes the staging folder, unless somebody works in it or it is by now that of `plan`: an attempt that was given up may still
+/// run, and must not remove what the next one has made.
+pub(crate) fn clear(folder: &OutputFolder, plan: &PlanRecord) -> Result<(), MergeError> {
     if !folder.staging.exists() {
         return Ok(());
     }
-    match Lock::take(&folder.staging.join(LOCK), Use::Alone)? {
-        // Without the plan the rest is nobody's, should this be interrupted.
-        Some(_lock) => {
-            let _ = fs::remove_file(folder.staging.join(PLAN));
-            remove_folder(&folder.staging)
-        }
-        None => Err(MergeError::Busy { path: folder.staging.clone() }),
+    let Some(_lock) = Lock::take(&folder.staging.join(LOCK), Use::Alone)? else {
+        return Err(MergeError::Busy { path: folder.staging.clone() });
+    };
+    if read_plan(folder)?.as_ref() == Some(plan) {
+        return Ok(());
     }
+    // Without the plan the rest is nobody's, should this be interrupted.
+    let _ = fs::remove_file(folder.staging.join(PLAN));
+    // The lock goes last: while its file is there, nobody else begins to work here.
+    remove_folder(&folder.staging.join(TREE))?;
+    remove_folder(&folder.staging.join(PROGRESS))?;
+    remove_folder(&folder.staging)
 }
 
 /// The plan of a staging folder; `None` where there is none that this version can read.
