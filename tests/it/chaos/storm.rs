@@ -109,7 +109,8 @@ impl Storm {
     fn finish_merge(&mut self) {
         let Some(Merge { job, out, over: false }) = self.merges.last() else { return };
         let waited = self.braid(["job", "wait", job, "--timeout", "50s"]);
-        assert_eq!(waited.code, Some(0), "{waited}");
+        let seen = || format!("{}{}", self.braid(["job", "show", job, "--tasks"]), self.braid(["job", "ls"]));
+        assert_eq!(waited.code, Some(0), "{waited}\n{}", seen());
         assert_eq!(Output::read(&self.scratch.join(out)), self.expected, "{out}");
         std::fs::remove_dir_all(self.scratch.join(out)).unwrap();
         if let Some(merge) = self.merges.last_mut() {

@@ -85,6 +85,9 @@ pub(super) fn run(args: &FitArgs, console: &Console) -> Result {
     Ok(())
 }
 
+/// Makes a swarm of two tables, each with its name and its text.
+type Join = fn((&str, &str), (&str, &str)) -> std::result::Result<Swarm, MixtureError>;
+
 impl FitArgs {
     fn swarm(&self) -> Result<Swarm> {
         let read = |path: &Path| {
@@ -92,7 +95,7 @@ impl FitArgs {
             let text = fs::read_to_string(path).map_err(|error| Error::usage(format!("cannot read {name}: {error}")))?;
             Ok::<_, Error>((name, text))
         };
-        let both = |paths: &[PathBuf], join: fn((&str, &str), (&str, &str)) -> std::result::Result<Swarm, MixtureError>| {
+        let both = |paths: &[PathBuf], join: Join| {
             let [mixtures, metrics] = paths else { return Err(Error::usage("give two tables")) };
             let (mixtures, metrics) = (read(mixtures)?, read(metrics)?);
             join((&mixtures.0, &mixtures.1), (&metrics.0, &metrics.1)).map_err(|error| wrong(&error))

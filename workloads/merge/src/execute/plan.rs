@@ -15,7 +15,7 @@ impl Job<'_> {
     pub(super) fn plan(&self) -> Result<Planned, MergeError> {
         let mut planned = self.planned()?;
         // A flush of an earlier job may still write into the folder that is about to be checked.
-        self.flusher.finish()?;
+        self.flusher.finish(&self.opened.folder.staging)?;
         let opened = self.opened;
         let Staged::Open(staging) = Staging::prepare(&opened.folder, &opened.record, &opened.layout)? else {
             return Ok(Planned { published: true, ..planned });

@@ -28,7 +28,7 @@ impl Job<'_> {
         };
         // Opened before the flush is asked how it went: in a folder that another merge has replaced it may have found nothing.
         let Staged::Open(staging) = self.staged()? else { return Ok(published) };
-        self.flusher.finish()?;
+        self.flusher.finish(&self.opened.folder.staging)?;
         let kept = opened.kept(&staging, self.boot)?;
         published.reused_tensors = kept.len();
         published.reused_bytes =
@@ -50,7 +50,7 @@ impl Job<'_> {
         if !missing.is_empty() {
             self.context.log(format!("merging {} tensors again whose bytes are not on disk", missing.len()));
             self.merge(staging, &missing)?;
-            self.flusher.finish()?;
+            self.flusher.finish(&self.opened.folder.staging)?;
             let mut again = staging.claims(self.boot, &self.attempt_name())?;
             claims.append(&mut again);
         }

@@ -68,7 +68,7 @@ impl Job<'_> {
         let layout = &self.opened.layout;
         let written: BTreeSet<usize> = pending.iter().map(|&index| layout.places[index].shard).collect();
         let files = written.into_iter().map(|shard| staging.shard(&layout.shards[shard].name)).collect();
-        self.flusher.start(files, progress)?;
+        self.flusher.start(&self.opened.folder.staging, files, progress)?;
         Ok(passes.read.into_inner())
     }
 

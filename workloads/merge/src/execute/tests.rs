@@ -178,7 +178,7 @@ fn an_interrupted_merge_goes_on_with_what_is_really_there() {
     let plan = first.plan();
     assert_eq!(plan.reused_tensors, 0);
     first.tensors(&plan, 0, 4).unwrap();
-    first.execute.flusher.finish().unwrap();
+    first.execute.flusher.finish(&house.staging("out")).unwrap();
     drop(first);
     // One tensor's bytes never reached the disk, and the last line of the progress was torn.
     let shard = house.staging("out").join("tree/model-00001-of-00003.safetensors");
@@ -219,7 +219,7 @@ fn bytes_that_another_machine_lost_are_merged_again() {
     let plan = own.plan();
     other.tensors(&plan, 0, 3).unwrap();
     own.tensors(&plan, 3, 6).unwrap();
-    [&other, &own].into_iter().for_each(|worker| worker.execute.flusher.finish().unwrap());
+    [&other, &own].into_iter().for_each(|worker| worker.execute.flusher.finish(&house.staging("out")).unwrap());
     // The other machine loses its power before its pages are written, and what it said about them.
     for entry in fs::read_dir(house.staging("out").join("progress")).unwrap() {
         let path = entry.unwrap().path();
@@ -411,4 +411,22 @@ fn of_two_attempts_that_publish_at_once_both_find_the_result() {
         assert!(house.files("out").contains_key("braid.json"));
         assert!(!house.staging("out").exists(), "round {round}");
     }
+}
+
+/// As when a worker that stood still wakes, and another has published what it was writing meanwhile.
+#[test]
+fn what_a_flush_of_another_merge_met_fails_no_merge() {
+    let house = House::new();
+    let [of_this, of_other] = ["out", "other"].map(|out| house.spec(LINEAR, out));
+    let worker = Worker::new(&of_other, 1);
+    worker.plan();
+    let flusher = &worker.execute.flusher;
+    let gone = house.staging("other").join("tree/gone.safetensors");
+    let lost = |name: &str| crate::output::Progress::create(house.path(name), "boot").unwrap();
+    flusher.start(&house.staging("other"), vec![gone.clone()], lost("1.jsonl")).unwrap();
+    let next = Worker { spec: of_this, ..worker };
+    next.merge().unwrap();
+    let flusher = &next.execute.flusher;
+    flusher.start(&house.staging("other"), vec![gone], lost("2.jsonl")).unwrap();
+    assert!(flusher.finish(&house.staging("other")).is_err(), "its own merge is told");
 }
