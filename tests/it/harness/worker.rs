@@ -53,6 +53,11 @@ impl Worker {
         self.process.signal(signal);
     }
 
+    /// What it wrote to its log, in all its lives.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.process.is_running()
     }

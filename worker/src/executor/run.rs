@@ -61,6 +61,7 @@ fn attempt(
     context: &TaskContext,
 ) -> Result<Value, Failure> {
     let Assignment { key, kind, spec, label, payload, demand, gang: _, roots, trace: _ } = assignment;
+    tracing::debug!("begins {key}");
     let unreadable = |what: &str, error: &str| Failure::fatal(format!("task {}: its {what} is not JSON: {error}", key.task));
     let executor = executors.get(&kind).ok_or_else(|| {
         let known: Vec<_> = executors.kinds().collect();
