@@ -57,7 +57,7 @@ fn what_cannot_be_run_is_named() {
         (
             &["--memory", "32MiB", "--", "sh", "-c", "head -c 200000000 /dev/zero | tail -n 1 | sleep 5"],
             137,
-            "used more than its 32.0 MiB",
+            "ran out of memory: its limit is 32.0 MiB",
         ),
         (&["--env", "A B=c", "--env", "=d", "--", "true"], 2, "variable \"\": a variable needs a name"),
         (&["--env", "NO_SUCH_VARIABLE", "--", "true"], 2, "there is no variable of this name here"),

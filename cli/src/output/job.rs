@@ -5,6 +5,7 @@ use super::{
     task::{self, TaskView},
 };
 use crate::units::{show_bytes, show_duration, show_time};
+use braid_coordinator::model::DEFAULT_PROJECT;
 use braid_proto::v1::{self, JobState};
 use serde::Serialize;
 use serde_json::Value;
@@ -33,6 +34,8 @@ struct JobView {
     id: u64,
     kind: String,
     label: String,
+    project: String,
+    priority: i32,
     state: &'static str,
     submitted: String,
     finished: Option<String>,
@@ -138,6 +141,8 @@ impl View for JobShow {
             ("job", Some(job.id.to_string())),
             ("kind", Some(job.kind.clone())),
             ("label", Some(job.label.clone())),
+            ("project", (job.project != DEFAULT_PROJECT).then(|| job.project.clone())),
+            ("priority", (job.priority != 0).then(|| job.priority.to_string())),
             ("state", Some(job.state.to_owned())),
             ("reason", job.reason.clone()),
             ("submitted", Some(job.submitted.clone())),
@@ -175,6 +180,8 @@ impl From<v1::Job> for JobView {
             id: job.id,
             kind: job.kind,
             label: job.label,
+            project: job.project,
+            priority: job.priority,
             submitted: show_time(job.submitted_unix_millis),
             finished: job.finished_unix_millis.map(show_time),
             seconds: took,

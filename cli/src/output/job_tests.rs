@@ -7,6 +7,8 @@ fn running() -> v1::Job {
         id: 12,
         kind: "merge".into(),
         label: "ties of 4 checkpoints -> out".into(),
+        project: "pretraining".into(),
+        priority: -1,
         state: JobState::Running.into(),
         submitted_unix_millis: 1_700_000_000_000,
         tasks_waiting: 3,
@@ -25,6 +27,7 @@ fn failed() -> v1::Job {
         id: 13,
         kind: "noop".into(),
         label: "5 tasks".into(),
+        project: "default".into(),
         state: JobState::Failed.into(),
         submitted_unix_millis: 1_700_000_000_000,
         finished_unix_millis: Some(1_700_000_001_250),
@@ -80,6 +83,10 @@ fn jobs_in_every_form() {
           "id": 12,
           "kind": "merge",
           "label": "ties of 4 checkpoints -> out",
+      "project": "pretraining",
+      "priority": -1,
+          "project": "pretraining",
+          "priority": -1,
           "state": "running",
           "submitted": "2023-11-14T22:13:20Z",
           "finished": null,
@@ -103,6 +110,10 @@ fn jobs_in_every_form() {
           "id": 13,
           "kind": "noop",
           "label": "5 tasks",
+      "project": "default",
+      "priority": 0,
+          "project": "default",
+          "priority": 0,
           "state": "failed",
           "submitted": "2023-11-14T22:13:20Z",
           "finished": "2023-11-14T22:13:21Z",
@@ -135,6 +146,8 @@ fn jobs_in_every_form() {
     - id: 12
       kind: merge
       label: ties of 4 checkpoints -> out
+      project: pretraining
+      priority: -1
       state: running
       submitted: "2023-11-14T22:13:20Z"
       finished: null
@@ -154,6 +167,8 @@ fn jobs_in_every_form() {
     - id: 13
       kind: noop
       label: 5 tasks
+      project: default
+      priority: 0
       state: failed
       submitted: "2023-11-14T22:13:20Z"
       finished: "2023-11-14T22:13:21Z"
@@ -188,6 +203,8 @@ fn one_job_with_its_tasks() {
     job        12
     kind       merge
     label      ties of 4 checkpoints -> out
+    project    pretraining
+    priority   -1
     state      done
     submitted  2023-11-14T22:13:20Z
     finished   2023-11-14T22:16:40Z (after 3m 20s)
@@ -204,6 +221,8 @@ fn one_job_with_its_tasks() {
       "id": 12,
       "kind": "merge",
       "label": "ties of 4 checkpoints -> out",
+      "project": "pretraining",
+      "priority": -1,
       "state": "done",
       "submitted": "2023-11-14T22:13:20Z",
       "finished": "2023-11-14T22:16:40Z",

@@ -95,7 +95,7 @@ pub enum CommandError {
         name: String,
     },
     /// It held too much memory.
-    #[error("{what} used more than its {}", ByteSize(*limit))]
+    #[error("{what} ran out of memory: its limit is {}", ByteSize(*limit))]
     Memory {
         /// Which program.
         what: String,

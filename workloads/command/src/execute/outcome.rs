@@ -71,7 +71,7 @@ mod tests {
             (end(9), Some(137), "prog was ended by SIGKILL"),
             (end(11), Some(139), "prog was ended by SIGSEGV (a bad access to memory)"),
             (end(64), Some(192), "prog was ended by signal 64"),
-            (End { over_memory: true, ..end(9) }, Some(137), "prog used more than its 2.0 GiB"),
+            (End { over_memory: true, ..end(9) }, Some(137), "prog ran out of memory: its limit is 2.0 GiB"),
             (End { why: Some(Why::Timeout), ..end(15) }, Some(124), "prog did not end within its timeout of 1m 30s"),
             // It saved and left in peace: its time was over all the same.
             (End { why: Some(Why::Timeout), ..end(0) }, Some(124), "prog did not end within its timeout of 1m 30s"),

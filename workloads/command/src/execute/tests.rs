@@ -187,7 +187,7 @@ fn a_program_that_holds_too_much_memory_is_ended_and_told_why() {
     let mut spec = shell("head -c 400000000 /dev/zero | tail -n 1 | sleep 5");
     spec.memory = Some(64 << 20);
     let (exit, message) = failure(&spec);
-    assert!(exit == Some(137) && message.ends_with("used more than its 64.0 MiB"), "{exit:?} {message}");
+    assert!(exit == Some(137) && message.ends_with("ran out of memory: its limit is 64.0 MiB"), "{exit:?} {message}");
     spec.memory = Some(1 << 30);
     spec.command = vec!["true".into()];
     assert!(Bench::new().run(&spec).is_ok());
