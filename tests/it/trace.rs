@@ -23,6 +23,16 @@ fn recipe() -> Scratch {
     scratch
 }
 
+/// What has been sent, once `awaited` is among it and the parents of all: processes send what they have each for itself.
+fn spans(collector: &Collector, what: &str, awaited: impl Fn(&SentSpan) -> bool) -> Vec<SentSpan> {
+    eventually(what, || {
+        let spans = collector.spans();
+        let known = |id: &str| id.is_empty() || spans.iter().any(|span| span.id == id);
+        let whole = spans.iter().all(|span| known(&span.parent)) && spans.iter().any(&awaited);
+        whole.then_some(spans)
+    })
+}
+
 /// The names from the root of the trace to this span, each with its process.
 fn path(spans: &[SentSpan], span: &SentSpan) -> Vec<String> {
     let mut names = Vec::new();
@@ -48,12 +58,9 @@ fn a_merge_is_one_trace_from_the_verb_to_the_kernels() {
     let mut merge = coordinator.command(scratch.path(), ["merge", "recipe.yml", "out"]);
     merge.envs(collector.environment());
     finish(merge).ok();
-    let spans = eventually("the kernels of the merge", || {
-        let spans = collector.spans();
-        // The attempt that publishes is the last.
-        let last = spans.iter().any(|span| span.name == "attempt" && span.attributes["label"].starts_with("publish"));
-        let verb = spans.iter().any(|span| span.name == "braid merge");
-        (last && verb).then_some(spans)
+    // The attempt that publishes is the last.
+    let spans = spans(&collector, "the last attempt", |span| {
+        span.name == "attempt" && span.attributes["label"].starts_with("publish")
     });
     let found = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
     let to_attempt = ["braid: braid merge", "braid-coordinator: submit", "braid-coordinator: placement", "braid-worker: attempt"];
@@ -87,10 +94,7 @@ fn a_trace_outlives_the_coordinator() {
     coordinator.restart();
     let _worker = worker(&coordinator, &collector);
     coordinator.braid(["job", "wait", &job]).ok();
-    let spans = eventually("an attempt", || {
-        let spans = collector.spans();
-        spans.iter().any(|span| span.name == "attempt").then_some(spans)
-    });
+    let spans = spans(&collector, "an attempt", |span| span.name == "attempt");
     let root = spans.iter().find(|span| span.name == "braid merge").unwrap();
     let attempts: Vec<_> = spans.iter().filter(|span| span.name == "attempt").collect();
     assert!(!attempts.is_empty() && attempts.iter().all(|span| span.trace == root.trace), "{spans:#?}");
