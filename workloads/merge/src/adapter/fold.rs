@@ -3,7 +3,7 @@
 //! Tensors that the adapter replaces are its own from here on; those that it changes get a [`Fold`](crate::checkpoint::Fold), which is
 //! computed whenever a part of them is read.
 
-use super::{Adapter, TENSORS};
+use super::Adapter;
 use crate::{
     MergeError,
     checkpoint::{Checkpoint, Fold, TensorInfo},
@@ -15,7 +15,7 @@ use blake3::Hasher;
 /// # Errors
 /// A module of the adapter that the base does not have, or has in another shape.
 pub(crate) fn fold(mut base: Checkpoint, adapter: Adapter) -> Result<Checkpoint, MergeError> {
-    let path = adapter.checkpoint.root.join(TENSORS);
+    let path = adapter.checkpoint.tensors_path();
     let unfit = |problem: String| MergeError::Checkpoint {
         path: path.clone(),
         problem,

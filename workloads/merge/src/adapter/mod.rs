@@ -27,6 +27,8 @@ use std::path::Path;
 pub(crate) const CONFIG: &str = "adapter_config.json";
 /// The tensors of an adapter.
 pub(crate) const TENSORS: &str = "adapter_model.safetensors";
+/// The same, as `torch.save` writes it.
+pub(crate) const TORCH_TENSORS: &str = "adapter_model.bin";
 
 /// An adapter that has been found to be one.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +49,7 @@ impl Adapter {
     pub(crate) fn open(root: &Path) -> Result<Self, MergeError> {
         let checkpoint = Checkpoint::open_adapter(root)?;
         let config = AdapterConfig::read(&checkpoint.config).map_err(|unfit| unfit.at(&root.join(CONFIG)))?;
-        let parts = parts(&checkpoint.tensors, &config).map_err(|unfit| unfit.at(&root.join(TENSORS)))?;
+        let parts = parts(&checkpoint.tensors, &config).map_err(|unfit| unfit.at(&checkpoint.tensors_path()))?;
         Ok(Self { checkpoint, config, parts })
     }
 }

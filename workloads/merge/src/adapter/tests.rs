@@ -1,6 +1,9 @@
 //! Adapters on their bases, through whole merges, against f64 arithmetic on the same files.
 
-use crate::testing::{Tensor, merge, read_checkpoint, write_adapter, write_checkpoint};
+use crate::{
+    checkpoint::torch_file,
+    testing::{Tensor, merge, read_checkpoint, write_adapter, write_checkpoint},
+};
 use braid_kernels::Dtype;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -140,7 +143,11 @@ fn an_adapter_that_does_not_fit_is_refused_by_name() {
     std::fs::remove_file(root.join("bad/adapter_model.safetensors")).unwrap();
     std::fs::write(root.join("bad/adapter_model.bin"), "").unwrap();
     let failure = merge(root, "merge_method: passthrough\nmodels: [{model: base+bad}]\n", "out2", 1).unwrap_err();
-    assert!(failure.message.contains("as a pickle (adapter_model.bin)"), "{}", failure.message);
+    assert!(failure.message.contains("bad/adapter_model.bin: is no file of torch.save"), "{}", failure.message);
+    std::fs::write(root.join("bad/adapter_model.bin"), torch_file(&adapter(10))).unwrap();
+    merge(root, "merge_method: passthrough\nmodels: [{model: base+bad}]\n", "bin", 1).unwrap();
+    merge(root, "merge_method: passthrough\nmodels: [{model: base+one}]\n", "safe", 1).unwrap();
+    assert_eq!(read_checkpoint(&root.join("bin")), read_checkpoint(&root.join("safe")));
     let failure = merge(root, "merge_method: passthrough\nmodels: [{model: base+gone}]\n", "out3", 1).unwrap_err();
     assert!(failure.message.contains("gone"), "{}", failure.message);
     let failure = merge(root, "merge_method: passthrough\nmodels: [{model: one}]\n", "out4", 1).unwrap_err();

@@ -2,8 +2,10 @@
 
 use super::{
     data_file::DataFile,
-    header::{Header, PREFIX},
+    header::{Header, HeaderTensor, PREFIX},
     index::Index,
+    torch::TorchFile,
+    weights::{self, Format, Weights},
 };
 use crate::{
     MergeError,
@@ -21,8 +23,7 @@ use std::{
 };
 
 const CONFIG: &str = "config.json";
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const SINGLE: &str = "model.safetensors";
 
 /// The longest JSON file beside the tensors that is read.
 const MAX_JSON: u64 = 100_000_000;
@@ -47,7 +48,7 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, TensorInfo>,
     /// What an adapter adds to some of them, by name.
     pub folds: BTreeMap<String, Fold>,
-    /// The safetensors files, as full paths.
+    /// The files that hold them, as full paths.
     pub files: Vec<PathBuf>,
     /// When and how large each of [`files`](Self::files) was found, in that order.
     pub stamps: Vec<Stamp>,
@@ -94,12 +95,9 @@ impl Checkpoint {
     /// What is missing or wrong, naming the file and the tensor.
     pub fn open(root: &Path) -> Result<Self, MergeError> {
         let (mut checkpoint, mut digest) = Self::start(root, CONFIG)?;
-        if root.join(SINGLE).is_file() {
-            checkpoint.add_file(root.join(SINGLE), &mut digest, |_| true)?;
-        } else if root.join(INDEX).is_file() {
-            checkpoint.add_shards(&mut digest)?;
-        } else {
-            return Err(no_weights(root));
+        match weights::find(root)? {
+            Weights::File(file) => checkpoint.add_file(file, &mut digest, |_| true)?,
+            Weights::Shards(index) => checkpoint.add_shards(&index, &mut digest)?,
         }
         checkpoint.digest = digest.finalize();
         Ok(checkpoint)
@@ -111,18 +109,13 @@ impl Checkpoint {
     /// What is missing or wrong, naming the file and the tensor.
     pub(crate) fn open_adapter(root: &Path) -> Result<Self, MergeError> {
         let (mut checkpoint, mut digest) = Self::start(root, adapter::CONFIG)?;
-        if !root.join(adapter::TENSORS).is_file() {
-            let (problem, hint) = if root.join("adapter_model.bin").is_file() {
-                (
-                    "holds its tensors as a pickle (adapter_model.bin), which can run code when it is read",
-                    "convert it: load the adapter with PEFT and save it with save_pretrained",
-                )
-            } else {
-                ("has no adapter_model.safetensors", "is the download complete?")
-            };
-            return Err(MergeError::Checkpoint { path: root.to_owned(), problem: problem.into(), hint: Some(hint.into()) });
-        }
-        checkpoint.add_file(root.join(adapter::TENSORS), &mut digest, |_| true)?;
+        let files = [root.join(adapter::TENSORS), root.join(adapter::TORCH_TENSORS)];
+        let Some(file) = files.into_iter().find(|file| file.is_file()) else {
+            let problem = "has no adapter_model.safetensors and no adapter_model.bin".into();
+            let hint = Some("is the download complete?".into());
+            return Err(MergeError::Checkpoint { path: root.to_owned(), problem, hint });
+        };
+        checkpoint.add_file(file, &mut digest, |_| true)?;
         checkpoint.digest = digest.finalize();
         Ok(checkpoint)
     }
@@ -144,6 +137,14 @@ impl Checkpoint {
         Ok((checkpoint, digest))
     }
 
+    /// How messages name what holds its tensors: the file, where there is one.
+    pub(crate) fn tensors_path(&self) -> PathBuf {
+        match self.files.as_slice() {
+            [file] => file.clone(),
+            _ => self.root.clone(),
+        }
+    }
+
     /// Whether its files are as they were when it was opened.
     ///
     /// # Errors
@@ -158,10 +159,9 @@ impl Checkpoint {
         Ok(())
     }
 
-    fn add_shards(&mut self, digest: &mut Hasher) -> Result<(), MergeError> {
-        let path = self.root.join(INDEX);
-        let wrong = |problem| MergeError::Checkpoint { path: path.clone(), problem, hint: None };
-        let Index(map) = Index::parse(&read_small(&path)?).map_err(wrong)?;
+    fn add_shards(&mut self, path: &Path, digest: &mut Hasher) -> Result<(), MergeError> {
+        let wrong = |problem| MergeError::Checkpoint { path: path.to_owned(), problem, hint: None };
+        let Index(map) = Index::parse(&read_small(path)?).map_err(wrong)?;
         let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (tensor, shard) in &map {
             shards.entry(shard).or_default().push(tensor);
@@ -171,7 +171,7 @@ impl Checkpoint {
             if !file.is_file() {
                 let problem = format!("names the shard {shard:?}, which is not in the folder");
                 let hint = Some("the download is incomplete: fetch the missing file".into());
-                return Err(MergeError::Checkpoint { path, problem, hint });
+                return Err(MergeError::Checkpoint { path: path.to_owned(), problem, hint });
             }
             self.add_file(file, digest, |tensor| map.get(tensor).is_some_and(|of| of == shard))?;
             if let Some(tensor) = tensors.into_iter().find(|tensor| !self.tensors.contains_key(*tensor)) {
@@ -185,17 +185,17 @@ impl Checkpoint {
     fn add_file(&mut self, path: PathBuf, digest: &mut Hasher, wanted: impl Fn(&str) -> bool) -> Result<(), MergeError> {
         let data = DataFile::open(&path)?;
         let stamp = Stamp::of(&data.file().metadata().map_err(MergeError::io("look at", &path))?);
-        let refuse = |problem| MergeError::Header { path: path.clone(), problem };
-        let mut prefix = [0; PREFIX as usize];
-        if stamp.bytes >= PREFIX {
-            data.read_exact_at(&mut prefix, 0)?;
-        }
-        let length = Header::length(prefix, stamp.bytes).map_err(refuse)?;
-        let mut json = vec![0; length as usize];
-        data.read_exact_at(&mut json, PREFIX)?;
-        digest.update(blake3::hash(&json).as_bytes()).update(&stamp.bytes.to_le_bytes());
+        let (description, tensors) = match Format::of(&path) {
+            Format::Safetensors => safetensors(&data, stamp.bytes)?,
+            Format::Torch => {
+                let read = |offset, buffer: &mut [u8]| data.read_exact_at(buffer, offset);
+                let file = TorchFile::read(stamp.bytes, &read, &|problem| weights::refused(&path, &problem))?;
+                (file.description, file.tensors)
+            }
+        };
+        digest.update(blake3::hash(&description).as_bytes()).update(&stamp.bytes.to_le_bytes());
         let file = self.files.len();
-        for tensor in Header::parse(&json, stamp.bytes).map_err(refuse)?.tensors {
+        for tensor in tensors {
             if wanted(&tensor.name) {
                 let info =
                     TensorInfo { dtype: tensor.dtype, shape: tensor.shape, file, offset: tensor.offset, bytes: tensor.bytes };
@@ -206,6 +206,19 @@ impl Checkpoint {
         self.stamps.push(stamp);
         Ok(())
     }
+}
+
+/// The header of a safetensors file, as text and as tensors.
+fn safetensors(data: &DataFile, bytes: u64) -> Result<(Vec<u8>, Vec<HeaderTensor>), MergeError> {
+    let refuse = |problem| MergeError::Header { path: data.path().to_owned(), problem };
+    let mut prefix = [0; PREFIX as usize];
+    if bytes >= PREFIX {
+        data.read_exact_at(&mut prefix, 0)?;
+    }
+    let mut json = vec![0; Header::length(prefix, bytes).map_err(refuse)? as usize];
+    data.read_exact_at(&mut json, PREFIX)?;
+    let header = Header::parse(&json, bytes).map_err(refuse)?;
+    Ok((json, header.tensors))
 }
 
 fn check_folder(root: &Path, config: &str) -> Result<(), MergeError> {
@@ -240,31 +253,6 @@ fn read_small(path: &Path) -> Result<Vec<u8>, MergeError> {
         return Err(MergeError::Checkpoint { path: path.to_owned(), problem, hint: None });
     }
     fs::read(path).map_err(MergeError::io("read", path))
-}
-
-/// Says what a folder without `model.safetensors` and without an index holds instead.
-fn no_weights(root: &Path) -> MergeError {
-    let names: Vec<String> = fs::read_dir(root)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    let has = |test: fn(&str) -> bool| names.iter().any(|name| test(name));
-    let (problem, hint) = if has(|name| name == "adapter_config.json") {
-        ("holds a LoRA adapter, not a whole checkpoint", "name it with its base: `model: base+adapter`")
-    } else if has(|name| name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth")) {
-        (
-            "holds its weights as pickles (.bin, .pt), which can run code when they are read; Braid reads safetensors only",
-            "convert it: load it with transformers and save it with save_pretrained",
-        )
-    } else {
-        (
-            "has neither model.safetensors nor model.safetensors.index.json",
-            "is this the right folder, and is the download complete?",
-        )
-    };
-    MergeError::Checkpoint { path: root.to_owned(), problem: problem.into(), hint: Some(hint.into()) }
 }
 
 #[cfg(test)]

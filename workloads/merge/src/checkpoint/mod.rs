@@ -1,4 +1,6 @@
-//! Reading checkpoints as Hugging Face lays them out: `config.json` and safetensors, one file or shards with an index.
+//! Reading checkpoints as Hugging Face lays them out: `config.json` and tensors, in one file or in shards with an index.
+//!
+//! Files are safetensors, or what `torch.save` writes; of these nothing is run.
 //!
 //! Opening one reads headers only, and trusts nothing in them. The bytes of tensors are read later, by position, from a
 //! [`DataFile`]. Not here: what the tensors mean, and the tokenizer.
@@ -8,9 +10,14 @@ mod folder;
 mod header;
 mod header_problem;
 mod index;
+mod torch;
+mod weights;
 
 pub use data_file::DataFile;
 pub use folder::{Checkpoint, Fold, Stamp, TensorInfo};
 pub use header::{Header, HeaderTensor};
 pub use header_problem::HeaderProblem;
 pub use index::Index;
+#[cfg(test)]
+pub(crate) use torch::writer::torch_file;
+pub use torch::{TorchFile, TorchProblem};

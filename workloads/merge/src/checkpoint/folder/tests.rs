@@ -1,7 +1,12 @@
 use super::*;
-use crate::testing::{Tensor, write_checkpoint, write_safetensors};
+use crate::{
+    checkpoint::torch_file,
+    testing::{Tensor, merge, read_checkpoint, write_checkpoint, write_safetensors},
+};
 use serde_json::json;
 use tempfile::TempDir;
+
+const INDEX: &str = "model.safetensors.index.json";
 
 fn tensors() -> Vec<Tensor> {
     ["a", "b", "c", "d"].into_iter().zip(1..).map(|(name, n)| Tensor::noise(name, Dtype::BF16, n * 10, n)).collect()
@@ -30,6 +35,51 @@ fn one_file_or_shards_give_the_same_tensors() {
     }
 }
 
+/// A checkpoint of files of `torch.save`.
+fn write_torch(root: &Path, names: &[&str]) {
+    fs::create_dir_all(root).unwrap();
+    fs::write(root.join(CONFIG), r#"{"hidden_size": 8}"#).unwrap();
+    let tensors = tensors();
+    let mut map = Map::new();
+    for (name, part) in names.iter().zip(tensors.chunks(tensors.len().div_ceil(names.len()))) {
+        fs::write(root.join(name), torch_file(part)).unwrap();
+        map.extend(part.iter().map(|tensor| (tensor.name.clone(), (*name).into())));
+    }
+    if names.len() > 1 {
+        let index = json!({"metadata": {}, "weight_map": map}).to_string();
+        fs::write(root.join("pytorch_model.bin.index.json"), index).unwrap();
+    }
+}
+
+#[test]
+fn files_of_pytorch_merge_as_safetensors_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write_checkpoint(&root.join("plain"), &json!({"hidden_size": 8}), &tensors(), 1);
+    let recipe = |model: &str| {
+        format!(
+            "merge_method: linear\nmodels: [{{model: plain, parameters: {{weight: 1}}}}, {{model: {model}, parameters: {{weight: 2}}}}]\n"
+        )
+    };
+    merge(root, "merge_method: passthrough\nmodels: [{model: plain}]\n", "again", 1).unwrap();
+    merge(root, &recipe("again"), "expected", 1).unwrap();
+    for (model, names) in [
+        ("single", &["pytorch_model.bin"][..]),
+        ("shards", &["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"]),
+        ("loose", &["consolidated.00.pth"]),
+    ] {
+        write_torch(&root.join(model), names);
+        fs::write(root.join(model).join("training_args.bin"), "no tensors").unwrap();
+        merge(root, &recipe(model), &format!("out-{model}"), 2).unwrap();
+        assert!(read_checkpoint(&root.join(format!("out-{model}"))) == read_checkpoint(&root.join("expected")), "{model}");
+    }
+    write_torch(&root.join("old"), &["pytorch_model.bin"]);
+    fs::write(root.join("old/pytorch_model.bin"), b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.").unwrap();
+    let failure = merge(root, &recipe("old"), "out-old", 1).unwrap_err();
+    assert!(failure.message.contains("old/pytorch_model.bin: is a pickle in PyTorch's format before 1.6"), "{}", failure.message);
+    assert!(failure.hint.is_some_and(|hint| hint.contains("weights_only=True")));
+}
+
 #[test]
 fn equal_folders_have_equal_digests_and_changes_are_seen() {
     let (one, two) = (checkpoint(2), checkpoint(2));
@@ -51,12 +101,22 @@ fn equal_folders_have_equal_digests_and_changes_are_seen() {
 #[test]
 fn what_is_wrong_with_a_folder_is_said() {
     type Spoil = fn(&Path);
-    let cases: [(Spoil, &str); 16] = [
+    let cases: [(Spoil, &str); 17] = [
         (|root| fs::remove_dir_all(root).unwrap(), "there is no such folder"),
         (|root| fs::remove_file(root.join(CONFIG)).unwrap(), "has no config.json: not a checkpoint"),
         (|root| fs::write(root.join(CONFIG), "[]").unwrap(), "config.json: is not a JSON object"),
         (|root| fs::remove_file(root.join(INDEX)).unwrap(), "has neither model.safetensors nor model.safetensors.index.json"),
-        (|root| fs::rename(root.join(INDEX), root.join("pytorch_model.bin")).unwrap(), "holds its weights as pickles"),
+        (
+            |root| fs::rename(root.join(INDEX), root.join("pytorch_model.bin")).unwrap(),
+            "pytorch_model.bin: is no file of torch.save: it begins with [7b, 22, 6d, 65]",
+        ),
+        (
+            |root| {
+                fs::remove_file(root.join(INDEX)).unwrap();
+                ["one.pt", "two.pth"].iter().for_each(|name| fs::write(root.join(name), "").unwrap());
+            },
+            "has several .pt or .pth files",
+        ),
         (|root| fs::rename(root.join(INDEX), root.join("adapter_config.json")).unwrap(), "holds a LoRA adapter"),
         (|root| fs::write(root.join(INDEX), "{").unwrap(), "index.json: is not an index of shards"),
         (
