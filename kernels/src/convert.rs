@@ -1,7 +1,7 @@
 //! Decoding floats to f32 and encoding f32, in integer arithmetic alone so that every machine gives the same bits and every
 //! loop vectorises. Rounding is to nearest, ties to even, subnormals included; infinities stay; NaN stays NaN.
 //!
-//! Not here: eight-bit floats and integers, which have no arithmetic in this crate.
+//! Not here: eight-bit floats, which mean nothing without their scales ([`crate::BlockScales`]), and integers.
 
 use crate::Dtype;
 

@@ -6,7 +6,7 @@
 //! | statistics, a pass before the last | [`dots`] → [`slerp_coefficients`]; [`gram`] → [`nuslerp`], [`multislerp`], [`karcher`], [`model_stock`]; [`l1`] → [`L1::rescale`]; [`Selection`] → [`Trim`]; over several tensors, [`count_in_buckets`], [`sign_balance`] |
 //! | which elements of a task vector stay | [`Keep`]: all, [`Trim::keep`], [`Mask`], [`RankTable`] |
 //! | whole tensors at once: singular values, matching | [`linalg`] |
-//! | the output, the last pass | [`linear`], [`task_vectors`], [`weighted`], [`sce`], [`ram`], [`nearswap`], [`fuse`], [`balanced`], [`informed_mean`], [`scale`], [`convert`], [`LowRank`] |
+//! | the output, the last pass | [`linear`], [`task_vectors`], [`weighted`], [`sce`], [`ram`], [`nearswap`], [`fuse`], [`balanced`], [`informed_mean`], [`scale`], [`convert`], [`LowRank`], [`BlockScales`] |
 //!
 //! Promises, each of them tested:
 //!
@@ -43,8 +43,8 @@ pub use geometry::{Calibration, karcher, model_stock, multislerp, nuslerp, widen
 pub use keep::{Keep, TileTrim, magnitude};
 pub use mask::{Mask, MaskKey};
 pub use merge::{
-    Clamp, Combine, Contender, Floor, Informed, LowRank, Overlap, Selected, TaskVector, balanced, convert, decode, energies,
-    fuse, informed_mean, linear, nearswap, overlaps, ram, scale, sce, task_vectors, weighted,
+    BlockScales, Clamp, Combine, Contender, Floor, Informed, LowRank, Overlap, Selected, TaskVector, balanced, convert, decode,
+    energies, fuse, informed_mean, linear, nearswap, overlaps, ram, scale, sce, task_vectors, weighted,
 };
 pub use philox::philox4x32;
 pub use ranks::{Chances, MaskedPiece, RankCounts, RankTable};

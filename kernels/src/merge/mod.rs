@@ -4,6 +4,7 @@
 //! see each other, so any cut of a tensor into tiles gives the same bytes.
 
 mod balance;
+mod block_scales;
 mod copy;
 mod fisher;
 mod fusion;
@@ -17,6 +18,7 @@ mod weighted;
 
 pub(crate) use balance::balance;
 pub use balance::{Clamp, Contender, balanced};
+pub use block_scales::BlockScales;
 pub use copy::{convert, decode, scale};
 pub use fisher::{Informed, informed_mean};
 pub use fusion::fuse;

@@ -96,10 +96,13 @@ impl Opened {
 
     /// The least memory for the buffers of one tile, of the largest kind that occurs.
     pub(crate) fn tile_bytes(&self) -> u64 {
-        // what a fold makes of a source is f32, beside its bytes as they are read
-        let folded = |source: &Source| if self.fold(source).is_some() { size_of::<f32>() as u64 } else { 0 };
+        // what a lens makes of a source is f32, beside its bytes as they are read
+        let made = |source: &Source| {
+            let scaled = self.checkpoints.get(source.model).is_some_and(|model| model.scales.contains_key(&source.tensor));
+            if scaled || self.fold(source).is_some() { size_of::<f32>() as u64 } else { 0 }
+        };
         let per_element = self.plan.tensors.iter().map(|tensor| {
-            let element = tensor.sources.iter().map(|source| source.dtype.size() as u64 + folded(source)).sum::<u64>()
+            let element = tensor.sources.iter().map(|source| source.dtype.size() as u64 + made(source)).sum::<u64>()
                 + tensor.dtype.size() as u64
                 + tensor.parameters.scaling.map_or(0, |_| size_of::<f32>() as u64);
             // rows reach out of a tile by up to a granule on both sides
@@ -165,7 +168,8 @@ fn header(checkpoint: &Checkpoint, parts: Parts) -> ModelHeader {
     let tensor = |(name, info): (&String, &crate::checkpoint::TensorInfo)| {
         (name.clone(), TensorHeader { dtype: info.dtype, shape: info.shape.clone() })
     };
-    ModelHeader { config: checkpoint.config.clone(), tensors: checkpoint.tensors.iter().map(tensor).collect(), parts }
+    let (config, becomes) = (checkpoint.config.clone(), checkpoint.becomes());
+    ModelHeader { config, tensors: checkpoint.tensors.iter().map(tensor).collect(), becomes, parts }
 }
 
 /// The digest of all that decides the result but the bytes of the inputs. It is the same on every worker, whatever the

@@ -140,7 +140,7 @@ pub(crate) fn merge_tensor(
         let path = folder.path().join(model);
         std::fs::write(&path, [&[7; PREFIX as usize][..], &tensor.bytes].concat()).expect("a file");
         let file = Arc::new(DataFile::open(&path)?);
-        sources.push(Input { model: model.into(), file, offset: PREFIX, dtype: tensor.dtype, product: None });
+        sources.push(Input { model: model.into(), file, offset: PREFIX, dtype: tensor.dtype, lens: None });
     }
     let tile_bytes = GRANULE as u64 * inputs.iter().map(|t| t.dtype.size() as u64).sum::<u64>();
     let (threads, memory) = (context.pool.current_num_threads(), context.memory);

@@ -48,6 +48,7 @@ pub(crate) fn fold(mut base: Checkpoint, adapter: Adapter) -> Result<Checkpoint,
             return Err(unfit(format!("replaces {name:?} {:?} of base {of_base} by {:?}", old.shape, new.shape)));
         }
         base.folds.remove(&name);
+        base.scales.remove(&name);
         base.tensors.insert(name, TensorInfo { file: first + new.file, ..new.clone() });
     }
     base.files.extend(adapter.checkpoint.files);

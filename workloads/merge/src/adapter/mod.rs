@@ -16,6 +16,7 @@ mod fold;
 mod parts;
 
 pub use config::AdapterConfig;
+pub(crate) use factors::read_f32;
 pub use factors::{Factors, Orientation};
 pub(crate) use fold::fold;
 pub(crate) use parts::{Parts, parts};

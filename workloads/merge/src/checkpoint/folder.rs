@@ -4,6 +4,7 @@ use super::{
     data_file::DataFile,
     header::{Header, HeaderTensor, PREFIX},
     index::Index,
+    quantised::{self, Scales},
     torch::TorchFile,
     weights::{self, Format, Weights},
 };
@@ -48,6 +49,8 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, TensorInfo>,
     /// What an adapter adds to some of them, by name.
     pub folds: BTreeMap<String, Fold>,
+    /// What tensors of eight-bit floats are multiplied by, by name.
+    pub scales: BTreeMap<String, Scales>,
     /// The files that hold them, as full paths.
     pub files: Vec<PathBuf>,
     /// When and how large each of [`files`](Self::files) was found, in that order.
@@ -100,6 +103,7 @@ impl Checkpoint {
             Weights::Shards(index) => checkpoint.add_shards(&index, &mut digest)?,
         }
         checkpoint.digest = digest.finalize();
+        quantised::sort_out(&mut checkpoint)?;
         Ok(checkpoint)
     }
 
@@ -130,6 +134,7 @@ impl Checkpoint {
             config,
             tensors: BTreeMap::new(),
             folds: BTreeMap::new(),
+            scales: BTreeMap::new(),
             files: Vec::new(),
             stamps: Vec::new(),
             digest: blake3::hash(&[]),

@@ -10,6 +10,7 @@ mod folder;
 mod header;
 mod header_problem;
 mod index;
+mod quantised;
 mod torch;
 mod weights;
 
@@ -18,6 +19,7 @@ pub use folder::{Checkpoint, Fold, Stamp, TensorInfo};
 pub use header::{Header, HeaderTensor};
 pub use header_problem::HeaderProblem;
 pub use index::Index;
+pub use quantised::Scales;
 #[cfg(test)]
 pub(crate) use torch::writer::torch_file;
 pub use torch::{TorchFile, TorchProblem};

@@ -7,7 +7,7 @@ use crate::{
     open_files::OpenFiles,
     output::{Claim, Digest, Place, Record, ShardFile, Staged, Staging},
     plan::{PlannedPiece, PlannedTensor, Source},
-    run::{Input, Passes, Room, Scaling, Target, TensorDigests, Tiles, Whole, each, hash_range},
+    run::{Input, Lens, Passes, Room, Scaling, Target, TensorDigests, Tiles, Whole, each, hash_range},
     step::Merged,
 };
 use serde_json::Value;
@@ -130,11 +130,14 @@ impl Job<'_> {
                 )));
             };
             let file = opened.files.get(&checkpoint.files[info.file])?;
-            let product = match opened.fold(source) {
-                Some(fold) => Some(Arc::new(fold.factors.read(&*opened.files.get(&checkpoint.files[fold.file])?)?)),
-                None => None,
+            let lens = match (opened.fold(source), checkpoint.scales.get(&source.tensor)) {
+                (Some(fold), _) => Some(Lens::Adapted(fold.factors.read(&*opened.files.get(&checkpoint.files[fold.file])?)?)),
+                (None, Some(scales)) => {
+                    Some(Lens::Scaled(scales.read(&*opened.files.get(&checkpoint.files[scales.info.file])?)?))
+                }
+                (None, None) => None,
             };
-            Ok(Input { model: model.name(), file, offset: info.offset, dtype: info.dtype, product })
+            Ok(Input { model: model.name(), file, offset: info.offset, dtype: info.dtype, lens: lens.map(Arc::new) })
         };
         tensor.sources.iter().map(input).collect()
     }

@@ -12,6 +12,8 @@ pub struct ModelHeader {
     pub config: Map<String, Value>,
     /// Its tensors by name.
     pub tensors: BTreeMap<String, TensorHeader>,
+    /// The types that tensors are taken to have which are stored in another one, by name.
+    pub becomes: BTreeMap<String, Dtype>,
     /// What these are, where it is an adapter.
     pub(crate) parts: Parts,
 }

@@ -52,7 +52,7 @@ pub(super) fn planned(
 
     let dtypes: Vec<Dtype> = sources.iter().map(|(_, source, _)| source.dtype).collect();
     // what is known about the elements of a model has a type of its own
-    let own = sources.iter().filter(|(input, ..)| input.of.is_none()).map(|(_, source, _)| source.dtype);
+    let own = sources.iter().filter(|(input, ..)| input.of.is_none()).map(|(_, source, _)| taken(headers, source));
     let Some((dtype, floats)) = output_dtype(&own.collect::<Vec<_>>(), recipe.out_dtype.or(recipe.dtype)) else {
         let list = sources.iter().map(|(input, source, _)| format!("`{}` {}", path(input), source.dtype)).collect();
         return Err(error(slice.at, PlanProblem::Dtype { tensor: draft.name, dtypes: list }));
@@ -77,6 +77,12 @@ pub(super) fn planned(
     };
     let sources = sources.into_iter().map(|(_, source, _)| source).collect();
     Ok(PlannedTensor { name: draft.name, dtype, shape, sources, method, parameters, elements, bytes_in, bytes_out })
+}
+
+/// The type that a source is taken to have.
+fn taken(headers: &[ModelHeader], source: &Source) -> Dtype {
+    let becomes = headers.get(source.model).and_then(|header| header.becomes.get(&source.tensor));
+    becomes.copied().unwrap_or(source.dtype)
 }
 
 /// The source's own name, where it is not that of the output.

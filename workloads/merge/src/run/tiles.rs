@@ -17,12 +17,13 @@ use super::{
     buffers::Buffers,
     digest::{TensorDigests, Tree},
     failure::FirstFailure,
+    lens::Lens,
     phases::Phases,
 };
 use crate::{MergeError, checkpoint::DataFile, output::ShardFile, survey::Answer};
 use blake3::{Hash, hazmat::ChainingValue};
 use braid_gpu::Arithmetic;
-use braid_kernels::{Combine, Dtype, GRANULE, Keep, KernelError, LowRank, Slice, SliceMut, TaskVector, convert, task_vectors};
+use braid_kernels::{Combine, Dtype, GRANULE, Keep, KernelError, Slice, SliceMut, TaskVector, convert, task_vectors};
 use braid_workload::TaskContext;
 use rayon::prelude::*;
 use std::{
@@ -97,14 +98,14 @@ pub struct Input<'a> {
     pub offset: u64,
     /// Its element type there.
     pub dtype: Dtype,
-    /// What is added to it as it is read; a method then sees f32.
-    pub product: Option<Arc<LowRank>>,
+    /// What it is read through, if a method is to see something else: f32 then.
+    pub lens: Option<Arc<Lens>>,
 }
 
 impl Input<'_> {
     /// The type that a method sees.
     fn seen(&self) -> Dtype {
-        if self.product.is_some() { Dtype::F32 } else { self.dtype }
+        if self.lens.is_some() { Dtype::F32 } else { self.dtype }
     }
 }
 
@@ -203,7 +204,7 @@ impl<'a> Tiles<'a> {
 
     /// The bytes of an element of each input as it is read, where it is not what a method sees.
     fn raw(&self) -> impl Iterator<Item = usize> + '_ {
-        self.inputs.iter().filter(|input| input.product.is_some()).map(|input| input.dtype.size())
+        self.inputs.iter().filter(|input| input.lens.is_some()).map(|input| input.dtype.size())
     }
 
     /// Does the arithmetic that GPUs may do.
@@ -285,7 +286,7 @@ impl<'a> Tiles<'a> {
     /// # Errors
     /// As [`Tiles::write`]; there is no such input, or it has another dtype.
     pub fn copy(&self, input: usize) -> Result<(), MergeError> {
-        if self.target.scaling.is_some() || self.inputs.get(input).is_some_and(|source| source.product.is_some()) {
+        if self.target.scaling.is_some() || self.inputs.get(input).is_some_and(|source| source.lens.is_some()) {
             return self.write(|tile, mut out| convert(&tile.inputs[input], &mut out));
         }
         if self.inputs.get(input).is_none_or(|source| source.dtype != self.target.dtype) {
@@ -387,15 +388,15 @@ impl<'a> Tiles<'a> {
         let offset = input.offset + first * input.dtype.size() as u64;
         let bytes = buffer.len() / input.seen().size() * input.dtype.size();
         self.passes.read.fetch_add(bytes as u64, Ordering::Relaxed);
-        let Some(product) = &input.product else {
+        let Some(lens) = &input.lens else {
             self.passes.phases.read.of(|| input.file.read_exact_at(buffer, offset))?;
             return Ok(look.map(|look| look(buffer)));
         };
         let raw = &mut spare[..bytes];
         self.passes.phases.read.of(|| input.file.read_exact_at(raw, offset))?;
-        let folded =
-            Slice::new(input.dtype, raw).and_then(|base| product.add_to(&base, first, &mut SliceMut::new(input.seen(), buffer)?));
-        folded.map_err(|error| match error {
+        let made =
+            Slice::new(input.dtype, raw).and_then(|raw| lens.apply(&raw, first, &mut SliceMut::new(input.seen(), buffer)?));
+        made.map_err(|error| match error {
             KernelError::NotANumber { element } => MergeError::NotANumber {
                 tensor: self.target.name.to_owned(),
                 element: first + element as u64,
