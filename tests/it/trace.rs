@@ -59,9 +59,8 @@ fn a_merge_is_one_trace_from_the_verb_to_the_kernels() {
     merge.envs(collector.environment());
     finish(merge).ok();
     // The attempt that publishes is the last.
-    let spans = spans(&collector, "the last attempt", |span| {
-        span.name == "attempt" && span.attributes["label"].starts_with("publish")
-    });
+    let spans =
+        spans(&collector, "the last attempt", |span| span.name == "attempt" && span.attributes["label"].starts_with("publish"));
     let found = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
     let to_attempt = ["braid: braid merge", "braid-coordinator: submit", "braid-coordinator: placement", "braid-worker: attempt"];
     for attempt in found("attempt") {
