@@ -135,12 +135,42 @@ fn workers_change_nothing_where_tensors_are_made_together() {
     let scratch = Scratch::new();
     Family::write(scratch.path(), SMALL, 4);
     scratch.write("match.yml", "merge_method: weight_matching\nbase_model: base\nmodels: [{model: expert1}]\n");
-    let steps: [(&str, &[&str]); 4] = [
-        ("matched", &["merge", "match.yml", "{}"]),
-        ("one", &["lora", "extract", "base", "expert1", "{}", "--rank", "4"]),
-        ("two", &["lora", "extract", "base", "expert2", "{}", "--rank", "3", "--dtype", "float32"]),
-        ("folded", &["lora", "fold", "base", "one-0", "{}", "--max-shard-size", "20MB"]),
-    ];
+    workers_change_nothing_in(
+        &scratch,
+        &[
+            ("matched", &["merge", "match.yml", "{}"]),
+            ("one", &["lora", "extract", "base", "expert1", "{}", "--rank", "4"]),
+            ("two", &["lora", "extract", "base", "expert2", "{}", "--rank", "3", "--dtype", "float32"]),
+            ("folded", &["lora", "fold", "base", "one-0", "{}", "--max-shard-size", "20MB"]),
+        ],
+    );
+}
+
+/// What takes matrices apart, and groups what it finds.
+#[test]
+fn workers_change_nothing_where_matrices_are_decomposed() {
+    let scratch = Scratch::new();
+    Family::write(scratch.path(), Size { layers: 2, hidden: 128, vocabulary: 512, experts: 3, shards: 2 }, 5);
+    let experts = "base_model: base\nmodels: [{model: expert1}, {model: expert2}, {model: expert3}]\n";
+    for method in ["tsvm", "opcm"] {
+        scratch.write(&format!("{method}.yml"), format!("merge_method: {method}\n{experts}"));
+    }
+    scratch.write("lego.yml", "merge_method: lora_lego\nmodels: [{model: one-0}, {model: two-0}]\n");
+    workers_change_nothing_in(
+        &scratch,
+        &[
+            ("tsvm", &["merge", "tsvm.yml", "{}"]),
+            ("opcm", &["merge", "opcm.yml", "{}"]),
+            ("one", &["lora", "extract", "base", "expert1", "{}", "--rank", "8"]),
+            ("two", &["lora", "extract", "base", "expert2", "{}", "--rank", "8"]),
+            ("merged", &["lora", "merge", "one-0", "two-0", "--out", "{}", "--rank", "6"]),
+            ("lego", &["merge", "lego.yml", "{}"]),
+        ],
+    );
+}
+
+/// Runs each step in one process, into NAME-0, and on fleets of one to three workers; `{}` in its arguments is where it writes to.
+fn workers_change_nothing_in(scratch: &Scratch, steps: &[(&str, &[&str])]) {
     let named = |args: &[&str], out: &str| args.iter().map(|arg| arg.replace("{}", out)).collect::<Vec<_>>();
     let coordinator = Coordinator::spawn(None);
     for (name, args) in steps {

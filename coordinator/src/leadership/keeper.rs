@@ -192,6 +192,9 @@ impl Loop {
     }
 
     fn take(&mut self, event: Event) {
+        if !matches!(event, Event::Tick) {
+            tracing::debug!("{event:?}");
+        }
         let effects = step(&mut self.state, event, Now { at: Instant::now(), chance: fastrand::f64() });
         for effect in effects {
             match effect {

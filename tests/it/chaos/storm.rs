@@ -60,7 +60,8 @@ impl Storm {
             .map(|number| {
                 let (store, lease) = (Some(etcd.url()), Some(format!("{}s", LEASE.as_secs())));
                 let host = host(place(Victim::Coordinator(number)));
-                Coordinator::start(CoordinatorSetup { store, lease, host, secure: true, ..CoordinatorSetup::default() })
+                let environment = vec![("BRAID_LOG".to_owned(), "info,braid_coordinator::leadership=debug".to_owned())];
+                Coordinator::start(CoordinatorSetup { store, lease, host, secure: true, environment, ..CoordinatorSetup::default() })
             })
             .collect();
         let addresses: Vec<_> = coordinators.iter().map(Coordinator::address).collect();

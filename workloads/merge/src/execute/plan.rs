@@ -9,6 +9,15 @@ use crate::{
     step::{Planned, Surveyed},
     survey::{Answer, tasks_of},
 };
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a staging folder may be in use without saying for which merge.
+const NAMED_WITHIN: Duration = Duration::from_secs(20);
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Job<'_> {
     /// Makes the staging folder, and shares out the work or what is to be looked at before.
@@ -17,9 +26,7 @@ impl Job<'_> {
         // A flush of an earlier job may still write into the folder that is about to be checked.
         self.flusher.finish(&self.opened.folder.staging)?;
         let opened = self.opened;
-        let Staged::Open(staging) = Staging::prepare(&opened.folder, &opened.record, &opened.layout)? else {
-            return Ok(Planned { published: true, ..planned });
-        };
+        let Staged::Open(staging) = self.prepared()? else { return Ok(Planned { published: true, ..planned }) };
         match (&opened.plan.survey, staging.answers()?) {
             (Some(case), None) => {
                 let read = |tensor: &PlannedTensor| match tensor.is_merged_by(opened.plan.method) {
@@ -31,6 +38,23 @@ impl Job<'_> {
                 Ok(planned)
             }
             _ => self.share_out(&staging, planned),
+        }
+    }
+
+    /// The staging folder of this merge. Somebody may be there who has not said for which merge: an attempt at this very step that
+    /// was given up, and goes on where its worker stood still. That passes.
+    fn prepared(&self) -> Result<Staged, MergeError> {
+        let (opened, begun) = (self.opened, Instant::now());
+        loop {
+            match Staging::prepare(&opened.folder, &opened.record, &opened.layout) {
+                Err(error) if begun.elapsed() < NAMED_WITHIN && opened.folder.is_in_motion(&error)? => {
+                    if self.context.is_cancelled() {
+                        return Err(MergeError::Cancelled);
+                    }
+                    thread::sleep(PAUSE);
+                }
+                prepared => return prepared,
+            }
         }
     }
 

@@ -295,6 +295,22 @@ fn nothing_is_taken_over_from_inputs_that_were_replaced() {
 }
 
 #[test]
+fn a_planner_waits_for_whoever_has_not_said_what_it_makes() {
+    let house = House::new();
+    let worker = Worker::new(&house.spec(LINEAR, "out"), 2);
+    let folder = worker.execute.open(&worker.spec).unwrap().folder.staging.clone();
+    fs::create_dir(&folder).unwrap();
+    let lock = fs::File::create(folder.join("lock")).unwrap();
+    lock.lock_shared().unwrap();
+    let other = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        drop(lock);
+    });
+    assert_eq!(worker.plan().reused_tensors, 0);
+    other.join().unwrap();
+}
+
+#[test]
 fn another_merge_in_the_same_place_starts_afresh_unless_it_runs() {
     let house = House::new();
     let other = LINEAR.replace("weight: 3", "weight: 2");

@@ -225,6 +225,18 @@ impl Staging {
     }
 }
 
+impl OutputFolder {
+    /// Whether it was for want of peace that preparing the staging folder failed: somebody works there and has not said for which
+    /// merge, or has removed what was just made.
+    pub(crate) fn is_in_motion(&self, error: &MergeError) -> Result<bool, MergeError> {
+        Ok(match error {
+            MergeError::Busy { .. } => read_plan(self)?.is_none(),
+            MergeError::Io { path, source, .. } => source.kind() == io::ErrorKind::NotFound && path.starts_with(&self.staging),
+            _ => false,
+        })
+    }
+}
+
 /// Removes the staging folder, unless somebody works in it or it is by now that of `plan`: an attempt that was given up may still
 /// run, and must not remove what the next one has made.
 pub(crate) fn clear(folder: &OutputFolder, plan: &PlanRecord) -> Result<(), MergeError> {
