@@ -6,7 +6,7 @@
 //! | statistics, a pass before the last | [`dots`] → [`slerp_coefficients`]; [`gram`] → [`nuslerp`], [`multislerp`], [`karcher`], [`model_stock`]; [`l1`] → [`L1::rescale`]; [`Selection`] → [`Trim`]; over several tensors, [`count_in_buckets`], [`sign_balance`] |
 //! | which elements of a task vector stay | [`Keep`]: all, [`Trim::keep`], [`Mask`], [`RankTable`] |
 //! | whole tensors at once: singular values, matching | [`linalg`] |
-//! | the output, the last pass | [`linear`], [`task_vectors`], [`weighted`], [`sce`], [`ram`], [`nearswap`], [`fuse`], [`balanced`], [`informed_mean`], [`scale`], [`convert`], [`LowRank`], [`BlockScales`] |
+//! | the output, the last pass | [`linear`], [`task_vectors`], [`weighted`], [`sce`], [`ram`], [`nearswap`], [`fuse`], [`balanced`], [`informed_mean`], [`scale`], [`convert`], [`LowRank`], [`BlockScales`], [`noisy`] |
 //!
 //! Promises, each of them tested:
 //!
@@ -29,6 +29,7 @@ mod keep;
 pub mod linalg;
 mod mask;
 mod merge;
+mod normal;
 mod philox;
 mod ranks;
 mod select;
@@ -43,9 +44,10 @@ pub use geometry::{Calibration, karcher, model_stock, multislerp, nuslerp, widen
 pub use keep::{Keep, TileTrim, magnitude};
 pub use mask::{Mask, MaskKey};
 pub use merge::{
-    BlockScales, Clamp, Combine, Contender, Floor, Informed, LowRank, Overlap, Selected, TaskVector, balanced, convert, decode,
-    energies, fuse, informed_mean, linear, nearswap, overlaps, ram, scale, sce, task_vectors, weighted,
+    BlockScales, Clamp, Combine, Contender, Floor, Informed, LowRank, Noise, Overlap, Selected, TaskVector, balanced, convert,
+    decode, energies, fuse, informed_mean, linear, nearswap, noisy, overlaps, ram, scale, sce, task_vectors, weighted,
 };
+pub use normal::{normal, uniform};
 pub use philox::philox4x32;
 pub use ranks::{Chances, MaskedPiece, RankCounts, RankTable};
 pub use select::{

@@ -18,6 +18,9 @@ pub struct DryRun {
     /// How long reading and writing takes at least, at the rate at which some of the inputs were just read; only for merges that
     /// read so much that it matters.
     pub seconds: Option<f64>,
+    /// What a person should know about the result.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Checks everything that a merge checks before it starts, and says what it would do. Writes nothing.
@@ -32,7 +35,7 @@ pub fn dry_run(spec: &MergeSpec) -> Result<DryRun, MergeError> {
     let moved = summary.bytes_read.saturating_add(summary.bytes_out);
     let seconds = if moved < WORTH_TELLING { None } else { rate(&opened)?.map(|rate| moved as f64 / rate) };
     let memory = opened.tile_bytes().max(opened.piece_bytes()).saturating_mul(2);
-    Ok(DryRun { summary, shards, memory, seconds })
+    Ok(DryRun { summary, shards, memory, seconds, warnings: opened.warnings })
 }
 
 /// Merges that move less than this take seconds, whatever the disk.
@@ -73,6 +76,9 @@ impl fmt::Display for DryRun {
         writeln!(f, "reads    {} of {}", size(*bytes_read), size(*bytes_in))?;
         writeln!(f, "writes   {} in {} shards", ByteSize(*bytes_out).display().si(), self.shards.len())?;
         write!(f, "memory   at least {} a thread", ByteSize(self.memory).display().iec())?;
-        self.seconds.map_or(Ok(()), |seconds| write!(f, "\ntime     at least {seconds:.0} s of reading and writing"))
+        if let Some(seconds) = self.seconds {
+            write!(f, "\ntime     at least {seconds:.0} s of reading and writing")?;
+        }
+        self.warnings.iter().try_for_each(|warning| write!(f, "\nwarning  {warning}"))
     }
 }

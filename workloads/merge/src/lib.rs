@@ -20,6 +20,7 @@ mod error;
 mod execute;
 mod groups;
 pub mod methods;
+mod moe;
 mod open_files;
 mod opened;
 pub mod output;

@@ -5,10 +5,12 @@ use crate::{
     adapter::{self, Adapter, Parts, fold},
     checkpoint::{Checkpoint, DataFile, Fold, Stamp},
     methods::{Folder, Joint},
+    moe::{self, Gates},
     open_files::OpenFiles,
     output::{Claim, Layout, OutputFolder, PlanRecord, Staging, TensorShape},
     plan::{MergePlan, ModelHeader, PlanOptions, PlannedTensor, Source, TensorHeader},
     recipe::Recipe,
+    run::Lens,
     spec::MergeSpec,
 };
 use blake3::Hasher;
@@ -34,6 +36,8 @@ pub(crate) struct Opened {
     pub(crate) folder: OutputFolder,
     /// Identifies the merge.
     pub(crate) record: PlanRecord,
+    /// What a person should know about the result.
+    pub(crate) warnings: Vec<String>,
     /// The input files in use.
     pub(crate) files: OpenFiles<DataFile>,
     /// What an earlier run had done, as last read from the staging folder.
@@ -54,25 +58,19 @@ impl Opened {
             .zip(parts)
             .map(|(checkpoint, parts)| (checkpoint.root.clone(), header(checkpoint, parts)))
             .collect();
-        let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed: spec.seed })?;
+        let files = OpenFiles::new(OPEN, DataFile::open);
+        let gates = moe::gates_of_prompts(&recipe, &checkpoints, &files)?;
+        let warnings = recipe.mixture.as_ref().map_or_else(Vec::new, |mixture| moe::warnings(mixture, gates.as_ref()));
+        let gates_bytes = gates.as_ref().map(Gates::bytes);
+        let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed: spec.seed, gates })?;
         let layout = match plan.makes {
             Folder::Checkpoint => Layout::new(&shapes(&plan), spec.max_shard_size)?,
             // PEFT reads one file
             Folder::Adapter => Layout::new(&shapes(&plan), u64::MAX)?.named(adapter::TENSORS),
         };
         let inputs = checkpoints.iter().map(|checkpoint| checkpoint.stamps.clone()).collect();
-        let record = PlanRecord { plan: digest(&spec, &checkpoints, &plan), inputs };
-        Ok(Self {
-            spec,
-            recipe,
-            checkpoints,
-            plan,
-            layout,
-            folder,
-            record,
-            files: OpenFiles::new(OPEN, DataFile::open),
-            kept: Mutex::default(),
-        })
+        let record = PlanRecord { plan: digest(&spec, &checkpoints, &plan, gates_bytes.as_deref()), inputs };
+        Ok(Self { spec, recipe, checkpoints, plan, layout, folder, record, files, warnings, kept: Mutex::default() })
     }
 
     /// What an earlier run had done. The file is long where tensors are many, so it is read once and not by every task.
@@ -143,6 +141,16 @@ impl Opened {
     }
 }
 
+/// What a tensor of a checkpoint is read through.
+pub(crate) fn lens_of(files: &OpenFiles<DataFile>, checkpoint: &Checkpoint, tensor: &str) -> Result<Option<Lens>, MergeError> {
+    let file = |index: usize| files.get(&checkpoint.files[index]);
+    Ok(match (checkpoint.folds.get(tensor), checkpoint.scales.get(tensor)) {
+        (Some(fold), _) => Some(Lens::Adapted(fold.factors.read(&*file(fold.file)?)?)),
+        (None, Some(scales)) => Some(Lens::Scaled(scales.read(&*file(scales.info.file)?)?)),
+        (None, None) => None,
+    })
+}
+
 /// Every model of the recipe, with the adapter that it puts on it.
 fn open_all(spec: &MergeSpec, recipe: &Recipe) -> Result<(Vec<Checkpoint>, Vec<Parts>), MergeError> {
     let takes = recipe.method.joint().map_or(Folder::Checkpoint, Joint::takes);
@@ -174,7 +182,7 @@ fn header(checkpoint: &Checkpoint, parts: Parts) -> ModelHeader {
 
 /// The digest of all that decides the result but the bytes of the inputs. It is the same on every worker, whatever the
 /// folders are mounted as there.
-fn digest(spec: &MergeSpec, checkpoints: &[Checkpoint], plan: &MergePlan) -> String {
+fn digest(spec: &MergeSpec, checkpoints: &[Checkpoint], plan: &MergePlan, gates: Option<&[u8]>) -> String {
     let mut hasher = Hasher::new();
     let mut part = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
@@ -185,5 +193,7 @@ fn digest(spec: &MergeSpec, checkpoints: &[Checkpoint], plan: &MergePlan) -> Str
     part(&spec.seed.to_le_bytes());
     checkpoints.iter().for_each(|checkpoint| part(checkpoint.digest.as_bytes()));
     part(plan.canonical().to_string().as_bytes());
+    // what prompts come to hangs on the tokenizer too
+    gates.into_iter().for_each(part);
     hasher.finalize().to_hex().to_string()
 }

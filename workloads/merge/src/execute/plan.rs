@@ -23,6 +23,7 @@ impl Job<'_> {
     /// Makes the staging folder, and shares out the work or what is to be looked at before.
     pub(super) fn plan(&self) -> Result<Planned, MergeError> {
         let mut planned = self.planned()?;
+        self.opened.warnings.iter().for_each(|warning| self.context.log(warning.clone()));
         // A flush of an earlier job may still write into the folder that is about to be checked.
         self.flusher.finish(&self.opened.folder.staging)?;
         let opened = self.opened;

@@ -5,9 +5,10 @@ use crate::{
     MergeError,
     checkpoint::DataFile,
     open_files::OpenFiles,
+    opened::lens_of,
     output::{Claim, Digest, Place, Record, ShardFile, Staged, Staging},
     plan::{PlannedPiece, PlannedTensor, Source},
-    run::{Input, Lens, Passes, Room, Scaling, Target, TensorDigests, Tiles, Whole, each, hash_range},
+    run::{Input, Passes, Room, Scaling, Target, TensorDigests, Tiles, Whole, each, hash_range},
     step::Merged,
 };
 use serde_json::Value;
@@ -130,13 +131,7 @@ impl Job<'_> {
                 )));
             };
             let file = opened.files.get(&checkpoint.files[info.file])?;
-            let lens = match (opened.fold(source), checkpoint.scales.get(&source.tensor)) {
-                (Some(fold), _) => Some(Lens::Adapted(fold.factors.read(&*opened.files.get(&checkpoint.files[fold.file])?)?)),
-                (None, Some(scales)) => {
-                    Some(Lens::Scaled(scales.read(&*opened.files.get(&checkpoint.files[scales.info.file])?)?))
-                }
-                (None, None) => None,
-            };
+            let lens = lens_of(&opened.files, checkpoint, &source.tensor)?;
             Ok(Input { model: model.name(), file, offset: info.offset, dtype: info.dtype, lens: lens.map(Arc::new) })
         };
         tensor.sources.iter().map(input).collect()

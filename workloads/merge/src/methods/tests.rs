@@ -30,7 +30,7 @@ fn merge(recipe: &str, models: &[(&str, Tensor)], threads: usize, memory: u64, s
         ModelHeader { tensors: [("w".to_owned(), header)].into(), ..Default::default() }
     };
     let headers = recipe.models.iter().map(|model| (PathBuf::from(&model.path), header(&model.path))).collect();
-    let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed })?;
+    let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed, ..PlanOptions::default() })?;
     let tensor = &plan.tensors[0];
     let inputs: Vec<Tensor> = tensor.sources.iter().map(|source| find(&recipe.models[source.model].path).clone()).collect();
     let context = context(threads, memory);

@@ -23,6 +23,7 @@ mod target;
 
 pub(crate) use card::card;
 pub(crate) use companions::{companions, pretty, set_template, template};
+pub(crate) use files::read_if_there;
 pub use layout::{Layout, Place, Shard, TensorShape};
 pub(crate) use manifest::{Provenance, digest, manifest};
 pub(crate) use progress::{Claim, Digest, Progress, Record, boot_id};

@@ -18,20 +18,23 @@ const LAYER_KEYS: [(&str, &[&str]); 6] = [
 /// The config of the output. `dtype` is the type of all its floats, if they have one.
 pub(super) fn config(recipe: &Recipe, headers: &[ModelHeader], stacked: &[Stacked], dtype: Option<Dtype>) -> Map<String, Value> {
     let mut config = headers.get(recipe.donor()).map_or_else(Map::new, |donor| donor.config.clone());
-    let chosen = recipe.out_dtype.or(recipe.dtype).is_some();
-    if let Some(name) = dtype.and_then(torch_name) {
-        let known: Vec<&str> = ["dtype", "torch_dtype"].into_iter().filter(|key| config.contains_key(*key)).collect();
-        // every version of transformers reads the older of the two keys
-        let keys = if known.is_empty() && chosen { vec!["torch_dtype"] } else { known };
-        for key in keys {
-            config.insert(key.into(), name.into());
-        }
-    }
+    set_dtype(&mut config, dtype, recipe.out_dtype.or(recipe.dtype).is_some());
     for stack in stacked {
         let module = recipe.modules.get(stack.module).and_then(|module| module.name.as_ref()).map_or("", |name| &name.value);
         set_layers(&mut config, headers, module, stack);
     }
     config
+}
+
+/// Says of what type all floats are, where configs say it or the recipe has chosen it.
+pub(super) fn set_dtype(config: &mut Map<String, Value>, dtype: Option<Dtype>, chosen: bool) {
+    let Some(name) = dtype.and_then(torch_name) else { return };
+    let known: Vec<&str> = ["dtype", "torch_dtype"].into_iter().filter(|key| config.contains_key(*key)).collect();
+    // every version of transformers reads the older of the two keys
+    let keys = if known.is_empty() && chosen { vec!["torch_dtype"] } else { known };
+    for key in keys {
+        config.insert(key.into(), name.into());
+    }
 }
 
 fn set_layers(config: &mut Map<String, Value>, headers: &[ModelHeader], module: &str, stack: &Stacked) {
@@ -83,6 +86,12 @@ fn object_ref<'a>(config: &'a Map<String, Value>, path: Option<&str>) -> Option<
         Some(path) => config.get(path)?.as_object(),
         None => Some(config),
     }
+}
+
+/// The float type that PyTorch and configs call so.
+pub(crate) fn float_named(name: &str) -> Option<Dtype> {
+    let name = name.strip_prefix("torch.").unwrap_or(name);
+    Dtype::ALL.into_iter().find(|dtype| torch_name(*dtype) == Some(name))
 }
 
 /// A float type as PyTorch and recipes call it.

@@ -14,6 +14,7 @@ mod config;
 mod error;
 mod header;
 mod modules;
+mod moe;
 mod names;
 mod outline;
 mod pieces;
@@ -29,10 +30,12 @@ pub use pieces::PlannedPiece;
 
 use crate::{
     methods::{Folder, Joint, Method, Passthrough, TensorParameters},
+    moe::Gates,
     recipe::{ChatTemplate, Recipe, Span, Tokenizer},
     survey::Case,
 };
 use braid_kernels::Dtype;
+pub(crate) use config::float_named;
 pub(crate) use names::{has_vocabulary, is_output};
 use outline::{Draft, Outline};
 use resolve::Context;
@@ -40,10 +43,12 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 
 /// What a merge depends on beside its recipe and its inputs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlanOptions {
     /// Decides the random masks.
     pub seed: u64,
+    /// The rows of gates that prompts give.
+    pub(crate) gates: Option<Gates>,
 }
 
 /// The whole of a merge.
@@ -114,6 +119,9 @@ impl MergePlan {
         if headers.len() != recipe.models.len() {
             let problem = PlanProblem::Models { expected: recipe.models.len(), found: headers.len() };
             return Err(PlanError::new(recipe.place(Span::default()), problem));
+        }
+        if let Some(mixture) = &recipe.mixture {
+            return moe::plan(recipe, mixture, folders, &headers, options);
         }
         let joint = recipe.method.joint();
         let adapters = joint.is_some_and(|joint| joint.takes() == Folder::Adapter);

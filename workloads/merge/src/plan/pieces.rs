@@ -60,7 +60,8 @@ pub(super) fn arrange(
     Ok((tensors, pieces))
 }
 
-fn planned(
+/// Brings what is made and its sources together; the bytes of `counted` count as read for it.
+pub(super) fn planned(
     recipe: &Recipe,
     made: Made,
     sources: &[Source],

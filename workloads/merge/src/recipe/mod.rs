@@ -15,6 +15,7 @@ mod layout;
 mod lines;
 mod locate;
 mod model_ref;
+mod moe;
 mod nearest;
 mod node;
 mod place;
@@ -28,6 +29,7 @@ pub use error::{Problem, RecipeError};
 pub use layout::{Input, Module, Settings, Slice};
 pub use lines::Lines;
 pub use model_ref::ModelRef;
+pub use moe::{Expert, GateMode, Mixture};
 pub use place::{At, Place, Span};
 pub use setting::Setting;
 pub use tokenizer::Tokenizer;
@@ -64,6 +66,8 @@ pub struct Recipe {
     pub tokenizer: Tokenizer,
     /// Which chat template the output's tokenizer gets, instead of its own.
     pub chat_template: Option<ChatTemplate>,
+    /// What is to be made a mixture of experts, instead of being merged.
+    pub mixture: Option<Mixture>,
 }
 
 const KEYS: [&str; 13] = [
@@ -93,6 +97,9 @@ impl Recipe {
         let root = node::parse(&source.file, text)?;
         if matches!(root.value, Value::Null) {
             return Err(source.error(Span::default(), Problem::Value("the recipe is empty".into())));
+        }
+        if moe::is_mixture(&root) {
+            return moe::parse(source, root);
         }
         let mut fields = source.fields(root, "the recipe", &KEYS, |_| None)?;
         let named = fields.require(&source, "merge_method")?;
@@ -146,6 +153,7 @@ impl Recipe {
             out_dtype: fields.take("out_dtype").map(|node| dtype(&source, node, "`out_dtype`")).transpose()?,
             tokenizer,
             chat_template: fields.take("chat_template").map(|node| ChatTemplate::parse(&source, node)).transpose()?,
+            mixture: None,
             file: source.file,
         };
         check::complete(&mut recipe, method_at, base.map(|(_, at)| at))?;

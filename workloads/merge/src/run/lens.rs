@@ -16,7 +16,7 @@ impl Lens {
     ///
     /// # Errors
     /// Elements that are not there; [`KernelError::NotANumber`].
-    pub(super) fn apply(&self, raw: &Slice<'_>, first: u64, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
+    pub(crate) fn apply(&self, raw: &Slice<'_>, first: u64, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
         match self {
             Self::Adapted(product) => product.add_to(raw, first, out),
             Self::Scaled(scales) => scales.apply(raw, first, out),

@@ -14,7 +14,7 @@ mod scheme;
 mod tests;
 
 use super::folder::{Checkpoint, TensorInfo};
-use crate::{MergeError, adapter::read_f32, checkpoint::DataFile};
+use crate::{MergeError, adapter::read_f32, checkpoint::DataFile, plan::float_named};
 use braid_kernels::{BlockScales, Dtype, KernelError};
 use scheme::Scheme;
 use serde_json::Value;
@@ -125,12 +125,8 @@ fn is_eight_bit(dtype: Dtype) -> bool {
 
 /// The type that the config gives its weights, where it is one to compute with.
 fn own_dtype(config: &serde_json::Map<String, Value>) -> Dtype {
-    let name = ["dtype", "torch_dtype"].into_iter().find_map(|key| config.get(key)?.as_str());
-    match name.map(|name| name.strip_prefix("torch.").unwrap_or(name)) {
-        Some("float32") => Dtype::F32,
-        Some("float16") => Dtype::F16,
-        _ => Dtype::BF16,
-    }
+    let named = ["dtype", "torch_dtype"].into_iter().find_map(|key| float_named(config.get(key)?.as_str()?));
+    named.unwrap_or(Dtype::BF16)
 }
 
 fn scales_of(tensors: &BTreeMap<String, TensorInfo>, name: &str, scheme: &Scheme, becomes: Dtype) -> Result<Scales, String> {
