@@ -61,7 +61,14 @@ impl Storm {
                 let (store, lease) = (Some(etcd.url()), Some(format!("{}s", LEASE.as_secs())));
                 let host = host(place(Victim::Coordinator(number)));
                 let environment = vec![("BRAID_LOG".to_owned(), "info,braid_coordinator::leadership=debug".to_owned())];
-                Coordinator::start(CoordinatorSetup { store, lease, host, secure: true, environment, ..CoordinatorSetup::default() })
+                Coordinator::start(CoordinatorSetup {
+                    store,
+                    lease,
+                    host,
+                    secure: true,
+                    environment,
+                    ..CoordinatorSetup::default()
+                })
             })
             .collect();
         let addresses: Vec<_> = coordinators.iter().map(Coordinator::address).collect();
