@@ -76,6 +76,9 @@ fn every_form_of_a_file_gives_the_same_tokens() {
         flate2::write::GzEncoder::new(fs::File::create(path("packed.jsonl.gz")).unwrap(), flate2::Compression::fast());
     packed.write_all(jsonl.as_bytes()).unwrap();
     packed.finish().unwrap();
+    // As corpora on hubs are often called.
+    fs::copy(path("packed.jsonl.gz"), path("packed.json.gz")).unwrap();
+    fs::copy(path("plain.jsonl"), path("plain.json")).unwrap();
     fs::write(path("packed.jsonl.zst"), zstd::encode_all(jsonl.as_bytes(), 1).unwrap()).unwrap();
     #[cfg(feature = "parquet")]
     {
@@ -109,7 +112,8 @@ fn every_form_of_a_file_gives_the_same_tokens() {
         all
     };
     let expected: Vec<u32> = bytes.iter().map(|&byte| u32::from(byte)).collect();
-    let mut names = vec!["plain.jsonl", "packed.jsonl.gz", "packed.jsonl.zst", "folder", "packed"];
+    let mut names =
+        vec!["plain.jsonl", "packed.jsonl.gz", "packed.jsonl.zst", "plain.json", "packed.json.gz", "folder", "packed"];
     if cfg!(feature = "parquet") {
         names.push("columns.parquet");
     }
@@ -146,11 +150,12 @@ fn what_is_wrong_with_a_file_is_said_with_its_domain() {
         let text = opened(folder.path(), &[name]).unwrap_err().to_string();
         text.replace(&folder.path().display().to_string(), "F")
     };
-    let cases: [(&str, &[u8], &str); 12] = [
+    let cases: [(&str, &[u8], &str); 13] = [
         ("empty.txt", b"", "domain empty.txt: there is no data in F/empty.txt"),
         ("small.txt", b"abc", "fewer than three blocks of 40"),
         ("a.jsonl", b"{\"text\": \"a\"}\n{\"text\": 1}", "cannot read F/a.jsonl: line 2: its field \"text\" is no text"),
         ("b.jsonl", b"{\"txt\": \"a\"}", "line 1: it has no field \"text\""),
+        ("b.json", b"{\"content\": \"a\"}", "line 1: it has no field \"text\""),
         ("c.jsonl", b"{\"text\": \"a\"", "line 1: EOF while parsing an object at column"),
         ("d.jsonl.gz", b"no gzip, as anyone can see", "cannot read F/d.jsonl.gz: line 1: invalid gzip header"),
         ("e.bin", b"abc", "its 3 bytes are no whole number of tokens of 2 bytes"),

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// A line of `.jsonl` is no longer.
+/// A line of JSON is no longer.
 const LONGEST_LINE: u64 = 1 << 30;
 
 /// Hands over each document of a file.
@@ -16,7 +16,7 @@ pub(super) fn documents(
     source: &DomainSource,
     mut take: impl FnMut(&[u8]) -> Result<(), String>,
 ) -> Result<(), FileProblem> {
-    let kind = Kind::of(path);
+    let kind = Kind::look(path).map_err(|problem| FileProblem::new(path, problem))?;
     if kind.form == Form::Columns {
         let read = match kind.packing {
             Packing::Plain => columns::documents(path, source.field.as_deref(), &(0..u64::MAX), |text| take(text.as_bytes())),

@@ -20,7 +20,7 @@ impl Shard {
     /// `stop` says so.
     pub fn count(&self, bpe: &Bpe, stop: &dyn Fn() -> bool) -> Result<Words, InferError> {
         let mut words = Words::default();
-        match Kind::of(&self.path) {
+        match Kind::look(&self.path).map_err(InferError::file("read", &self.path))? {
             Kind { form: Form::Columns, packing: Packing::Plain } => self.rows(bpe, &mut words, stop)?,
             Kind { form: Form::Columns, .. } => return Err(self.broken(columns::PACKED)),
             Kind { form, packing: Packing::Plain } => {

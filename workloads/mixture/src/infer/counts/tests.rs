@@ -165,6 +165,9 @@ fn a_packed_text_has_the_words_of_the_plain_one() {
         assert_eq!(count(&format!("{name}.gz"), &gzip).0.unwrap(), plain);
         let cut = count(&format!("{name}.gz"), &gzip[..gzip.len() / 2]).0.unwrap_err();
         assert!(matches!(cut, InferError::Broken { .. }), "{cut}");
+        if name == "a.jsonl" {
+            assert_eq!(count("a.json.gz", &gzip).0.unwrap(), plain);
+        }
     }
     let path = folder.path().join("a.txt.gz");
     let stopped = shards("x", &path, SHARD_BYTES).unwrap()[0].count(&bpe, &|| true);
