@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Below this rank correlation a law of a domain cannot be trusted to order mixtures.
 const TRUSTED: f64 = 0.8;
+/// The same of the mean over the domains, on runs that had no part in any fit.
+const TRUSTED_MEAN: f64 = 0.9;
 
 /// A mixture and what was measured of it, one value a domain.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,7 +120,11 @@ pub(in crate::job) fn fit(
         LawKind::LogLinear | LawKind::Linear => mirror_descent(&objective)?,
     };
     let points: Vec<Point> = measured.iter().zip(proxies).map(|(measured, proxy)| point(&fits, measured, proxy)).collect();
-    let (mean, mean_of) = means(&points);
+    let (mean, mean_of) = means(&points, None);
+    let is_low = mean_of.1 && mean.spearman.unwrap_or(0.0) < TRUSTED_MEAN;
+    if is_low && fits.iter().all(|fit| fit.warning.is_none()) {
+        name_the_worst(&mut fits, &points, &mean);
+    }
     Ok(Fitted { domains: fits, mean, mean_of, proposal, prior, points, cost })
 }
 
@@ -157,14 +163,35 @@ fn point(fits: &[DomainFit], measured: &Measured, proxy: Vec<Option<f64>>) -> Po
     }
 }
 
-/// Predicted against real mean loss.
-fn means(points: &[Point]) -> (Agreement, (usize, bool)) {
+/// Predicted against real mean loss; as if a domain were predicted without error, where one is named.
+fn means(points: &[Point], known: Option<usize>) -> (Agreement, (usize, bool)) {
     let fresh = points.iter().filter(|point| point.held_out && point.real.is_some()).count() > 2;
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
     let chosen = points.iter().filter(|point| point.held_out || !fresh);
-    let (predicted, real): (Vec<f64>, Vec<f64>) =
-        chosen.filter_map(|point| Some((mean(&point.predicted), mean(point.real.as_ref()?)))).unzip();
+    let both = |point: &Point| {
+        let real = point.real.as_ref()?;
+        let mut predicted = point.predicted.clone();
+        if let Some((predicted, real)) = known.and_then(|domain| Some((predicted.get_mut(domain)?, real.get(domain)?))) {
+            *predicted = *real;
+        }
+        Some((mean(&predicted), mean(real)))
+    };
+    let (predicted, real): (Vec<f64>, Vec<f64>) = chosen.filter_map(both).unzip();
     (Agreement::of(&predicted, &real), (real.len(), fresh))
+}
+
+/// Where a mean is not predicted though each domain by itself seems to be: names the domain without whose errors it would be best.
+fn name_the_worst(fits: &mut [DomainFit], points: &[Point], mean: &Agreement) {
+    let order = |agreement: &Agreement| agreement.spearman.unwrap_or(0.0);
+    let without = (0..fits.len()).map(|domain| order(&means(points, Some(domain)).0));
+    let Some((worst, would_be)) = without.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)) else { return };
+    if let Some(fit) = fits.get_mut(worst) {
+        fit.warning = Some(format!(
+            "the mean loss of real runs that had no part in a fit is ordered at a rank correlation of {:.2}, below {TRUSTED_MEAN}; \
+             without the errors of this domain it would be {would_be:.2}",
+            order(mean)
+        ));
+    }
 }
 
 #[cfg(test)]
@@ -196,6 +223,31 @@ mod tests {
         assert_eq!(fitted.mean_of, (24, false));
         let text = serde_json::to_string(&fitted).unwrap();
         assert_eq!(serde_json::from_str::<Fitted>(&text).unwrap(), fitted);
+    }
+
+    #[test]
+    fn a_mean_that_is_not_predicted_is_laid_to_the_domain_whose_errors_it_has() {
+        let real = |mixture: Proportions| Measured { real: Some(losses(&mixture)), mixture, proxy: None, held_out: false };
+        let measured: Vec<_> = mixtures(24).into_iter().map(real).collect();
+        let mut fits = fit(&LawSettings::default(), &domains(), (&[100; 3], 50), &measured, Cost::default()).unwrap().domains;
+        // Each domain is ordered well enough by itself; the second moves more than the others.
+        let point = |(predicted, real): (f64, f64)| Point {
+            proportions: Proportions::uniform(3),
+            predicted: vec![1.0, predicted, 2.0],
+            proxy: None,
+            real: Some(vec![1.1, real, 2.1]),
+            held_out: true,
+        };
+        let points = [(2.0, 1.0), (1.0, 2.0), (3.0, 3.0), (4.0, 4.0), (6.0, 5.0), (5.0, 6.0)].map(point);
+        let (mean, of) = means(&points, None);
+        assert!((mean.spearman.unwrap() - (1.0 - 24.0 / 210.0)).abs() < 1e-12 && of == (6, true), "{mean:?}");
+        name_the_worst(&mut fits, &points, &mean);
+        let said = fits[1].warning.as_deref().unwrap();
+        assert!(
+            said.contains("at a rank correlation of 0.89, below 0.9; without the errors of this domain it would be 1.00"),
+            "{said}"
+        );
+        assert!(fits[0].warning.is_none() && fits[2].warning.is_none());
     }
 
     #[test]
