@@ -4,7 +4,7 @@
 //! Recipes that do not parse are in `cli/merge.rs`; the other forms of hostile headers, beside their parser.
 
 use crate::{
-    harness::{Family, Run, Scratch, Size},
+    harness::{Family, Run, Scratch, Size, SmallDisk},
     see,
 };
 use std::{
@@ -256,32 +256,14 @@ fn a_base_that_is_not_named() {
     ");
 }
 
-/// A file system of a few megabytes, mounted for the test.
-struct Small(PathBuf);
-
-impl Small {
-    /// `None` where mounting is not allowed.
-    fn mount(folder: PathBuf) -> Option<Self> {
-        fs::create_dir_all(&folder).unwrap();
-        let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&folder).status();
-        mount.is_ok_and(|status| status.success()).then_some(Self(folder))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_disk_without_room() {
     let case = Case::new("linear");
     let larger = Scratch::new();
     let family = Family::write(larger.path(), Size { hidden: 256, ..TINY }, 1);
     let recipe = case.scratch.write("recipe.yml", family.recipe("linear", 1.0));
-    let small = Small::mount(case.path("small")).expect("tests run as root, in a container or not");
-    let out = small.0.join("out");
+    let small = SmallDisk::mount(case.path("small"), 1);
+    let out = small.path().join("out");
     let mut run = case.scratch.braid(["merge", recipe.to_str().unwrap(), out.to_str().unwrap(), "--quiet"]);
     // How much is free depends on how the system counts the folders.
     let free = run.stderr.split("has only ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default().to_owned();
@@ -295,5 +277,5 @@ fn a_disk_without_room() {
 
     hint: free some space, or choose another folder for the result
     ");
-    assert_eq!(fs::read_dir(&small.0).unwrap().count(), 0, "nothing is left behind");
+    assert_eq!(fs::read_dir(small.path()).unwrap().count(), 0, "nothing is left behind");
 }

@@ -13,7 +13,7 @@ from coordinator import binary
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE / "../../../examples"
 
-SPEC = """
+JOB = """
 domains: { web: { tokens: 9000 }, code: { tokens: 3000 } }
 batch: 8
 steps: 40
@@ -25,6 +25,11 @@ trainer:
     offers: [branches, gradients]
     env: { %s }
 %s
+"""
+
+SPEC = (
+    JOB
+    + """
 methods:
   - { method: fixed, proportions: [0.7, 0.3] }
   - { method: aioli, round: 20, sweeps: 1, interval: 3, rate: 0.5 }
@@ -32,6 +37,9 @@ methods:
   - { method: pike, every: 5, norm_rate: 1 }
 seeds: [3]
 """
+)
+
+SWARM = JOB + "methods: [{ method: swarm, runs: 4, steps: 10, law: { kind: linear, repetitions: 99 } }]\nseeds: [3]\n"
 
 
 class Job(unittest.TestCase):
@@ -47,9 +55,9 @@ class Job(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done
 
-    def law(self, out, env="PACE: 0", more=""):
-        spec = self.folder / f"{out}.yml"
-        spec.write_text(SPEC % (sys.executable, HERE / "law_trainer.py", env, more))
+    def law(self, out, env="PACE: 0", more="", spec=SPEC):
+        text, spec = spec, self.folder / f"{out}.yml"
+        spec.write_text(text % (sys.executable, HERE / "law_trainer.py", env, more))
         self.mix(spec, out)
         return self.folder / out / "runs"
 
@@ -83,6 +91,15 @@ class Job(unittest.TestCase):
         self.assertEqual(self.trajectories(runs), self.trajectories(runs, rank=1))
         result = json.loads((runs / "fixed/seed-3/main/result.json").read_text())
         self.assertEqual(sum(result["tokens"]), 40 * 8 * 16)
+
+    def test_runs_of_a_swarm_end_with_validation_losses(self):
+        # Of each run the first life is killed.
+        runs = self.law("swarm", "KILL: 7, KILLS: 1", spec=SWARM) / "swarm/seed-3"
+        fit = json.loads((runs / "fit.json").read_text())
+        results = [json.loads((runs / f"run-{number}/result.json").read_text()) for number in range(4)]
+        self.assertEqual([result["validation"] for result in results], [point["real"] for point in fit["points"]])
+        self.assertEqual([result["cost"]["steps"] for result in results], [10] * 4)
+        self.assertEqual(len(json.loads((runs / "main/result.json").read_text())["test"]), 2)
 
     def test_the_example_trains(self):
         done = self.mix(EXAMPLES / "own_trainer.yml", "example")

@@ -5,6 +5,7 @@ mod checkpoint;
 #[cfg(feature = "otel")]
 mod collector;
 mod coordinator;
+mod disk;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod family;
@@ -20,6 +21,7 @@ pub(crate) use checkpoint::{Tensors, goldens};
 #[cfg(feature = "otel")]
 pub(crate) use collector::{Collector, SentSpan};
 pub(crate) use coordinator::{Coordinator, CoordinatorSetup};
+pub(crate) use disk::SmallDisk;
 #[cfg(feature = "etcd")]
 pub(crate) use etcd::Etcd;
 pub(crate) use family::{Family, SMALL, Size};

@@ -117,3 +117,47 @@ fn a_gang_switches_at_one_step_and_its_ranks_are_counted_together() {
     let result: serde_json::Value = serde_json::from_str(&result).unwrap();
     assert_eq!(result["tokens"], serde_json::json!([2 * 60 * 480, 2 * 60 * 288, 2 * 60 * 192]));
 }
+
+/// What a file of a run says.
+fn told(scratch: &Scratch, out: &str, path: &str) -> serde_json::Value {
+    serde_json::from_str(&fs::read_to_string(scratch.join(out).join(path)).unwrap()).unwrap()
+}
+
+#[test]
+fn each_run_of_a_swarm_is_led_on_a_mixture_of_its_own() {
+    const RUNS: usize = 5;
+    let methods = format!(
+        "methods: [{{ method: swarm, runs: {RUNS}, steps: 20, law: {{ kind: linear, repetitions: 100 }} }}]\nseeds: [3]\n"
+    );
+    let scratch = steered(&paced(0), &methods);
+    for (out, gang) in [("alone", 1), ("gang", 2)] {
+        let settings = if gang == 1 { paced(0) } else { format!("{}    gang: {gang}\n", paced(1)) };
+        let spec = fs::read_to_string(steered(&settings, &methods).join("mix.yml")).unwrap();
+        scratch.write("mix.yml", spec.replace("lists: }", "lists: { tokens: 20000 } }"));
+        mix_here(&scratch, out).ok();
+        let fit = told(&scratch, out, "runs/swarm/seed-3/fit.json");
+        assert_eq!(fit["points"].as_array().unwrap().len(), RUNS);
+        let trained_on = |role: &str, steps: u64| {
+            let steps = 0..steps;
+            let trace = trace(&scratch.join(out).join(format!("runs/swarm/seed-3/{role}/trainer")), gang - 1);
+            let (numbers, shares): (Vec<_>, BTreeSet<_>) = trace.into_iter().unzip();
+            assert_eq!(numbers, steps.collect::<Vec<_>>(), "{role}");
+            assert_eq!(shares.len(), 1, "{role}: {shares:?}");
+            serde_json::from_str::<serde_json::Value>(shares.first().unwrap()).unwrap()
+        };
+        for (number, point) in fit["points"].as_array().unwrap().iter().enumerate() {
+            let result = told(&scratch, out, &format!("runs/swarm/seed-3/run-{number}/result.json"));
+            assert_eq!((&result["validation"], &result["test"]), (&point["real"], &serde_json::json!([])));
+            assert_eq!(trained_on(&format!("run-{number}"), 20), point["proportions"]);
+        }
+        assert_eq!(trained_on("main", STEPS), fit["proposal"]);
+        let cost = &told(&scratch, out, "report.json")["methods"][0]["runs"][0]["cost"];
+        let expected = (STEPS, RUNS as u64 * 20, RUNS as u64);
+        assert_eq!(
+            (&cost["steps"], &cost["probe_steps"], &cost["validations"]),
+            (&expected.0.into(), &expected.1.into(), &expected.2.into())
+        );
+    }
+    let points = |out: &str| told(&scratch, out, "runs/swarm/seed-3/fit.json")["points"].clone();
+    assert_eq!(points("alone")[1]["proportions"], points("gang")[1]["proportions"], "the mixtures are the seed's");
+}

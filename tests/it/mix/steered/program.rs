@@ -48,6 +48,8 @@ struct Trainer {
     state: State,
     /// What it does wrong, and at which step.
     wrong: (String, u64),
+    /// Steps of this leg that were trained on the proportions of the one before.
+    stale: u64,
     pace: Duration,
 }
 
@@ -90,7 +92,7 @@ async fn train(address: String) -> Result<(), tonic::Status> {
     });
     fs::write(folder.join(format!("rank-{rank}.pid")), format!("{}\n", process::id())).unwrap();
     let pace = Duration::from_millis(env::var("PACE").map_or(0, |pace| pace.parse().unwrap()));
-    Trainer { calls, names, folder, rank, state, wrong: (what, at), pace }.run().await
+    Trainer { calls, names, folder, rank, state, wrong: (what, at), stale: 0, pace }.run().await
 }
 
 /// The newest checkpoint that all ranks have: this rank's part of it.
@@ -143,23 +145,14 @@ impl Trainer {
     /// One leg, or what is left of it.
     async fn leg(&mut self, leg: &v1::Leg) -> Result<(), tonic::Status> {
         if self.state.step == leg.since_step {
-            let domains = self.names.len();
-            (self.state.since, self.state.tokens, self.state.nats) = (leg.since_step, vec![0; domains], vec![0.0; domains]);
+            self.begin(leg.since_step);
         }
         while self.state.step < leg.until {
             tokio::time::sleep(self.pace).await;
             if self.is_wrong("die") {
                 process::exit(9);
             }
-            let losses = self.losses();
-            self.trace(&leg.proportions);
-            for (domain, loss) in losses.iter().enumerate() {
-                let tokens = (leg.proportions[domain] * TOKENS).round();
-                self.state.seen[domain] += tokens;
-                self.state.tokens[domain] += tokens as u64;
-                self.state.nats[domain] += tokens * loss;
-            }
-            self.state.step += 1;
+            self.step(&leg.proportions);
             if self.state.step < leg.until {
                 self.checkpoint();
             }
@@ -173,10 +166,50 @@ impl Trainer {
         let since = self.state.since + u64::from(self.is_wrong("lost"));
         let validation = if leg.needs.unwrap_or_default().validation { self.by(&self.losses()) } else { By::new() };
         let tokens = self.by(&self.state.tokens);
-        self.report(ReportRequest { step, since: Some(since), tokens, losses, validation, ..ReportRequest::default() }).await?;
+        let stale = std::mem::take(&mut self.stale);
+        let report = ReportRequest { step, since: Some(since), tokens, losses, validation, stale, ..ReportRequest::default() };
+        if self.is_wrong("fill") {
+            self.wrong.0.clear();
+            return self.beside_a_full_disk(report, &leg.proportions).await;
+        }
+        self.report(report).await?;
         // Not before: what is reported is no part of what it goes on from.
         self.checkpoint();
         Ok(())
+    }
+
+    /// What was seen of a leg, before its first step.
+    fn begin(&mut self, since: u64) {
+        let domains = self.names.len();
+        (self.state.since, self.state.tokens, self.state.nats) = (since, vec![0; domains], vec![0.0; domains]);
+    }
+
+    fn step(&mut self, proportions: &[f64]) {
+        self.trace(proportions);
+        for (domain, loss) in self.losses().into_iter().enumerate() {
+            let tokens = (proportions[domain] * TOKENS).round();
+            self.state.seen[domain] += tokens;
+            self.state.tokens[domain] += tokens as u64;
+            self.state.nats[domain] += tokens * loss;
+        }
+        self.state.step += 1;
+    }
+
+    /// A report that nothing can be recorded of: it is owed, and two steps are made on the last weights until there is room again.
+    async fn beside_a_full_disk(&mut self, owed: ReportRequest, last: &[f64]) -> Result<(), tonic::Status> {
+        let filler = self.folder.join("filler");
+        let mut file = fs::File::create(&filler).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        drop(file);
+        self.begin(self.state.step);
+        for _ in 0..2 {
+            let refused = self.report(owed.clone()).await.unwrap_err();
+            assert!(refused.code() == tonic::Code::Aborted && refused.message().contains("No space left"), "{refused}");
+            self.step(last);
+            self.stale += 1;
+        }
+        fs::remove_file(filler).unwrap();
+        self.report(owed).await
     }
 
     async fn probe(&mut self, plan: &v1::ProbePlan) -> Result<(), tonic::Status> {

@@ -1,7 +1,7 @@
 //! Trainers that do not do as they should, and specs that ask for what a trainer does not offer: each is told with its reason.
 
 use super::*;
-use crate::see;
+use crate::{harness::SmallDisk, see};
 
 fn refused(settings: &str, methods: &str) -> (Scratch, Run) {
     let scratch = steered(settings, methods);
@@ -49,6 +49,30 @@ fn a_trainer_that_dies_is_tried_again() {
 }
 
 #[test]
+fn beside_a_full_disk_the_last_weights_stay_and_reports_are_told_later() {
+    let settings = "    patience: 30s\n    retries: 0\n    env: { WRONG: 'fill@4' }\n";
+    let scratch = steered(settings, "methods: [{ method: odm, every: 4 }]\nseeds: [3]\n");
+    let disk = SmallDisk::mount(scratch.path().join("out"), 4);
+    let run = mix_here(&scratch, "out").ok();
+    let said = ["cannot record the report in ", "No space left", "2 steps before step 8 were trained on older proportions"];
+    assert!(said.iter().all(|said| run.stderr.contains(said)), "{run}");
+    let run = disk.path().join("runs/odm/seed-3/main");
+    let (steps, shares): (Vec<_>, Vec<_>) = trace(&run.join("trainer"), 0).into_iter().unzip();
+    assert_eq!(steps, (0..STEPS).collect::<Vec<_>>());
+    assert!(shares[..6].iter().all(|share| *share == shares[0]) && shares[6] != shares[0], "{shares:?}");
+    let history = fs::read_to_string(run.join("history.jsonl")).unwrap();
+    let trained: Vec<serde_json::Value> = history
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &serde_json::Value| line["event"] == "trained")
+        .collect();
+    let told: Vec<_> = trained.iter().map(|line| (line["step"].as_u64().unwrap(), line["stale"].as_u64().unwrap_or(0))).collect();
+    assert_eq!(told, (1..=15).map(|leg| (4 * leg, if leg == 2 { 2 } else { 0 })).collect::<Vec<_>>());
+    let tokens = |line: &serde_json::Value| line["tokens"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>();
+    assert!(trained.iter().all(|line| tokens(line).abs_diff(4 * 960) < 12), "each step is told once: {history}");
+}
+
+#[test]
 fn a_method_that_asks_for_more_than_the_trainer_offers_is_refused() {
     let scratch = steered(
         "    offers: [gradients]\n",
@@ -83,4 +107,6 @@ fn a_method_that_asks_for_more_than_the_trainer_offers_is_refused() {
         run.code == Some(2) && run.stderr.contains("sizes in tokens: expected 3 entries"),
         "nobody says how large lists is: {run}"
     );
+    let (_scratch, run) = refused("", "methods: [swarm]\n");
+    assert!(run.code == Some(2) && run.stderr.contains("sizes in tokens: expected 3 entries"), "nor for a swarm: {run}");
 }

@@ -22,6 +22,9 @@ pub enum Line {
         tokens: Vec<u64>,
         /// Mean training loss in nats a token; none where a domain had no tokens.
         losses: Vec<Option<f64>>,
+        /// Steps of these that were trained on older proportions, because what was told before could not be recorded.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        stale: u64,
     },
     /// The method has taken in what the trainer saw.
     Observed {
@@ -39,6 +42,11 @@ pub enum Line {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         interactions: Option<Vec<Vec<f64>>>,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Line {

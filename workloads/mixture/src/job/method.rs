@@ -35,7 +35,13 @@ impl MethodSpec {
     pub(super) fn check(&self, spec: &MixSpec, run: Run) -> Result<(), JobError> {
         match &self.plan {
             MethodPlan::Online(settings) => Ok(Online::new(settings, run).map(drop)?),
-            MethodPlan::Offline(offline) => offline.check(spec.steps),
+            MethodPlan::Offline(offline) => {
+                if matches!(offline, Offline::Swarm(_)) {
+                    // The prior and the caps follow from them. Whoever merges models reads the data, and counts it.
+                    run.domains.check_len("sizes in tokens", run.sizes.len())?;
+                }
+                offline.check(spec.steps)
+            }
         }
     }
 }

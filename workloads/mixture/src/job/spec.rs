@@ -151,7 +151,7 @@ impl MixSpec {
                         return Err(lacks(ask.to_string()).into());
                     }
                 }
-                MethodPlan::Offline(Offline::Swarm(_)) if !self.is_external() => {}
+                MethodPlan::Offline(Offline::Swarm(_)) => {}
                 MethodPlan::Offline(_) => return Err(lacks("runs whose models are read and merged by Braid".into()).into()),
             }
         }

@@ -107,6 +107,8 @@ fn advance(
     open: usize,
 ) -> Result<Advance, JobError> {
     let campaigns = CampaignId::all(spec);
+    // A run of a gang is over once, however many ranks end; rank 0 has written what it came to.
+    let counts = finished.demand.gang.is_none_or(|member| member.rank == 0);
     let finished: Step = step::read(&finished.payload)?;
     let campaign = match finished {
         Step::Prepare => {
@@ -127,6 +129,7 @@ fn advance(
     let stage = state.0.get_mut(index).ok_or_else(unknown)?;
     let before = *stage;
     let (after, mut steps) = match finished {
+        _ if !counts => (before, vec![]),
         Step::Run { run } => before.ran(run, &step::read(value)?, spec),
         Step::Branch { run, .. } => before.branched(run),
         Step::Merges { campaign, .. } => before.merged(campaign),

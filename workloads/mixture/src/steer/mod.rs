@@ -25,4 +25,4 @@ mod tests;
 
 pub use call::{Begun, Call, DomainInfo, Refusal, Reply, Turn};
 pub use gang::agree;
-pub use steering::{Steering, Told};
+pub use steering::{Last, Steering, Told};

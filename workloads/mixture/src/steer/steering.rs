@@ -4,7 +4,7 @@ use super::Turn;
 use crate::{
     MixtureError,
     job::Line,
-    online::{Directive, Leg, Observation, Online, ProbeReport, Run, Settings},
+    online::{Directive, Leg, Needs, Observation, Online, ProbeReport, Run, Settings},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -40,6 +40,15 @@ pub enum Told {
     },
 }
 
+/// The losses that a run ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// Those by which it is judged.
+    Test,
+    /// Those that a law is fitted to: test data has no part in any decision.
+    Validation,
+}
+
 /// A run as it is led.
 #[derive(Debug, Clone)]
 pub struct Steering {
@@ -48,7 +57,8 @@ pub struct Steering {
     legs: Vec<(u64, Leg)>,
     measured: BTreeSet<u64>,
     probed: BTreeSet<u64>,
-    test: Option<Vec<f64>>,
+    last: Last,
+    last_losses: Option<Vec<f64>>,
 }
 
 impl Steering {
@@ -56,9 +66,9 @@ impl Steering {
     ///
     /// # Errors
     /// Settings that are none for this run.
-    pub fn new(settings: &Settings, run: Run) -> Result<Self, MixtureError> {
+    pub fn new(settings: &Settings, run: Run, last: Last) -> Result<Self, MixtureError> {
         let online = Online::new(settings, run)?;
-        Ok(Self { online, legs: vec![], measured: BTreeSet::new(), probed: BTreeSet::new(), test: None })
+        Ok(Self { online, legs: vec![], measured: BTreeSet::new(), probed: BTreeSet::new(), last, last_losses: None })
     }
 
     /// The method, with what it has learnt so far.
@@ -66,9 +76,9 @@ impl Steering {
         &self.online
     }
 
-    /// The losses by which it is judged, once they are known.
-    pub fn tested(&self) -> Option<&[f64]> {
-        self.test.as_deref()
+    /// The losses that it ends with, once they are known.
+    pub fn last_losses(&self) -> Option<(Last, &[f64])> {
+        Some((self.last, self.last_losses.as_deref()?))
     }
 
     /// What a trainer that has done `step` steps, and has told what it was asked for before, is to do.
@@ -91,8 +101,11 @@ impl Steering {
             Directive::Done if step > at => {
                 return Err(MixtureError::Due { step, due: format!("the run ended at step {at}; nothing") });
             }
-            Directive::Done if self.test.is_some() => Turn::Over,
-            Directive::Done => Turn::Test,
+            Directive::Done if self.last_losses.is_some() => Turn::Over,
+            Directive::Done => match self.last {
+                Last::Test => Turn::Test,
+                Last::Validation => Turn::Measure(Needs { validation: true, ..Needs::default() }),
+            },
         })
     }
 
@@ -101,7 +114,6 @@ impl Steering {
     /// # Errors
     /// It is of another moment than was asked for, or lacks something, or holds what is no number.
     pub fn check(&self, told: &Told) -> Result<bool, MixtureError> {
-        let domains = &self.online.run().domains;
         match told {
             Told::Trained { since, seen, .. } => {
                 let at = self.online.step();
@@ -120,6 +132,9 @@ impl Steering {
                 }
                 self.check_losses(seen)?;
                 self.online.clone().observe(seen)?;
+            }
+            Told::Measured { seen } if self.is_last(seen) => {
+                return self.check_last("the validation loss", &seen.validation);
             }
             Told::Measured { seen } => {
                 if self.measured.contains(&seen.step)
@@ -144,11 +159,10 @@ impl Steering {
                 if !matches!(self.online.next(), Directive::Done) {
                     return Err(MixtureError::Due { step, due: "more training".into() });
                 }
-                domains.check_len("the test losses", losses.len())?;
-                if let Some((index, &value)) = losses.iter().enumerate().find(|(_, loss)| !loss.is_finite()) {
-                    return Err(MixtureError::Value { domain: domains.name(index), step, what: "the test loss", value });
+                if self.last != Last::Test {
+                    return Err(MixtureError::Due { step, due: "a measurement of validation losses".into() });
                 }
-                return Ok(self.test.is_none());
+                return self.check_last("the test loss", losses);
             }
         }
         Ok(true)
@@ -162,7 +176,7 @@ impl Steering {
         let at = self.online.step();
         let interactions = |online: &Online| online.interactions().map(<[_]>::to_vec);
         Ok(match told {
-            Told::Trained { seen, .. } => {
+            Told::Trained { seen, stale, .. } => {
                 let Directive::Train(leg) = self.online.next() else {
                     return Err(MixtureError::Due { step: seen.step, due: "something else than a leg".into() });
                 };
@@ -170,8 +184,12 @@ impl Steering {
                 let losses = if seen.train.is_empty() { vec![None; seen.tokens.len()] } else { seen.train.clone() };
                 let (proportions, tokens) = (leg.proportions.clone(), seen.tokens.clone());
                 self.legs.push((at, leg));
-                let trained = Line::Trained { step: seen.step, proportions, tokens, losses };
+                let trained = Line::Trained { step: seen.step, proportions, tokens, losses, stale };
                 vec![trained, Line::Observed { seen, interactions: interactions(&self.online) }]
+            }
+            Told::Measured { seen } if self.is_last(&seen) => {
+                self.last_losses = Some(seen.validation);
+                vec![]
             }
             Told::Measured { seen } => {
                 self.online.observe(&seen)?;
@@ -184,10 +202,27 @@ impl Steering {
                 vec![Line::Probed { report, interactions: interactions(&self.online) }]
             }
             Told::Tested { losses } => {
-                self.test = Some(losses);
+                self.last_losses = Some(losses);
                 vec![]
             }
         })
+    }
+
+    /// Whether a measurement is the one that the run ends with.
+    fn is_last(&self, seen: &Observation) -> bool {
+        self.last == Last::Validation && seen.step == self.online.step() && matches!(self.online.next(), Directive::Done)
+    }
+
+    /// Whether losses that a run ends with are new.
+    fn check_last(&self, what: &'static str, losses: &[f64]) -> Result<bool, MixtureError> {
+        let domains = &self.online.run().domains;
+        domains.check_len("the losses that a run ends with", losses.len())?;
+        match losses.iter().enumerate().find(|(_, loss)| !loss.is_finite()) {
+            Some((index, &value)) => {
+                Err(MixtureError::Value { domain: domains.name(index), step: self.online.step(), what, value })
+            }
+            None => Ok(self.last_losses.is_none()),
+        }
     }
 
     /// That every domain that was trained on has the losses that are asked for.

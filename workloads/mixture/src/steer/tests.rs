@@ -5,7 +5,7 @@ use crate::{
     MixtureError, Proportions,
     job::Line,
     online::{
-        BranchReport, Gradients, Observation, ProbeReport,
+        BranchReport, Gradients, Needs, Observation, ProbeReport,
         simulate::{Trainer, run, settings},
     },
 };
@@ -25,7 +25,11 @@ const METHODS: [&str; 8] = [
 ];
 
 fn steering(method: &str) -> Steering {
-    Steering::new(&settings(method), run(3, 60, 6)).unwrap()
+    ending(method, Last::Test)
+}
+
+fn ending(method: &str, last: Last) -> Steering {
+    Steering::new(&settings(method), run(3, 60, 6), last).unwrap()
 }
 
 fn trainer() -> Trainer {
@@ -77,8 +81,8 @@ impl Life<'_> {
 }
 
 /// A whole run whose trainer dies after so many calls, each time, and goes on from the checkpoint that is picked.
-fn play(method: &str, deaths: &[(usize, usize)], coordinator_dies: bool) -> (Vec<Told>, Vec<Line>) {
-    let (mut steering, mut records, mut lines) = (steering(method), vec![], vec![]);
+fn play(method: &str, last: Last, deaths: &[(usize, usize)], coordinator_dies: bool) -> (Vec<Told>, Vec<Line>) {
+    let (mut steering, mut records, mut lines) = (ending(method, last), vec![], vec![]);
     let mut checkpoints = vec![(0, trainer())];
     for &(calls, pick) in deaths.iter().chain([&(usize::MAX, 0)]) {
         let from = checkpoints[checkpoints.len() - 1 - pick % checkpoints.len()].clone();
@@ -87,11 +91,11 @@ fn play(method: &str, deaths: &[(usize, usize)], coordinator_dies: bool) -> (Vec
         checkpoints.extend(life.live(from, calls.max(1)));
         if coordinator_dies {
             // What is known is in the records.
-            steering = self::steering(method);
+            steering = ending(method, last);
             lines = records.iter().flat_map(|told: &Told| steering.take(told.clone()).unwrap()).collect();
         }
     }
-    assert!(steering.tested().is_some());
+    assert!(steering.last_losses().is_some());
     (records, lines)
 }
 
@@ -103,9 +107,11 @@ proptest! {
         method in 0usize..METHODS.len(),
         deaths in prop::collection::vec((1usize..12, 0usize..4), 0..6),
         coordinator_dies: bool,
+        serves: bool,
     ) {
-        let whole = play(METHODS[method], &[], false);
-        let disturbed = play(METHODS[method], &deaths, coordinator_dies);
+        let last = if serves { Last::Validation } else { Last::Test };
+        let whole = play(METHODS[method], last, &[], false);
+        let disturbed = play(METHODS[method], last, &deaths, coordinator_dies);
         prop_assert_eq!(whole.1, disturbed.1);
         let text = serde_json::to_string(&disturbed.0).unwrap();
         prop_assert_eq!(serde_json::from_str::<Vec<Told>>(&text).unwrap(), whole.0);
@@ -155,6 +161,33 @@ fn what_comes_at_the_wrong_time_is_refused_and_changes_nothing() {
     assert!(!steering.check(&trained(0, seen(5))).unwrap(), "of an earlier life: known");
     let text = steering.turn(10).unwrap_err().to_string();
     assert_eq!(text, "the trainer is at step 10, and the report of step 10 is due");
+}
+
+#[test]
+fn a_run_that_serves_a_law_ends_with_validation_losses() {
+    let mut steering = ending(METHODS[0], Last::Validation);
+    steering.take(Told::Trained { since: 0, seen: seen(60), stale: 0 }).unwrap();
+    let needs = Needs { validation: true, ..Needs::default() };
+    assert_eq!(steering.turn(60).unwrap(), Turn::Measure(needs));
+    let measured = |step, validation: &[f64]| Told::Measured {
+        seen: Observation { step, tokens: vec![0; 3], validation: validation.to_vec(), ..Observation::default() },
+    };
+    for (told, said) in [
+        (measured(60, &[1.0, 2.0]), "the losses that a run ends with: expected 3 entries, one for each domain, found 2"),
+        (measured(60, &[1.0, f64::NAN, 2.0]), "step 60: the validation loss is NaN"),
+        (Told::Tested { losses: vec![1.0; 3] }, "the trainer is at step 60, and a measurement of validation losses is due"),
+    ] {
+        let text = steering.check(&told).unwrap_err().to_string();
+        assert!(text.contains(said), "{text}");
+    }
+    let told = measured(60, &[1.0, 2.0, 3.0]);
+    assert!(steering.check(&told).unwrap());
+    steering.take(told.clone()).unwrap();
+    assert!(!steering.check(&told).unwrap(), "of another life: known");
+    assert_eq!(
+        (steering.turn(60).unwrap(), steering.last_losses()),
+        (Turn::Over, Some((Last::Validation, &[1.0, 2.0, 3.0][..])))
+    );
 }
 
 #[test]

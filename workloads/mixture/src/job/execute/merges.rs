@@ -3,11 +3,9 @@
 
 use super::{Task, files};
 use crate::{
-    Proportions,
     data::Part,
     job::{
         JobError,
-        offline::{MergedProxies, Offline},
         runs::{CampaignId, Role},
     },
 };
@@ -17,13 +15,14 @@ use std::{fs, path::PathBuf};
 /// What merges have on one domain: `merges-DOMAIN.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Merged {
-    /// In the order of [`Task::weightings`].
+    /// In the order of [`weightings`](super::fit::Laws::weightings).
     pub(super) losses: Vec<f64>,
 }
 
 impl Task<'_> {
     pub(super) fn merges(&self, campaign: CampaignId, domain: usize) -> Result<(), JobError> {
-        let path = self.merges_file(campaign, domain);
+        let laws = self.laws();
+        let path = laws.merges_file(campaign, domain);
         if path.exists() {
             return Ok(());
         }
@@ -36,7 +35,7 @@ impl Task<'_> {
         let from = Some((base.model.as_path(), base.step));
         let mut session = self.open(campaign.seed, spec.steps, from, &scratch)?;
         let mut losses = vec![];
-        for weights in self.weightings(campaign)? {
+        for weights in laws.weightings(campaign)? {
             self.stop_if_told()?;
             // Shares sum to one, so `base + Σ α_k (expert_k - base)` is the weighted mean of the experts.
             let parts: Vec<_> = weights.iter().zip(&experts).map(|(weight, expert)| (weight, expert.clone())).collect();
@@ -50,24 +49,5 @@ impl Task<'_> {
         let name = self.data.domains().name(domain);
         self.context.log(format!("{}: evaluated {} merges on {name}", campaign.label(spec), losses.len()));
         files::write_json(&path, &Merged { losses }, &self.attempt_name())
-    }
-
-    /// The mixtures that are merged: those that have real runs first.
-    pub(super) fn weightings(&self, campaign: CampaignId) -> Result<Vec<Proportions>, JobError> {
-        let merged = self.merged(campaign)?;
-        let (calibrate, test) = merged.real_runs(self.data.domains().len());
-        let count = (calibrate + test).saturating_add(merged.merges);
-        Ok(merged.law.mixtures(&self.data.sizes(), count, campaign.seed)?)
-    }
-
-    pub(super) fn merged(&self, campaign: CampaignId) -> Result<&MergedProxies, JobError> {
-        match campaign.offline(&self.job.spec) {
-            Some(Offline::MergedProxies(merged)) => Ok(merged),
-            _ => Err(JobError::Task(format!("{} merges nothing", campaign.label(&self.job.spec)))),
-        }
-    }
-
-    pub(super) fn merges_file(&self, campaign: CampaignId, domain: usize) -> PathBuf {
-        self.job.out.join(campaign.folder(&self.job.spec)).join(format!("merges-{domain}.json"))
     }
 }

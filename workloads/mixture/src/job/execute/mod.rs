@@ -15,6 +15,7 @@ mod probe;
 mod run;
 
 pub(super) use fit::FIT;
+use fit::Laws;
 
 use super::{
     JobError, KIND, MixJob, report,
@@ -85,7 +86,7 @@ impl MixtureExecute {
                 Ok(Value::Null)
             }
             Step::Fit { campaign } => {
-                task.fit(campaign).map_err(|error| error.of(&campaign.label(&job.spec)))?;
+                task.laws().fit(campaign).map_err(|error| error.of(&campaign.label(&job.spec)))?;
                 Ok(Value::Null)
             }
             Step::Report => Err(JobError::Task("a report needs no data".into())),
@@ -141,6 +142,11 @@ impl<'a> Task<'a> {
     ) -> Result<Box<dyn Session + 'a>, JobError> {
         let opening = Opening { settings: self.settings, data: self.data, seed, schedule, from, scratch, task: self.context };
         Ok(self.trainer.open(opening)?)
+    }
+
+    /// What offline methods need.
+    fn laws(&self) -> Laws<'a> {
+        Laws { job: self.job, domains: self.data.domains(), sizes: self.data.sizes(), context: self.context }
     }
 
     /// That a trainer told numbers, before any of them is written down: JSON has none that is not finite.

@@ -21,13 +21,13 @@ use crate::{
     Proportions,
     data::Part,
     job::{
-        JobError, MethodPlan,
+        JobError,
         history::{Line, shares},
         result::RunResult,
         runs::{Extent, Role, RunId},
         step::{ProbeId, Ran},
     },
-    online::{Directive, Leg, Needs, Observation, Online, Settings},
+    online::{Directive, Leg, Needs, Observation, Online},
     trainer::{Sample, Session, Stretch},
 };
 use serde_json::json;
@@ -69,7 +69,7 @@ impl Task<'_> {
         let spec = &self.job.spec;
         let extent = id.extent(spec);
         let seed = id.campaign.seed;
-        let settings = self.settings_of(id)?;
+        let settings = self.laws().settings_of(id)?;
         place.claim(&json!({ "method": settings, "steps": extent.steps, "from": extent.before, "seed": seed }))?;
         let found = place.newest()?;
         let begins_from = match (&found, id.begins_from(spec)) {
@@ -126,16 +126,6 @@ impl Task<'_> {
             }
         }
         Ok(())
-    }
-
-    /// What decides a run's proportions.
-    fn settings_of(&self, id: RunId) -> Result<Settings, JobError> {
-        let method = self.job.spec.methods.get(id.campaign.method);
-        let method = method.ok_or_else(|| JobError::Task(format!("there is no method number {}", id.campaign.method)))?;
-        match &method.plan {
-            MethodPlan::Online(settings) => Ok(settings.clone()),
-            MethodPlan::Offline(_) => Ok(Settings::Fixed { proportions: self.mixture_of(id)? }),
-        }
     }
 }
 
@@ -215,6 +205,7 @@ impl Runner<'_> {
             proportions: leg.proportions.clone(),
             tokens: trained.tokens,
             losses: trained.losses,
+            stale: 0,
         });
         if step < leg.until {
             return Ok(());

@@ -13,6 +13,7 @@ mod records;
 use super::{
     attempt_name,
     files::{self, TRAINER},
+    fit::Laws,
     place::Place,
     prepare,
     run::RESULT,
@@ -20,14 +21,13 @@ use super::{
 use crate::{
     MixtureError, Proportions,
     job::{
-        JobError, MethodPlan, MixJob,
+        JobError, MixJob,
         history::Line,
         result::RunResult,
-        runs::RunId,
+        runs::{Role, RunId},
         step::{self, Ran, Step},
     },
-    online::{Run, Settings},
-    steer::{Begun, DomainInfo, Steering, Turn},
+    steer::{Begun, DomainInfo, Last, Steering, Turn},
     trainer::{External, Led, Trainers},
 };
 use answer::Answering;
@@ -55,6 +55,12 @@ pub(super) fn step(job: &MixJob, step: Step, trainers: &Trainers, context: &Task
             task.run(run).map_err(|error| error.of(&run.label(&job.spec)))?;
             step::write(&Ran::Ended)
         }
+        Step::Fit { campaign } => {
+            let (domains, sizes) = (job.spec.domains()?, job.spec.told_sizes());
+            let laws = Laws { job, domains: &domains, sizes, context };
+            laws.fit(campaign).map_err(|error| error.of(&campaign.label(&job.spec)))?;
+            Ok(Value::Null)
+        }
         other => Err(JobError::Task(format!("a trainer that asks has no {other:?}"))),
     }
 }
@@ -70,15 +76,14 @@ impl Task<'_> {
     fn run(&self, id: RunId) -> Result<(), JobError> {
         let spec = &self.job.spec;
         let place = Place::new(self.job.out.join(id.folder(spec)), attempt_name(self.context));
-        let method = spec.methods.get(id.campaign.method).map(|method| (&method.name, &method.plan));
-        let Some((name, MethodPlan::Online(settings))) = method else {
-            return Err(JobError::Task(format!("there is no method number {} for this trainer", id.campaign.method)));
-        };
-        let seed = id.campaign.seed;
-        place.claim(&json!({ "method": settings, "steps": spec.steps, "from": 0, "seed": seed }))?;
+        let (domains, sizes) = (spec.domains()?, spec.told_sizes());
+        let laws = Laws { job: self.job, domains: &domains, sizes: sizes.clone(), context: self.context };
+        let settings = laws.settings_of(id)?;
+        let (seed, steps) = (id.campaign.seed, id.extent(spec).steps);
+        place.claim(&json!({ "method": settings, "steps": steps, "from": 0, "seed": seed }))?;
         let trainer = place.file(TRAINER);
         fs::create_dir_all(&trainer).map_err(JobError::file("create", &trainer))?;
-        let run = spec.run(spec.told_sizes(), seed, spec.steps)?;
+        let run = spec.run(sizes, seed, steps)?;
         let source = |(name, source): &(String, crate::data::DomainSource)| DomainInfo {
             name: name.clone(),
             paths: source.paths.clone(),
@@ -86,29 +91,30 @@ impl Task<'_> {
         };
         let begun = Begun {
             domains: spec.domains.0.iter().map(source).collect(),
-            steps: spec.steps,
+            steps,
             slots: spec.batch,
             context: spec.context as u64,
             seed,
             checkpoint_every: spec.checkpoint_every,
             folder: trainer,
-            method: name.clone(),
+            method: spec.methods.get(id.campaign.method).map(|method| method.name.clone()).unwrap_or_default(),
         };
-        self.context.together(|exchange| self.with_the_others(exchange, &place, (settings, run), begun, &id.label(spec)))
+        let last = if id.role == Role::Main { Last::Test } else { Last::Validation };
+        let steering = Steering::new(&settings, run, last)?;
+        self.context.together(|exchange| self.with_the_others(exchange, &place, steering, begun, &id.label(spec)))
     }
 
     fn with_the_others(
         &self,
         exchange: &dyn Exchange,
         place: &Place,
-        (settings, run): (&Settings, Run),
+        mut steering: Steering,
         begun: Begun,
         label: &str,
     ) -> Result<(), JobError> {
         exchange.set_timeout(self.external.shape(self.settings)?.patience);
-        let domains = run.domains.clone();
+        let domains = steering.online().run().domains.clone();
         let mut records = None;
-        let mut steering = Steering::new(settings, run)?;
         if exchange.rank() == 0 && !place.file(RESULT).exists() {
             let (mut opened, told) = Records::open(place)?;
             for told in told {
@@ -180,7 +186,7 @@ impl Join for Part {
 /// Writes down what the run came to.
 fn end(place: &Place, steering: &Steering, records: Records) -> Result<(), JobError> {
     let online = steering.online();
-    let Some(test) = steering.tested() else {
+    let Some((last, losses)) = steering.last_losses() else {
         let due = format!("a run of {} steps with its last losses", online.run().steps);
         let step = online.step();
         return Err(MixtureError::Due { step, due }.into());
@@ -188,15 +194,23 @@ fn end(place: &Place, steering: &Steering, records: Records) -> Result<(), JobEr
     let history = Line::encode(records.history())?;
     files::write(&place.file("history.jsonl"), history.as_bytes(), place.attempt())?;
     let tally = online.tally();
+    let (mut test, mut validation, mut cost) = (vec![], vec![], online.cost());
+    match last {
+        Last::Test => test = losses.to_vec(),
+        Last::Validation => {
+            validation = losses.to_vec();
+            cost.validations += 1;
+        }
+    }
     let result = RunResult {
         method: online.name().to_owned(),
         seed: online.run().seed,
-        test: test.to_vec(),
-        validation: vec![],
+        test,
+        validation,
         learnt: online.learnt(),
         realised: tally.proportions().unwrap_or_else(|| Proportions::uniform(tally.counts().len())),
         tokens: tally.counts().to_vec(),
-        cost: online.cost(),
+        cost,
     };
     files::write_json(&place.file(RESULT), &result, place.attempt())?;
     records.remove()
