@@ -1,5 +1,6 @@
 """The callback, driven as transformers' Trainer drives it: by the names of its calls, in their order."""
 
+import json
 import tempfile
 import unittest
 from pathlib import Path
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 from steered import Law, Steered
 
 from braid.mixture import Mixture, StateError
-from braid.mixture.huggingface import MixtureCallback, last_state
+from braid.mixture.huggingface import MixtureCallback, last_checkpoint, last_state
 
 
 def train(callback, model, args, start, stop=None):
@@ -56,9 +57,21 @@ class Callback(unittest.TestCase):
                 train(callback, Law(), self.args, 6)
             with self.assertRaisesRegex(StateError, "the Trainer has 30 steps, and the mixture 20"):
                 train(callback, Law(), SimpleNamespace(**{**vars(self.args), "max_steps": 30}), 0)
-        Path(self.args.output_dir, "checkpoint-3").mkdir()
-        with self.assertRaisesRegex(StateError, "checkpoint-3/braid_mixture.json: .*No such file"):
-            last_state(self.args.output_dir)
+
+    def test_a_checkpoint_that_was_cut_short_is_none(self):
+        folder = Path(self.args.output_dir)
+        for step in (3, 9, 12):
+            (folder / f"checkpoint-{step}").mkdir()
+        self.assertIsNone(last_checkpoint(folder))
+        self.assertIsNone(last_state(folder))
+        # The Trainer was killed while it saved step 12.
+        for step in (3, 9):
+            (folder / f"checkpoint-{step}/braid_mixture.json").write_text(json.dumps({"step": step}))
+        self.assertEqual(last_checkpoint(folder), str(folder / "checkpoint-9"))
+        self.assertEqual(last_state(folder), {"step": 9})
+        (folder / "checkpoint-9/braid_mixture.json").write_text("{")
+        with self.assertRaisesRegex(StateError, "checkpoint-9/braid_mixture.json: "):
+            last_state(folder)
 
 
 if __name__ == "__main__":

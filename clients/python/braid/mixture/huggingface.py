@@ -1,11 +1,13 @@
 """A callback for the Trainer of Hugging Face's transformers, which this package does not need otherwise.
 
-    mixture = Mixture(evaluate=losses_by_domain, state=last_state(args.output_dir))
+    mixture = Mixture(evaluate=losses_by_domain, state=last_state(output_dir))
     callback = MixtureCallback(mixture)
-    Trainer(..., args=TrainingArguments(max_steps=mixture.steps, ...), callbacks=[callback])
+    args = TrainingArguments(output_dir, max_steps=mixture.steps, ignore_data_skip=True, ...)
+    trainer = OwnTrainer(..., args=args, callbacks=[callback])
+    trainer.train(resume_from_checkpoint=last_checkpoint(output_dir))
 
-The loop's own ``compute_loss`` hands what it sees of each sequence to ``callback.saw``. The state goes into every checkpoint that the
-Trainer saves, and ``trainer.train(resume_from_checkpoint=True)`` goes on from there.
+The trainer's own ``compute_loss`` hands what it sees of each sequence to ``callback.saw``, and its ``get_train_dataloader`` takes a
+``BatchSampler``; examples/hf_trainer.py is a whole one. The state is what a checkpoint gets last: one without it was cut short.
 """
 
 from __future__ import annotations
@@ -32,17 +34,25 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 Folder = Union[str, "os.PathLike[str]"]
 
 
-def last_state(output_dir: Folder) -> Optional[Dict[str, Any]]:
-    """What the newest checkpoint of a Trainer holds of the mixture; None where there is no checkpoint."""
+def last_checkpoint(output_dir: Folder) -> Optional[str]:
+    """The newest whole checkpoint of a Trainer; None where there is none. ``resume_from_checkpoint=True`` would take one that was cut
+    short, too."""
     folder = Path(output_dir)
-    found = [(int(match[1]), entry) for entry in (folder.iterdir() if folder.is_dir() else ()) if (match := _CHECKPOINT.fullmatch(entry.name))]
-    if not found:
+    entries = folder.iterdir() if folder.is_dir() else ()
+    found = [(int(match[1]), entry) for entry in entries if (match := _CHECKPOINT.fullmatch(entry.name)) and (entry / _FILE).exists()]
+    return str(max(found)[1]) if found else None
+
+
+def last_state(output_dir: Folder) -> Optional[Dict[str, Any]]:
+    """What the newest whole checkpoint of a Trainer holds of the mixture; None where there is no such checkpoint."""
+    checkpoint = last_checkpoint(output_dir)
+    if checkpoint is None:
         return None
-    path = max(found)[1] / _FILE
+    path = Path(checkpoint, _FILE)
     try:
         state: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StateError(f"{path}: {error}", "has another callback saved this checkpoint? remove it, or begin anew") from None
+        raise StateError(f"{path}: {error}", "remove this checkpoint, or begin anew") from None
     return state
 
 
