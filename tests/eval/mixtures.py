@@ -15,11 +15,12 @@ import html
 import json
 import pathlib
 import re
-import resource
 import subprocess
 import sys
 import tempfile
-import time
+
+import mixture_overhead
+import mixture_tables
 
 # Domain: packages (the first pattern that apt knows of each group is taken), which of their files, and how text is got out of them.
 DOMAINS = {
@@ -99,6 +100,7 @@ def fetch(name, folder):
 
 
 def spec(names, cap, corpus, args):
+    """A job over so many seeds, every method on the same sequences."""
     domains = {name: {"paths": [str(fetch(name, corpus))], **({"cap": cap} if cap else {})} for name in names}
     every = max(args.steps // 12, 3 * len(names))  # twelve rounds, if each holds all trials
     slots = max(args.batch, len(names))
@@ -109,10 +111,11 @@ def spec(names, cap, corpus, args):
         {"method": "aioli", "round": every, "sweeps": 1, "interval": interval, "rate": 0.5},
         {"method": "aioli", "name": "aioli-released", "semantics": "released", "round": every, "sweeps": 1,
          "interval": interval, "rate": 0.2, "memory": 0.1},
-        {"method": "skill-it", "every": every},
-        {"method": "doremi"},
+        {"method": "skill-it", "every": every, "graph_steps": max(args.steps // 4, 1)},
+        # As in the comparison of Aioli's authors; its weights are played, so that the run itself can be judged.
+        {"method": "doremi", "play": "sampling", "rate": 0.01, "smoothing": 1e-3},
         {"method": "odm", "every": 5},
-        {"method": "ado"},
+        {"method": "ado", "skip": args.steps // 6, "first_fit": args.steps // 3, "refit": args.steps // 3},
     ]
     if args.methods:
         kept = args.methods.split(",")
@@ -123,7 +126,7 @@ def spec(names, cap, corpus, args):
         "context": 32,
         "batch": slots,
         "steps": args.steps,
-        "evaluate": 128,
+        "evaluate": args.evaluate,
         "trainer": {
             "builtin": {
                 "model": {"width": 32, "heads": 2, "head_dim": 16, "mlp_width": 96, "layers": ["gla"]},
@@ -136,72 +139,30 @@ def spec(names, cap, corpus, args):
     }
 
 
-def table(name, report, seconds):
-    print(f"\n### {name}\n\n| method | perplexity | difference | 95 % interval | lower in | sure | steps a run | validations a run |")
-    print("|---|---|---|---|---|---|---|---|")
-    for method in report["methods"]:
-        runs, paired = method["runs"], method["difference"]
-        steps = sum(run["cost"]["steps"] + run["cost"]["probe_steps"] for run in runs) / len(runs)
-        validations = sum(run["cost"]["validations"] for run in runs) / len(runs)
-        if paired:
-            low, high = paired["low"], paired["high"]
-            sure = "yes" if low is not None and (low > 0 or high < 0) else "no"
-            interval = "" if low is None else f"{low:+.3f} … {high:+.3f}"
-            rest = f"{paired['mean']:+.3f} | {interval} | {paired['below']} of {paired['pairs']} | {sure}"
-        else:
-            rest = "control | | | "
-        print(f"| {method['name']} | {method['perplexity']:.3f} | {rest} | {steps:.0f} | {validations:.0f} |")
-    print(f"\n{seconds:.0f} s of wall time.", flush=True)
+def compare(name, args, corpus, out):
+    """The methods on a mixture; the table of what they came to."""
+    run_spec(args, spec(*MIXTURES[name], corpus, args), out / f"{name}.yml", out / name)
+    return mixture_tables.methods(name, json.loads((out / name / "report.json").read_text()))
 
 
 def proxies(name, args, corpus, out):
-    """Merged experts beside real runs on one seed: how well they predict, and what they cost."""
-    names, cap = MIXTURES[name]
+    """Merged experts beside real runs: how well they predict, and what they cost. Seeds one after the other, each measured alone."""
     merged = {"method": "merged-proxies", "prefix": args.steps // 2, "steps": args.steps // 10, "merges": 20, "held_out": 12}
     merged["law"] = {"repetitions": 1000}
-    made = {**spec(names, cap, corpus, args), "methods": [merged], "seeds": [1]}
-    run_spec(args, made, out / f"{name}-proxies.yml", out / f"{name}-proxies")
-    folder = out / f"{name}-proxies" / "runs" / "merged-proxies" / "seed-1"
-    fit = json.loads((folder / "fit.json").read_text())
-
-    def figure(agreement):
-        return "" if not agreement else f"{agreement['spearman'] or 0:.3f} ({agreement['explained'] or 0:.2f})"
-
-    print(f"\n### {name}: merged proxies\n\n| domain | merges to real runs | law on held-out runs | real ≈ | warning |\n|---|---|---|---|---|")
-    for domain in fit["domains"]:
-        fitted = domain["calibration"]
-        print(
-            f"| {domain['domain']} | {figure(fitted['agreement'])} | {figure(domain['held_out'])} "
-            f"| {fitted['offset']:.2f} + {fitted['slope']:.2f} · merge | {domain['warning'] or ''} |"
-        )
-    count, fresh = fit["mean_of"]
-    print(f"| mean of domains | | {figure(fit['mean'])} over {count} {'held-out ' if fresh else ''}runs | | |")
-    # Files appear when their stage ends.
-    forks = [path for pattern in ("expert-*", "real-*") for path in folder.glob(f"{pattern}/result.json")]
-    begun, ended = (folder / "prefix/result.json").stat().st_mtime, max(path.stat().st_mtime for path in forks)
-    merged_at = max(path.stat().st_mtime for path in folder.glob("merges-*.json"))
-    points = len(fit["points"])
-    print(
-        f"\n{len(forks)} runs of {args.steps // 10} steps took {ended - begun:.1f} s, {(ended - begun) / len(forks):.2f} s each; "
-        f"{points} merges on all domains {merged_at - ended:.1f} s, {(merged_at - ended) / points:.2f} s each.",
-        flush=True,
-    )
+    seeds = []
+    for seed in range(1, args.proxy_seeds + 1):
+        made = {**spec(*MIXTURES[name], corpus, args), "methods": [merged], "seeds": [seed]}
+        folder = out / f"{name}-proxies-{seed}"
+        run_spec(args, made, out / f"{name}-proxies.yml", folder)
+        seeds.append(mixture_tables.Proxies.read(folder / f"runs/merged-proxies/seed-{seed}"))
+    return mixture_tables.proxies(name, merged, seeds)
 
 
 def overhead(args, corpus, out):
-    """Processor time of a round beside its training: one run in two rounds, and in a hundred."""
-    names, cap = MIXTURES["A2"]
-    made = {**spec(names, cap, corpus, args), "methods": ["stratified"], "seeds": [1], "evaluate": 16, "steps": 1000}
-    spent = {}
-    for rounds in (2, 100, 2, 100):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        folder = out / f"overhead-{rounds}-{len(spent)}-{time.monotonic_ns()}"
-        run_spec(args, {**made, "checkpoint_every": 1000 // rounds}, out / "overhead.yml", folder)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        spent[rounds] = min(seconds, spent.get(rounds, seconds))
-    each = (spent[100] - spent[2]) / 98
-    print(f"1000 steps: {spent[2]:.2f} s of processor time in 2 rounds, {spent[100]:.2f} s in 100: {each * 1e3:.1f} ms a round")
+    """What orchestration costs."""
+    print(mixture_overhead.of_a_fleet(args.braid, (out / "fleet").resolve(), args.rounds, 10), flush=True)
+    made = {**spec(*MIXTURES["A2"], corpus, args), "methods": ["stratified"], "seeds": [1], "evaluate": 16}
+    print(mixture_overhead.of_rounds(lambda *run: run_spec(args, *run), made, out))
 
 
 def run_spec(args, made, written, out):
@@ -217,26 +178,42 @@ def main():
     parser.add_argument("--seeds", type=int, default=12)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--evaluate", type=int, default=128, help="held-out sequences of a domain that a loss is measured on")
     parser.add_argument("--threads", default="2")
     parser.add_argument("--methods", help="only these, by name, separated by commas")
     parser.add_argument("--overhead", action="store_true", help="what a round costs beside its training, instead")
+    parser.add_argument("--rounds", type=int, default=12, help="rounds of --overhead, of ten seconds each")
     parser.add_argument("--proxies", action="store_true", help="merged proxies beside real runs, instead")
+    parser.add_argument("--proxy-seeds", type=int, default=3, help="seeds of --proxies")
     parser.add_argument("--only", choices=MIXTURES, action="append")
+    parser.add_argument("--write", type=pathlib.Path, help="put the tables into this document too, in place of those that it has")
     args = parser.parse_args()
     args.corpus.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        out = args.out or pathlib.Path(temporary)
+        out, corpus = args.out or pathlib.Path(temporary), args.corpus.resolve()
         out.mkdir(parents=True, exist_ok=True)
         if args.overhead:
-            return overhead(args, args.corpus.resolve(), out)
+            return overhead(args, corpus, out)
+        tables = []
         for name in args.only or MIXTURES:
-            names, cap = MIXTURES[name]
-            corpus, start = args.corpus.resolve(), time.monotonic()
-            if args.proxies:
-                proxies(name, args, corpus, out)
-                continue
-            run_spec(args, spec(names, cap, corpus, args), out / f"{name}.yml", out / name)
-            table(name, json.loads((out / name / "report.json").read_text()), time.monotonic() - start)
+            tables.append((proxies if args.proxies else compare)(name, args, corpus, out))
+            print(tables[-1], flush=True)
+        text = "\n".join(tables)
+        if not args.proxies:
+            reports = [json.loads((out / name / "report.json").read_text()) for name in args.only or MIXTURES]
+            said = mixture_tables.conclusions(args.only or list(MIXTURES), reports)
+            print(said)
+            text += "\n" + said
+        if args.write:
+            mixture_tables.replace(args.write, "proxies" if args.proxies else "methods", setting(args), text)
+
+
+def setting(args):
+    """The command that makes these tables again."""
+    words = [f"--steps {args.steps}"] + ([f"--proxies --proxy-seeds {args.proxy_seeds}"] if args.proxies else [f"--seeds {args.seeds}"])
+    words += [f"--evaluate {args.evaluate}"] if args.evaluate != 128 else []
+    words += [f"--methods {args.methods}"] if args.methods else []
+    return " ".join(["./x mix", *words, *(f"--only {name}" for name in args.only or ())])
 
 
 if __name__ == "__main__":
