@@ -51,12 +51,12 @@ fn a_trainer_that_dies_is_tried_again() {
 #[test]
 fn beside_a_full_disk_the_last_weights_stay_and_reports_are_told_later() {
     let settings = "    patience: 30s\n    retries: 0\n    env: { WRONG: 'fill@4' }\n";
-    let scratch = steered(settings, "methods: [{ method: odm, every: 4 }]\nseeds: [3]\n");
+    let scratch = steered(settings, "methods: [{ method: sheared, every: 4, targets: [1, 1, 1] }]\nseeds: [3]\n");
     let disk = SmallDisk::mount(scratch.path().join("out"), 4);
     let run = mix_here(&scratch, "out").ok();
     let said = ["cannot record the report in ", "No space left", "2 steps before step 8 were trained on older proportions"];
     assert!(said.iter().all(|said| run.stderr.contains(said)), "{run}");
-    let run = disk.path().join("runs/odm/seed-3/main");
+    let run = disk.path().join("runs/sheared/seed-3/main");
     let (steps, shares): (Vec<_>, Vec<_>) = trace(&run.join("trainer"), 0).into_iter().unzip();
     assert_eq!(steps, (0..STEPS).collect::<Vec<_>>());
     assert!(shares[..6].iter().all(|share| *share == shares[0]) && shares[6] != shares[0], "{shares:?}");

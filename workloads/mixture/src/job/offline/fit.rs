@@ -187,8 +187,8 @@ fn name_the_worst(fits: &mut [DomainFit], points: &[Point], mean: &Agreement) {
     let Some((worst, would_be)) = without.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)) else { return };
     if let Some(fit) = fits.get_mut(worst) {
         fit.warning = Some(format!(
-            "the mean loss of real runs that had no part in a fit is ordered at a rank correlation of {:.2}, below {TRUSTED_MEAN}; \
-             without the errors of this domain it would be {would_be:.2}",
+            "the mean loss of real runs that had no part in a fit is ordered at a rank correlation of {:.3}, below {TRUSTED_MEAN}; \
+             without the errors of this domain it would be {would_be:.3}",
             order(mean)
         ));
     }
@@ -244,7 +244,7 @@ mod tests {
         name_the_worst(&mut fits, &points, &mean);
         let said = fits[1].warning.as_deref().unwrap();
         assert!(
-            said.contains("at a rank correlation of 0.89, below 0.9; without the errors of this domain it would be 1.00"),
+            said.contains("at a rank correlation of 0.886, below 0.9; without the errors of this domain it would be 1.000"),
             "{said}"
         );
         assert!(fits[0].warning.is_none() && fits[2].warning.is_none());
