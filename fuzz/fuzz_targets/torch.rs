@@ -23,12 +23,13 @@ fn check(file: &[u8]) {
 /// An archive of this pickle and one storage, so that what is tried reaches the pickle.
 fn archive(pickle: &[u8]) -> Vec<u8> {
     let (mut file, mut directory) = (Vec::new(), Vec::new());
-    for (name, data) in [("data.pkl", pickle), ("data/0", &[0; 64])] {
+    for (name, data) in [("data.pkl", pickle), ("data/0", &[0; 64][..])] {
         let numbers = [(data.len() as u32).to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
         let at = file.len() as u32;
         let lengths = [name.len() as u8, 0, 0, 0];
         file.extend([&b"PK\x03\x04"[..], &[0; 14], &numbers, &lengths, name.as_bytes(), data].concat());
-        directory.extend([&b"PK\x01\x02"[..], &[0; 16], &numbers, &lengths, &[0; 10], &at.to_le_bytes(), name.as_bytes()].concat());
+        directory
+            .extend([&b"PK\x01\x02"[..], &[0; 16], &numbers, &lengths, &[0; 10], &at.to_le_bytes(), name.as_bytes()].concat());
     }
     let end = [(directory.len() as u32).to_le_bytes(), (file.len() as u32).to_le_bytes()].concat();
     file.extend([&directory, &b"PK\x05\x06"[..], &[0; 8], &end, &[0; 2]].concat());

@@ -40,7 +40,7 @@ fn what_is_wrong_is_said_with_its_place() {
     for (text, expected) in [
         (
             with(""),
-            "moe.yml:3:1: `gate_mode: hidden` runs the base model over the prompts, and Braid runs no models; it is what mergekit takes",
+            "moe.yml:3:3: `gate_mode: hidden` runs the base model over the prompts, and Braid runs no models; it is what mergekit takes",
         ),
         (with("gate_mode: hidden"), "moe.yml:5:12: `gate_mode: hidden` runs the base model"),
         (with("gate_mode: randon"), "moe.yml:5:12: `gate_mode`: unknown mode \"randon\""),
