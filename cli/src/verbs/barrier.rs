@@ -102,6 +102,7 @@ async fn merge_at(args: &BarrierArgs, alpha: f64, folder: &Path, console: &Conso
         out: absolute(folder)?,
         max_shard_size: DEFAULT_MAX_SHARD,
         seed: 0,
+        reuse: None,
     };
     super::merge::check(&spec)?;
     std::fs::create_dir_all(&args.out)

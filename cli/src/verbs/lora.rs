@@ -156,6 +156,7 @@ fn spec(
         out: absolute(out)?,
         max_shard_size: braid_merge::DEFAULT_MAX_SHARD,
         seed: 0,
+        reuse: None,
     };
     change(&mut spec);
     Ok((spec, more.place))

@@ -28,6 +28,7 @@ fn a_merge_says_what_it_does_and_leaves_the_result_alone() {
     let files = names(&scratch.join("out"));
     insta::assert_snapshot!(files.join("\n"), @"
     README.md
+    braid-inputs.json
     braid.json
     config.json
     generation_config.json

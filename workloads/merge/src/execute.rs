@@ -6,6 +6,7 @@
 mod flush;
 mod plan;
 mod publish;
+mod reuse;
 mod survey;
 mod tensors;
 

@@ -26,6 +26,7 @@ mod opened;
 pub mod output;
 pub mod plan;
 pub mod recipe;
+mod reuse;
 pub mod run;
 mod spec;
 mod step;

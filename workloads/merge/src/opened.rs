@@ -10,6 +10,7 @@ use crate::{
     output::{Claim, Layout, OutputFolder, PlanRecord, Staging, TensorShape},
     plan::{MergePlan, ModelHeader, PlanOptions, PlannedTensor, Source, TensorHeader},
     recipe::Recipe,
+    reuse::Previous,
     run::Lens,
     spec::MergeSpec,
 };
@@ -40,6 +41,8 @@ pub(crate) struct Opened {
     pub(crate) warnings: Vec<String>,
     /// The input files in use.
     pub(crate) files: OpenFiles<DataFile>,
+    /// The earlier result that tensors may be taken from.
+    pub(crate) previous: Option<Previous>,
     /// What an earlier run had done, as last read from the staging folder.
     pub(crate) kept: Mutex<Kept>,
 }
@@ -70,7 +73,9 @@ impl Opened {
         };
         let inputs = checkpoints.iter().map(|checkpoint| checkpoint.stamps.clone()).collect();
         let record = PlanRecord { plan: digest(&spec, &checkpoints, &plan, gates_bytes.as_deref()), inputs };
-        Ok(Self { spec, recipe, checkpoints, plan, layout, folder, record, files, warnings, kept: Mutex::default() })
+        let previous = spec.reuse.as_deref().map(|root| Previous::open(root, plan.makes, &checkpoints)).transpose()?;
+        let kept = Mutex::default();
+        Ok(Self { spec, recipe, checkpoints, plan, layout, folder, record, files, warnings, previous, kept })
     }
 
     /// What an earlier run had done. The file is long where tensors are many, so it is read once and not by every task.

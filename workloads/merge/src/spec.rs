@@ -33,6 +33,9 @@ pub struct MergeSpec {
     /// Decides the random masks of the methods that draw some.
     #[serde(default)]
     pub seed: u64,
+    /// An earlier result, absolute, whose tensors are taken where they would come out the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<PathBuf>,
 }
 
 fn default_max_shard() -> u64 {
@@ -87,6 +90,7 @@ impl MergeSpec {
                 }
             }
         }
+        reads.extend(self.reuse.clone());
         Ok(self.reach(reads))
     }
 
@@ -98,6 +102,7 @@ impl MergeSpec {
         let recipe = self.recipe()?;
         let mut reads = self.locate(&recipe)?;
         reads.extend(self.locate_adapters(&recipe)?.into_iter().flatten());
+        reads.extend(self.reuse.clone());
         let OutputFolder { out, staging } = self.output()?;
         Ok(Reach::Paths { reads, writes: vec![out, staging] })
     }

@@ -101,6 +101,15 @@ pub(crate) struct Published {
     pub(crate) reused_tensors: usize,
     /// The bytes of these.
     pub(crate) reused_bytes: u64,
+    /// Tensors that were taken from an earlier result.
+    #[serde(default)]
+    pub(crate) taken_tensors: usize,
+    /// Their bytes.
+    #[serde(default)]
+    pub(crate) taken_bytes: u64,
+    /// The folder of that result, where one was named.
+    #[serde(default)]
+    pub(crate) earlier: Option<String>,
     /// Tensors that had to be merged again because their bytes had not reached the disk of a node.
     pub(crate) repaired_tensors: usize,
 }

@@ -173,6 +173,7 @@ pub(crate) fn merge(root: &Path, recipe: &str, out: &str, threads: usize) -> Res
         out: root.join(out),
         max_shard_size: 1 << 30,
         seed: 0,
+        reuse: None,
     };
     drive(&MergeExecute::new(), &serde_json::to_value(spec).expect("a spec"), &context(threads, 256 << 20))
 }

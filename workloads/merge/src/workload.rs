@@ -132,10 +132,15 @@ fn publish(plan: String) -> Result<TaskSpec, MergeError> {
 
 fn result(published: Published) -> JobResult {
     let size = |bytes| ByteSize::b(bytes).display().si();
-    let Published { out, models, tensors, bytes, reused_tensors, reused_bytes, repaired_tensors, .. } = &published;
+    let Published {
+        out, models, tensors, bytes, reused_tensors, reused_bytes, repaired_tensors, taken_tensors, taken_bytes, ..
+    } = &published;
     let mut summary = format!("merged {} into {out} ({tensors} tensors, {})", checkpoints(*models), size(*bytes));
     if *reused_tensors > 0 {
         summary += &format!(", reusing {reused_tensors} tensors ({}) of an interrupted run", size(*reused_bytes));
+    }
+    if let Some(earlier) = &published.earlier {
+        summary += &format!(", taking {taken_tensors} of {tensors} tensors ({}) from {earlier}", size(*taken_bytes));
     }
     if *repaired_tensors > 0 {
         summary += &format!(", merging {repaired_tensors} again that a node had lost");

@@ -5,6 +5,7 @@ use crate::{
     MergeError,
     checkpoint::{DataFile, TensorInfo},
 };
+use blake3::{Hash, Hasher};
 use braid_kernels::{LowRank, Slice, decode};
 
 /// How the product of the factors lies in the tensor that it is added to.
@@ -92,6 +93,23 @@ impl Factors {
         self.rows().saturating_add(self.cols()).saturating_mul(self.rank).saturating_mul(4)
     }
 
+    /// The digest of all that decides the product, the bytes of both factors in the file of the adapter among it.
+    ///
+    /// # Errors
+    /// A read that failed.
+    pub(crate) fn digest(&self, file: &DataFile) -> Result<Hash, MergeError> {
+        let mut hasher = Hasher::new();
+        for (info, name) in [(&self.a, &self.a_name), (&self.b, &self.b_name)] {
+            hasher.update(format!("{} {:?}\n", info.dtype.name(), info.shape).as_bytes());
+            hasher.update(&read_bytes(file, info, name)?);
+        }
+        let orientation = match self.orientation {
+            Orientation::Plain => 0,
+            Orientation::Turned => 1,
+        };
+        Ok(hasher.update(&self.scale.to_le_bytes()).update(&[orientation]).finalize())
+    }
+
     /// Reads both from the file of the adapter, as the product `up · down` that is added to the base's tensor; the scale is in
     /// `up`.
     ///
@@ -114,10 +132,15 @@ impl Factors {
 /// All elements of a tensor of floats, as f32.
 pub(crate) fn read_f32(file: &DataFile, info: &TensorInfo, name: &str) -> Result<Vec<f32>, MergeError> {
     let refuse = |source| MergeError::Kernel { tensor: name.to_owned(), source };
+    let bytes = read_bytes(file, info, name)?;
+    Slice::new(info.dtype, &bytes).and_then(|slice| decode(&slice)).map_err(refuse)
+}
+
+fn read_bytes(file: &DataFile, info: &TensorInfo, name: &str) -> Result<Vec<u8>, MergeError> {
     let length = usize::try_from(info.bytes).map_err(|_| MergeError::Task(format!("tensor {name:?} does not fit the memory")))?;
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, info.offset)?;
-    Slice::new(info.dtype, &bytes).and_then(|slice| decode(&slice)).map_err(refuse)
+    Ok(bytes)
 }
 
 /// The transpose of `rows` × `cols` elements.

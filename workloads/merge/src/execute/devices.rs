@@ -102,6 +102,7 @@ fn merged(root: &Path, recipe: &str, out: &str, arithmetic: Arc<Arithmetic>) -> 
         out: root.join(out),
         max_shard_size: 1 << 30,
         seed: 7,
+        reuse: None,
     };
     drive(&MergeExecute::with(arithmetic), &serde_json::to_value(spec).unwrap(), &context(2, 256 << 20))
         .unwrap_or_else(|failure| panic!("{recipe}: {failure:?}"));

@@ -5,11 +5,13 @@ use crate::{
     MergeError,
     methods::{Folder, Report},
     opened::Opened,
-    output::{self, Content, Extra, Provenance, Record, Staged, Staging},
+    output::{self, Content, Extra, MadeOf, Provenance, Record, Staged, Staging},
     recipe::ModelRef,
+    reuse::{INPUTS, identities, part, write_inputs},
     step::Published,
 };
 use serde_json::Value;
+use std::time::SystemTime;
 
 impl Job<'_> {
     /// Turns the staging folder into the result.
@@ -24,6 +26,9 @@ impl Job<'_> {
             digest: None,
             reused_tensors: 0,
             reused_bytes: 0,
+            taken_tensors: 0,
+            taken_bytes: 0,
+            earlier: None,
             repaired_tensors: 0,
         };
         // Opened before the flush is asked how it went: in a folder that another merge has replaced it may have found nothing.
@@ -35,9 +40,17 @@ impl Job<'_> {
             kept.keys().filter_map(|&index| opened.plan.tensors.get(index)).map(|t| t.bytes_in() + t.bytes_out()).sum();
         let (records, repaired) = self.complete(&staging)?;
         published.repaired_tensors = repaired;
+        if let Some(previous) = &opened.previous {
+            let taken = || records.iter().filter(|record| record.taken);
+            published.taken_tensors = taken().count();
+            published.taken_bytes =
+                taken().filter_map(|record| opened.plan.tensors.get(record.tensor)).map(|t| t.bytes_out()).sum();
+            published.earlier = Some(previous.checkpoint.root.display().to_string());
+        }
         let shapes = opened.shapes();
         published.digest = Some(output::digest(&shapes, &records).to_string());
-        output::publish(staging, &opened.layout, &self.extras(&records)?)?;
+        let extras = self.extras(&records, staging.begun()?)?;
+        output::publish(staging, &opened.layout, &extras)?;
         Ok(published)
     }
 
@@ -62,7 +75,7 @@ impl Job<'_> {
     }
 
     /// All files of the result but the shards.
-    fn extras(&self, records: &[Record]) -> Result<Vec<Extra>, MergeError> {
+    fn extras(&self, records: &[Record], begun: SystemTime) -> Result<Vec<Extra>, MergeError> {
         let opened = self.opened;
         let (plan, shapes) = (&opened.plan, opened.shapes());
         let Some(donor) = plan.models.get(plan.donor) else {
@@ -86,11 +99,9 @@ impl Job<'_> {
             models: names.iter().map(AsRef::as_ref).collect(),
             recipe: &opened.spec.recipe,
         };
-        let inputs = plan
-            .tensors
-            .iter()
-            .map(|tensor| tensor.sources.iter().map(|source| (source.model, source.tensor.as_str())).collect());
-        let manifest = output::manifest(&provenance, &shapes, records, inputs)?;
+        let made_of = (0..plan.tensors.len()).map(|index| self.made_of(index)).collect::<Result<Vec<_>, _>>()?;
+        let manifest = output::manifest(&provenance, &shapes, records, made_of)?;
+        let inputs = opened.checkpoints.iter().map(identities).collect::<Result<_, _>>()?;
         let card = output::card(&provenance, opened.recipe.base, &output::digest(&shapes, records).to_string());
         let mut text =
             |name: &str, text: String| extras.push(Extra { name: name.into(), content: Content::Text(text.into_bytes()) });
@@ -105,7 +116,15 @@ impl Job<'_> {
             text("model.safetensors.index.json", index);
         }
         text(output::MANIFEST, manifest);
+        extras.push(Extra { name: INPUTS.into(), content: Content::Dated(write_inputs(inputs)?.into_bytes(), begun) });
         Ok(extras)
+    }
+
+    /// What the manifest says that tensor `index` is made of.
+    fn made_of(&self, index: usize) -> Result<MadeOf<'_>, MergeError> {
+        let (tensor, _) = self.tensor(index)?;
+        let inputs = tensor.sources.iter().map(|source| (source.model, source.tensor.as_str())).collect();
+        Ok(MadeOf { part: part(self.opened, index, &self.answers)?, inputs })
     }
 
     /// The files in which a method that makes tensors together says what it made of them.

@@ -61,10 +61,16 @@ impl Job<'_> {
         let pieces = self.opened.pieces();
         let (together, alone): (Vec<usize>, Vec<usize>) =
             pending.iter().partition(|index| pieces.iter().any(|piece| piece.contains(index)));
-        each(&self.context.pool, &alone, |_, &index| add(vec![self.merge_one(staging, index, &passes, &shards)?]))?;
+        each(&self.context.pool, &alone, |_, &index| match self.take(staging, index..index + 1, &passes, &shards)? {
+            Some(taken) => add(taken),
+            None => add(vec![self.merge_one(staging, index, &passes, &shards)?]),
+        })?;
         let wanted = |piece: &&PlannedPiece| together.iter().any(|index| piece.tensors.contains(index));
         for batch in batches(self.opened.plan.pieces.iter().filter(wanted), passes.memory) {
-            each(&self.context.pool, &batch, |_, piece| add(self.make(staging, piece, &passes, &shards)?))?;
+            each(&self.context.pool, &batch, |_, piece| match self.take(staging, piece.tensors.clone(), &passes, &shards)? {
+                Some(taken) => add(taken),
+                None => add(self.make(staging, piece, &passes, &shards)?),
+            })?;
         }
         let layout = &self.opened.layout;
         let written: BTreeSet<usize> = pending.iter().map(|&index| layout.places[index].shard).collect();
@@ -137,7 +143,7 @@ impl Job<'_> {
         tensor.sources.iter().map(input).collect()
     }
 
-    fn tensor(&self, index: usize) -> Result<(&PlannedTensor, Place), MergeError> {
+    pub(super) fn tensor(&self, index: usize) -> Result<(&PlannedTensor, Place), MergeError> {
         let found = self.opened.plan.tensors.get(index).zip(self.opened.layout.places.get(index));
         found.map(|(tensor, place)| (tensor, *place)).ok_or_else(|| MergeError::Task(format!("there is no tensor {index}")))
     }
@@ -162,7 +168,7 @@ pub(super) fn batches<'a>(pieces: impl Iterator<Item = &'a PlannedPiece>, memory
 
 fn record(tensor: usize, digests: TensorDigests, note: Option<Value>) -> Record {
     let TensorDigests { output, inputs } = digests;
-    Record { tensor, output: Digest(output), inputs: inputs.into_iter().map(Digest).collect(), note }
+    Record { tensor, output: Digest(output), inputs: inputs.into_iter().map(Digest).collect(), note, taken: false }
 }
 
 /// Of these claims, those that are true: the bytes in the staged shard have the digest that is claimed.

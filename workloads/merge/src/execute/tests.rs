@@ -17,14 +17,14 @@ use std::{
 };
 use tempfile::TempDir;
 
-const LINEAR: &str =
+pub(super) const LINEAR: &str =
     "merge_method: linear\nmodels:\n- {model: a, parameters: {weight: 1}}\n- {model: b, parameters: {weight: 3}}\n";
 
 /// Two models and a place for the result.
-struct House(TempDir);
+pub(super) struct House(TempDir);
 
 impl House {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let house = Self(tempfile::tempdir().unwrap());
         let config = json!({"num_hidden_layers": 2, "torch_dtype": "float32"});
         for (model, seed) in [("a", 1), ("b", 2)] {
@@ -35,11 +35,11 @@ impl House {
         house
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn spec(&self, recipe: &str, out: &str) -> Value {
+    pub(super) fn spec(&self, recipe: &str, out: &str) -> Value {
         let spec = MergeSpec {
             recipe: recipe.into(),
             recipe_file: "recipe.yml".into(),
@@ -47,16 +47,17 @@ impl House {
             out: self.path(out),
             max_shard_size: 500_000,
             seed: 0,
+            reuse: None,
         };
         serde_json::to_value(spec).unwrap()
     }
 
-    fn staging(&self, out: &str) -> PathBuf {
+    pub(super) fn staging(&self, out: &str) -> PathBuf {
         self.path(&format!(".{out}.braid"))
     }
 
     /// All files of a result.
-    fn files(&self, out: &str) -> BTreeMap<String, Vec<u8>> {
+    pub(super) fn files(&self, out: &str) -> BTreeMap<String, Vec<u8>> {
         let read = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
         fs::read_dir(self.path(out)).unwrap().map(|entry| read(entry.unwrap())).collect()
     }
@@ -76,14 +77,14 @@ fn tensors(seed: u64) -> Vec<Tensor> {
 }
 
 /// A worker that is asked for one step after another.
-struct Worker {
+pub(super) struct Worker {
     execute: MergeExecute,
     spec: Value,
     context: TaskContext,
 }
 
 impl Worker {
-    fn new(spec: &Value, threads: usize) -> Self {
+    pub(super) fn new(spec: &Value, threads: usize) -> Self {
         Self { execute: MergeExecute::new(), spec: spec.clone(), context: context(threads, 64 << 20) }
     }
 
@@ -93,20 +94,20 @@ impl Worker {
         self.execute.run(&self.spec, &task, &context)
     }
 
-    fn plan(&self) -> Planned {
+    pub(super) fn plan(&self) -> Planned {
         step::read(&self.run(0, &Step::Plan).unwrap()).unwrap()
     }
 
-    fn tensors(&self, plan: &Planned, first: usize, end: usize) -> Result<Value, Failure> {
+    pub(super) fn tensors(&self, plan: &Planned, first: usize, end: usize) -> Result<Value, Failure> {
         self.run(first as u32 + 1, &Step::Tensors { first, end, plan: plan.plan.clone() })
     }
 
-    fn publish(&self, plan: &Planned) -> Result<step::Published, Failure> {
+    pub(super) fn publish(&self, plan: &Planned) -> Result<step::Published, Failure> {
         self.run(99, &Step::Publish { plan: plan.plan.clone() }).map(|value| step::read(&value).unwrap())
     }
 
     /// All steps, as the deciding half orders them.
-    fn merge(&self) -> Result<braid_workload::JobResult, Failure> {
+    pub(super) fn merge(&self) -> Result<braid_workload::JobResult, Failure> {
         drive(&self.execute, &self.spec, &self.context)
     }
 }
@@ -134,7 +135,7 @@ fn a_merge_appears_whole_and_says_what_it_is() {
     let files = house.files("out");
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     let shards = ["model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors"];
-    let others = ["README.md", "braid.json", "config.json"];
+    let others = ["README.md", "braid-inputs.json", "braid.json", "config.json"];
     assert_eq!(names, [&others[..], &shards, &["model.safetensors.index.json", "tokenizer.json"]].concat());
     assert_eq!(files["tokenizer.json"], b"\"a\"", "the first model is the donor");
     let umask = fs::metadata(out.join("config.json")).unwrap().permissions().mode() & 0o777;

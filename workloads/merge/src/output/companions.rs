@@ -135,7 +135,7 @@ mod tests {
         set_template(&mut extras, donor.path(), "{{ new }}").unwrap();
         let text = |name: &str| match &extras.iter().find(|extra| extra.name == name)?.content {
             Content::Text(text) => Some(String::from_utf8(text.clone()).unwrap()),
-            Content::CopyOf(_) => None,
+            Content::CopyOf(_) | Content::Dated(..) => None,
         };
         assert_eq!(text(TEMPLATE).unwrap(), "{{ new }}");
         assert_eq!(text(TOKENIZER_CONFIG).unwrap(), "{\n  \"eos_token\": \"x\",\n  \"chat_template\": \"{{ new }}\"\n}\n");

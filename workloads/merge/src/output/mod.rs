@@ -25,7 +25,7 @@ pub(crate) use card::card;
 pub(crate) use companions::{companions, pretty, set_template, template};
 pub(crate) use files::read_if_there;
 pub use layout::{Layout, Place, Shard, TensorShape};
-pub(crate) use manifest::{Provenance, digest, manifest};
+pub(crate) use manifest::{MadeOf, Provenance, digest, manifest, result_digest};
 pub(crate) use progress::{Claim, Digest, Progress, Record, boot_id};
 pub(crate) use publish::{Content, Extra, publish};
 pub use shard_file::ShardFile;

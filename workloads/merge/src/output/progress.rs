@@ -30,6 +30,9 @@ pub(crate) struct Record {
     /// What the work that made it said; only for the first tensor of a piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Value>,
+    /// It was not computed, but taken from an earlier result.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken: bool,
 }
 
 /// A BLAKE3 hash that is written as text.
@@ -160,7 +163,13 @@ mod tests {
     use super::*;
 
     fn record(tensor: usize, bytes: &[u8]) -> Record {
-        Record { tensor, output: Digest(blake3::hash(bytes)), inputs: vec![Digest(blake3::hash(b"in"))], note: None }
+        Record {
+            tensor,
+            output: Digest(blake3::hash(bytes)),
+            inputs: vec![Digest(blake3::hash(b"in"))],
+            note: None,
+            taken: false,
+        }
     }
 
     fn trusted(claims: &BTreeMap<usize, Claim>) -> Vec<(usize, bool)> {

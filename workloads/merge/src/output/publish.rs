@@ -14,6 +14,7 @@ use std::{
     fs::{self, File},
     io,
     path::PathBuf,
+    time::SystemTime,
 };
 
 /// A file of the result beside its shards.
@@ -30,6 +31,8 @@ pub(crate) struct Extra {
 pub(crate) enum Content {
     /// These.
     Text(Vec<u8>),
+    /// These, in a file that is to have this time.
+    Dated(Vec<u8>, SystemTime),
     /// A file of one of the models.
     CopyOf(PathBuf),
 }
@@ -67,6 +70,11 @@ pub(crate) fn publish(staging: Staging, layout: &Layout, extras: &[Extra]) -> Re
 fn write_extra(extra: &Extra, path: &std::path::Path) -> Result<(), MergeError> {
     match &extra.content {
         Content::Text(bytes) => write_durable(path, bytes),
+        Content::Dated(bytes, time) => {
+            write_durable(path, bytes)?;
+            let dated = File::options().write(true).open(path).and_then(|file| file.set_modified(*time));
+            dated.map_err(MergeError::io("set the time of", path))
+        }
         // Not `fs::copy`, which copies the mode too: files in a download cache are often read-only or private.
         Content::CopyOf(source) => {
             let mut from = File::open(source).map_err(MergeError::io("open", source))?;

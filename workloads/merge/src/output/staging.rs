@@ -147,6 +147,13 @@ impl Staging {
         replace(&self.folder.staging.join(ANSWERS), &text)
     }
 
+    /// When the merge began: no input was read before.
+    pub(crate) fn begun(&self) -> Result<SystemTime, MergeError> {
+        // The lock is made with the folder and never written to.
+        let lock = self.folder.staging.join(LOCK);
+        fs::metadata(&lock).and_then(|metadata| metadata.modified()).map_err(MergeError::io("look at", &lock))
+    }
+
     /// The folder in which this result is made.
     pub(crate) fn folder(&self) -> &OutputFolder {
         &self.folder

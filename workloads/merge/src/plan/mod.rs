@@ -147,6 +147,12 @@ impl MergePlan {
             chat_template: recipe.chat_template.clone(),
         })
     }
+
+    /// The piece that tensor `index` is part of, if it is made together with others.
+    pub(crate) fn piece_of(&self, index: usize) -> Option<&PlannedPiece> {
+        let after = self.pieces.partition_point(|piece| piece.tensors.start <= index);
+        self.pieces.get(after.checked_sub(1)?).filter(|piece| piece.tensors.contains(&index))
+    }
 }
 
 impl PlannedTensor {

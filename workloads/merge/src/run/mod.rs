@@ -21,4 +21,4 @@ pub use lens::Lens;
 pub use phases::Phases;
 pub use room::{Room, Whole};
 pub use tiles::{Input, Passes, Rows, Scaling, Target, Tile, Tiles, tile_elements};
-pub(crate) use verify::hash_range;
+pub(crate) use verify::{copy_range, hash_range};

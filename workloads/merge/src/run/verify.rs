@@ -1,7 +1,7 @@
-//! Hashing what a file holds, to see whether it is what somebody claims.
+//! Hashing what a file holds, to see whether it is what somebody claims; and copying it on the way.
 
 use super::{digest::Tree, failure::FirstFailure, tiles::Passes};
-use crate::{MergeError, checkpoint::DataFile};
+use crate::{MergeError, checkpoint::DataFile, output::ShardFile};
 use blake3::Hash;
 use rayon::prelude::*;
 
@@ -13,6 +13,31 @@ const PIECE: u64 = 1 << 19;
 /// # Errors
 /// A read that failed, or [`MergeError::Cancelled`].
 pub(crate) fn hash_range(file: &DataFile, offset: u64, bytes: u64, passes: &Passes<'_>) -> Result<Hash, MergeError> {
+    look_through(file, offset, bytes, passes, |_, _| Ok(()))
+}
+
+/// BLAKE3 of `bytes` bytes of `file` from `offset`, which are written to `to` on the way: a place in a shard.
+///
+/// # Errors
+/// A read or write that failed, or [`MergeError::Cancelled`].
+pub(crate) fn copy_range(
+    file: &DataFile,
+    offset: u64,
+    bytes: u64,
+    to: (&ShardFile, u64),
+    passes: &Passes<'_>,
+) -> Result<Hash, MergeError> {
+    let (shard, place) = to;
+    look_through(file, offset, bytes, passes, |start, piece| passes.phases.write.of(|| shard.write_at(piece, place + start)))
+}
+
+fn look_through(
+    file: &DataFile,
+    offset: u64,
+    bytes: u64,
+    passes: &Passes<'_>,
+    f: impl Fn(u64, &[u8]) -> Result<(), MergeError> + Sync,
+) -> Result<Hash, MergeError> {
     let tree = Tree { bytes, tile: PIECE };
     let failure = FirstFailure::new();
     let piece = |index: u64| {
@@ -24,6 +49,7 @@ pub(crate) fn hash_range(file: &DataFile, offset: u64, bytes: u64, passes: &Pass
             let mut scratch = passes.buffers.take();
             let (_, buffer) = scratch.split([].into_iter(), (bytes - start).min(PIECE) as usize);
             passes.phases.read.of(|| file.read_exact_at(buffer, offset + start))?;
+            f(start, buffer)?;
             Ok(tree.leaf(start, buffer))
         })
     };

@@ -139,6 +139,7 @@ fn what_is_foretold_is_what_is_read() {
             out: root.join(format!("out-{index}")),
             max_shard_size: 1 << 30,
             seed: 0,
+            reuse: None,
         };
         let foretold = dry_run(&spec).unwrap_or_else(|error| panic!("{recipe}: {error}"));
         let found = read(&serde_json::to_value(&spec).unwrap());

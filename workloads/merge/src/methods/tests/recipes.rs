@@ -26,6 +26,7 @@ fn example(recipe: &str, out: &Path) -> Vec<Tensor> {
         out: out.to_owned(),
         max_shard_size: 1 << 30,
         seed: 0,
+        reuse: None,
     };
     drive(&MergeExecute::new(), &serde_json::to_value(spec).unwrap(), &context(2, 256 << 20))
         .unwrap_or_else(|failure| panic!("{recipe}: {failure:?}"));

@@ -264,6 +264,7 @@ fn spec(root: &Path, recipe: &str, out: &str) -> Value {
         out: root.join(out),
         max_shard_size: 1 << 30,
         seed: 0,
+        reuse: None,
     };
     serde_json::to_value(spec).unwrap()
 }

@@ -1,0 +1,139 @@
+//! What tells that an input file is still the one that was read, and the file that keeps it beside a result.
+//!
+//! Length, time of the last write, time of the last change of any kind (which no program can set) and number of the file: who replaces
+//! or rewrites a file changes one of them. A clock has steps, in one of which a file may be written twice: what was changed
+//! shortly before the merge began is not relied on. When that was is the time of the file that keeps the identities, so
+//! that its text is the same for all merges of these inputs.
+
+use crate::{
+    MergeError,
+    checkpoint::{Checkpoint, Stamp},
+    output::read_if_there,
+};
+use blake3::Hasher;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, Metadata},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+/// The file beside a result that has the identities of the input files.
+pub(crate) const INPUTS: &str = "braid-inputs.json";
+
+/// Longer than the step of any file system's clock.
+const STEP: Duration = Duration::from_secs(2);
+
+/// The identity of each file of a model, as text.
+pub(super) type Files = Vec<String>;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Inputs {
+    /// For each model, as the manifest numbers them.
+    files: Vec<Files>,
+}
+
+/// What a file is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    text: String,
+    /// When anything about it was last changed.
+    changed: SystemTime,
+}
+
+impl Identity {
+    #[cfg(test)]
+    pub(super) fn of(text: &str) -> Self {
+        Self { text: text.into(), changed: SystemTime::UNIX_EPOCH }
+    }
+
+    /// Whether it is the one that was kept by a merge that began at `begun`, and nobody can have written to it since.
+    pub(super) fn is(&self, kept: &str, begun: SystemTime) -> bool {
+        self.text == kept && self.changed.checked_add(STEP).is_some_and(|settled| settled <= begun)
+    }
+}
+
+/// The identities of the files of `checkpoint`.
+///
+/// # Errors
+/// A file that is no longer the one that was opened.
+pub(crate) fn identities(checkpoint: &Checkpoint) -> Result<Vec<Identity>, MergeError> {
+    let one = |(path, stamp): (&PathBuf, &Stamp)| {
+        let metadata = fs::metadata(path).map_err(MergeError::io("look at", path))?;
+        match Stamp::of(&metadata) == *stamp {
+            true => Ok(identity(&metadata)),
+            false => Err(MergeError::Changed { path: path.clone() }),
+        }
+    };
+    checkpoint.files.iter().zip(&checkpoint.stamps).map(one).collect()
+}
+
+fn identity(metadata: &Metadata) -> Identity {
+    let seconds = Duration::from_secs(u64::try_from(metadata.ctime()).unwrap_or(0));
+    let nanos = Duration::from_nanos(u64::try_from(metadata.ctime_nsec()).unwrap_or(0));
+    let mut hasher = Hasher::new();
+    for field in [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()] {
+        hasher.update(&field.to_le_bytes());
+    }
+    hasher.update(&metadata.len().to_le_bytes()).update(&metadata.ino().to_le_bytes());
+    Identity { text: hasher.finalize().to_hex().to_string(), changed: SystemTime::UNIX_EPOCH + seconds + nanos }
+}
+
+/// The text of [`INPUTS`]; the time of the file is to be that at which the merge began.
+///
+/// # Errors
+/// Text that JSON cannot hold.
+pub(crate) fn write_inputs(models: Vec<Vec<Identity>>) -> Result<String, MergeError> {
+    let files = models.into_iter().map(|files| files.into_iter().map(|identity| identity.text).collect()).collect();
+    let text = serde_json::to_string_pretty(&Inputs { files });
+    text.map(|text| text + "\n").map_err(|error| MergeError::Task(format!("cannot write {INPUTS}: {error}")))
+}
+
+/// The identities that a result in the folder `root` keeps, and when its merge began; none where it keeps none that can be read.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn read_inputs(root: &Path) -> Result<(Vec<Files>, SystemTime), MergeError> {
+    let path = root.join(INPUTS);
+    let Some(text) = read_if_there(&path)? else { return Ok((Vec::new(), SystemTime::UNIX_EPOCH)) };
+    let begun = fs::metadata(&path).and_then(|metadata| metadata.modified()).map_err(MergeError::io("look at", &path))?;
+    Ok((serde_json::from_slice(&text).map_or_else(|_| Vec::new(), |inputs: Inputs| inputs.files), begun))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn a_file_that_is_touched_in_any_way_is_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shard");
+        fs::write(&path, "one").unwrap();
+        let written = fs::metadata(&path).unwrap().modified().unwrap();
+        let own = || identity(&fs::metadata(&path).unwrap()).text;
+        let first = own();
+        assert_eq!(first, own());
+        // same length, and the time of writing set back
+        fs::write(&path, "two").unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+        let second = own();
+        assert_ne!(second, first);
+        fs::write(folder.path().join("other"), "two").unwrap();
+        fs::rename(folder.path().join("other"), &path).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+        assert_ne!(own(), second);
+    }
+
+    #[test]
+    fn what_was_changed_a_moment_before_the_merge_is_not_relied_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shard");
+        fs::write(&path, "one").unwrap();
+        let own = identity(&fs::metadata(&path).unwrap());
+        assert!(!own.is(&own.text, own.changed + Duration::from_millis(1999)));
+        assert!(own.is(&own.text, own.changed + Duration::from_secs(2)));
+        assert!(!own.is("another", own.changed + Duration::from_secs(2)));
+    }
+}
