@@ -1,9 +1,16 @@
 //! What a merge would do, without doing it.
 
-use crate::{MergeError, opened::Opened, plan::Summary, spec::MergeSpec};
+use crate::{
+    MergeError,
+    checkpoint::url,
+    cloud::{Room, sources},
+    opened::Opened,
+    plan::Summary,
+    spec::MergeSpec,
+};
 use bytesize::ByteSize;
 use serde::Serialize;
-use std::{fmt, time::Instant};
+use std::{fmt, path::PathBuf, time::Instant};
 
 /// The answer to `--dry-run`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,7 +35,7 @@ pub struct DryRun {
 /// # Errors
 /// What the merge would fail with.
 pub fn dry_run(spec: &MergeSpec) -> Result<DryRun, MergeError> {
-    let opened = Opened::open(spec.clone())?;
+    let opened = Opened::open(spec.clone(), &sources(Room::LEAST))?;
     opened.folder.check(&opened.record, opened.layout.file_bytes())?;
     let shards = opened.layout.shards.iter().map(|shard| (shard.name.clone(), shard.bytes)).collect();
     let summary = opened.plan.summary();
@@ -50,9 +57,11 @@ const PIECE: usize = 4 << 20;
 fn rate(opened: &Opened) -> Result<Option<f64>, MergeError> {
     let mut buffer = vec![0; PIECE];
     let (mut read, start) = (0, Instant::now());
-    for path in opened.checkpoints.iter().flat_map(|checkpoint| &checkpoint.files) {
+    // What comes over a network would be paid for only to tell how long it takes.
+    let mounted = |path: &&PathBuf| url(path).is_none();
+    for path in opened.checkpoints.iter().flat_map(|checkpoint| &checkpoint.files).filter(mounted) {
         let file = opened.files.get(path)?;
-        let mut end = file.file().metadata().map_err(MergeError::io("read", path))?.len();
+        let mut end = file.stamp()?.bytes;
         while end >= PIECE as u64 && read < SAMPLE {
             end -= PIECE as u64;
             file.read_exact_at(&mut buffer, end)?;

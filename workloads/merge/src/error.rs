@@ -22,6 +22,20 @@ pub enum MergeError {
         /// Its answer.
         source: io::Error,
     },
+    /// A store refused, or could not be reached.
+    #[error("cannot {operation} {object}: {problem}")]
+    Remote {
+        /// What was tried: `open`, `read`, `list`, …
+        operation: &'static str,
+        /// On which object, as a URL.
+        object: String,
+        /// Its answer.
+        problem: String,
+        /// What to do about it.
+        hint: Option<String>,
+        /// Whether it may be gone at another try.
+        passing: bool,
+    },
     /// A file ended before the bytes that its header promises.
     #[error("{}: expected {wanted} bytes at offset {offset}, but the file ends after {got} of them", path.display())]
     ShortRead {
@@ -152,7 +166,7 @@ impl MergeError {
             Self::Recipe(error) => error.hint().map(str::to_owned),
             Self::Plan(error) => error.hint().map(str::to_owned),
             Self::Memory { .. } => Some("give the worker more with --memory".into()),
-            Self::Checkpoint { hint, .. } | Self::Output { hint, .. } => hint.clone(),
+            Self::Remote { hint, .. } | Self::Checkpoint { hint, .. } | Self::Output { hint, .. } => hint.clone(),
             Self::ShortRead { .. } => Some("the file is truncated: fetch it again".into()),
             Self::Busy { .. } => Some("wait for it, cancel it, or choose another folder for the result".into()),
             Self::NoSpace { .. } => Some("free some space, or choose another folder for the result".into()),
@@ -191,6 +205,7 @@ impl From<MergeError> for Failure {
         let failure = match &error {
             MergeError::Cancelled => Self::cancelled(),
             MergeError::Busy { .. } => Self::retry(error.to_string()),
+            MergeError::Remote { passing: true, .. } => Self::retry(error.to_string()),
             MergeError::Io { source, .. } if may_pass(source) => Self::retry(error.to_string()),
             _ => Self::fatal(error.to_string()),
         };

@@ -12,6 +12,8 @@ mod tensors;
 
 use crate::{
     MergeError,
+    checkpoint::Sources,
+    cloud::{Room, sources},
     opened::Opened,
     output::{Staged, boot_id},
     run::{Buffers, Passes, Phases},
@@ -24,6 +26,7 @@ use braid_gpu::Arithmetic;
 use braid_workload::{Execute, Failure, Reach, TaskContext, TaskSpec};
 use flush::Flusher;
 use serde_json::Value;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicU64};
 
 /// Merges kept open; a worker seldom has tasks of more than two at a time.
@@ -37,6 +40,16 @@ pub struct MergeExecute {
     flusher: Flusher,
     boot: String,
     arithmetic: Arc<Arithmetic>,
+    sources: Reading,
+}
+
+/// Where inputs are read from, for a merge that gets so much room.
+struct Reading(Box<dyn Fn(Room) -> Sources + Send + Sync>);
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reading")
+    }
 }
 
 /// One task and all it works with.
@@ -58,7 +71,19 @@ impl MergeExecute {
 
     /// The same, with this arithmetic.
     pub fn with(arithmetic: Arc<Arithmetic>) -> Self {
-        Self { opened: Mutex::default(), flusher: Flusher::default(), boot: boot_id(), arithmetic }
+        Self {
+            opened: Mutex::default(),
+            flusher: Flusher::default(),
+            boot: boot_id(),
+            arithmetic,
+            sources: Reading(Box::new(sources)),
+        }
+    }
+
+    /// The same, reading from these places.
+    #[cfg(all(test, feature = "cloud"))]
+    pub(crate) fn reading(self, sources: impl Fn(Room) -> Sources + Send + Sync + 'static) -> Self {
+        Self { sources: Reading(Box::new(sources)), ..self }
     }
 
     fn step(&self, spec: &Value, task: &TaskSpec, context: &TaskContext) -> Result<Value, MergeError> {
@@ -67,7 +92,7 @@ impl MergeExecute {
             // Planned from what is there now, not from what an earlier job of the same recipe saw.
             self.forget(spec);
         }
-        let opened = self.open(spec)?;
+        let opened = self.open(spec, context)?;
         let (flusher, boot, arithmetic) = (&self.flusher, self.boot.as_str(), &self.arithmetic);
         let mut job = Job { opened: &opened, context, flusher, boot, arithmetic, answers: Vec::new() };
         match step {
@@ -96,11 +121,14 @@ impl MergeExecute {
         }
     }
 
-    fn open(&self, spec: &Value) -> Result<Arc<Opened>, MergeError> {
+    fn open(&self, spec: &Value, context: &TaskContext) -> Result<Arc<Opened>, MergeError> {
         let mut kept = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = match kept.iter().position(|(of, _)| of == spec) {
             Some(index) => kept.remove(index),
-            None => (spec.clone(), Arc::new(Opened::open(read_spec(spec)?)?)),
+            None => {
+                let room = Room { memory: context.memory / 4, threads: context.pool.current_num_threads() };
+                (spec.clone(), Arc::new(Opened::open(read_spec(spec)?, &self.sources.0(room))?))
+            }
         };
         let opened = Arc::clone(&entry.1);
         kept.push(entry);

@@ -15,10 +15,12 @@
 
 pub mod adapter;
 pub mod checkpoint;
+mod cloud;
 mod dry_run;
 mod error;
 mod execute;
 mod groups;
+mod hub;
 pub mod methods;
 mod moe;
 mod open_files;

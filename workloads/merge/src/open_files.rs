@@ -3,14 +3,17 @@
 use crate::MergeError;
 use std::{
     collections::HashMap,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// Opens the file at a path.
+type Opener<T> = Box<dyn Fn(&Path) -> Result<T, MergeError> + Send + Sync>;
+
 /// The files used last, open; `T` is what an open file is.
-#[derive(Debug)]
 pub(crate) struct OpenFiles<T> {
-    open: fn(&Path) -> Result<T, MergeError>,
+    open: Opener<T>,
     limit: usize,
     recent: Mutex<Recent<T>>,
 }
@@ -23,8 +26,8 @@ struct Recent<T> {
 
 impl<T> OpenFiles<T> {
     /// Keeps `limit` files open beside those in use, each opened by `open`.
-    pub(crate) fn new(limit: usize, open: fn(&Path) -> Result<T, MergeError>) -> Self {
-        Self { open, limit: limit.max(1), recent: Mutex::new(Recent { clock: 0, files: HashMap::new() }) }
+    pub(crate) fn new(limit: usize, open: impl Fn(&Path) -> Result<T, MergeError> + Send + Sync + 'static) -> Self {
+        Self { open: Box::new(open), limit: limit.max(1), recent: Mutex::new(Recent { clock: 0, files: HashMap::new() }) }
     }
 
     /// The file at `path`, open.
@@ -43,6 +46,12 @@ impl<T> OpenFiles<T> {
 
     fn recent<R>(&self, f: impl FnOnce(&mut Recent<T>) -> R) -> R {
         f(&mut self.recent.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OpenFiles<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenFiles").field("limit", &self.limit).field("recent", &self.recent).finish_non_exhaustive()
     }
 }
 
@@ -69,7 +78,7 @@ mod tests {
 
     #[test]
     fn only_the_files_used_last_stay_open() {
-        let files = OpenFiles::new(2, |path| Ok(path.to_owned()));
+        let files = OpenFiles::new(2, |path: &Path| Ok(path.to_owned()));
         let get = |name: &str| files.get(Path::new(name)).unwrap();
         let first = get("0");
         get("1");

@@ -3,7 +3,7 @@
 use crate::{
     MergeError,
     adapter::{self, Adapter, Parts, fold},
-    checkpoint::{Checkpoint, DataFile, Fold, Stamp},
+    checkpoint::{Checkpoint, DataFile, Fold, Sources, Stamp},
     methods::{Folder, Joint},
     moe::{self, Gates},
     open_files::OpenFiles,
@@ -19,7 +19,7 @@ use braid_kernels::GRANULE;
 use std::{
     collections::BTreeMap,
     ops::Range,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Opened {
     pub(crate) record: PlanRecord,
     /// What a person should know about the result.
     pub(crate) warnings: Vec<String>,
+    /// Where the inputs lie.
+    pub(crate) sources: Sources,
     /// The input files in use.
     pub(crate) files: OpenFiles<DataFile>,
     /// The earlier result that tensors may be taken from.
@@ -52,16 +54,19 @@ pub(crate) type Kept = Option<(Stamp, Arc<BTreeMap<usize, Claim>>)>;
 
 impl Opened {
     /// Reads the recipe and the headers, and plans.
-    pub(crate) fn open(spec: MergeSpec) -> Result<Self, MergeError> {
+    pub(crate) fn open(spec: MergeSpec, sources: &Sources) -> Result<Self, MergeError> {
         let folder = spec.output()?;
         let recipe = spec.recipe()?;
-        let (checkpoints, parts) = open_all(&spec, &recipe)?;
+        let (checkpoints, parts) = open_all(&spec, &recipe, sources)?;
         let headers = checkpoints
             .iter()
             .zip(parts)
             .map(|(checkpoint, parts)| (checkpoint.root.clone(), header(checkpoint, parts)))
             .collect();
-        let files = OpenFiles::new(OPEN, DataFile::open);
+        let files = OpenFiles::new(OPEN, {
+            let sources = sources.clone();
+            move |path: &Path| sources.open(path)
+        });
         let gates = moe::gates_of_prompts(&recipe, &checkpoints, &files)?;
         let warnings = recipe.mixture.as_ref().map_or_else(Vec::new, |mixture| moe::warnings(mixture, gates.as_ref()));
         let gates_bytes = gates.as_ref().map(Gates::bytes);
@@ -75,7 +80,8 @@ impl Opened {
         let record = PlanRecord { plan: digest(&spec, &checkpoints, &plan, gates_bytes.as_deref()), inputs };
         let previous = spec.reuse.as_deref().map(|root| Previous::open(root, plan.makes, &checkpoints)).transpose()?;
         let kept = Mutex::default();
-        Ok(Self { spec, recipe, checkpoints, plan, layout, folder, record, files, warnings, previous, kept })
+        let sources = sources.clone();
+        Ok(Self { spec, recipe, checkpoints, plan, layout, folder, record, sources, files, warnings, previous, kept })
     }
 
     /// What an earlier run had done. The file is long where tensors are many, so it is read once and not by every task.
@@ -157,12 +163,14 @@ pub(crate) fn lens_of(files: &OpenFiles<DataFile>, checkpoint: &Checkpoint, tens
 }
 
 /// Every model of the recipe, with the adapter that it puts on it.
-fn open_all(spec: &MergeSpec, recipe: &Recipe) -> Result<(Vec<Checkpoint>, Vec<Parts>), MergeError> {
+fn open_all(spec: &MergeSpec, recipe: &Recipe, sources: &Sources) -> Result<(Vec<Checkpoint>, Vec<Parts>), MergeError> {
     let takes = recipe.method.joint().map_or(Folder::Checkpoint, Joint::takes);
     let open = |(root, adapter): (PathBuf, Option<PathBuf>)| match (takes, adapter) {
-        (Folder::Checkpoint, None) => Ok((Checkpoint::open(&root)?, Parts::default())),
-        (Folder::Checkpoint, Some(adapter)) => Ok((fold(Checkpoint::open(&root)?, Adapter::open(&adapter)?)?, Parts::default())),
-        (Folder::Adapter, None) => Adapter::open(&root).map(|adapter| (adapter.checkpoint, adapter.parts)),
+        (Folder::Checkpoint, None) => Ok((Checkpoint::open_in(sources, &root)?, Parts::default())),
+        (Folder::Checkpoint, Some(adapter)) => {
+            Ok((fold(Checkpoint::open_in(sources, &root)?, Adapter::open(sources, &adapter)?)?, Parts::default()))
+        }
+        (Folder::Adapter, None) => Adapter::open(sources, &root).map(|adapter| (adapter.checkpoint, adapter.parts)),
         (Folder::Adapter, Some(_)) => Err(MergeError::Checkpoint {
             path: root,
             problem: format!("{} merges adapters without their base", recipe.method.name()),

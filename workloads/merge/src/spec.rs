@@ -2,8 +2,10 @@
 
 use crate::{
     MergeError,
+    checkpoint::url,
+    hub::Hub,
     output::OutputFolder,
-    recipe::{ModelRef, Recipe},
+    recipe::{ModelRef, Recipe, Within},
 };
 use braid_workload::Reach;
 use serde::{Deserialize, Serialize};
@@ -56,8 +58,8 @@ impl MergeSpec {
     /// # Errors
     /// A model that is not there.
     pub(crate) fn locate(&self, recipe: &Recipe) -> Result<Vec<PathBuf>, MergeError> {
-        let [directory, beside] = self.folders();
-        Ok(recipe.locate(&[&directory, &beside], Path::exists)?)
+        let ([directory, beside], hub) = (self.folders(), Hub::of_environment());
+        Ok(recipe.locate(&Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists })?)
     }
 
     /// Finds the folders of the adapters on them.
@@ -65,8 +67,8 @@ impl MergeSpec {
     /// # Errors
     /// An adapter that is not there.
     pub(crate) fn locate_adapters(&self, recipe: &Recipe) -> Result<Vec<Option<PathBuf>>, MergeError> {
-        let [directory, beside] = self.folders();
-        Ok(recipe.locate_adapters(&[&directory, &beside], Path::exists)?)
+        let ([directory, beside], hub) = (self.folders(), Hub::of_environment());
+        Ok(recipe.locate_adapters(&Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists })?)
     }
 
     /// Where relative paths of the recipe start: the working directory, then the folder of the recipe.
@@ -84,7 +86,8 @@ impl MergeSpec {
         let mut reads: Vec<PathBuf> = Vec::new();
         for written in recipe.models.iter().flat_map(ModelRef::paths) {
             for folder in &folders {
-                let path = folder.join(written);
+                // A URL is no path below a folder. What a name on the hub stands for, the worker knows that has it.
+                let path = if url(Path::new(written)).is_some() { written.into() } else { folder.join(written) };
                 if !reads.contains(&path) {
                     reads.push(path);
                 }

@@ -101,17 +101,22 @@ pub(crate) struct Published {
     pub(crate) reused_tensors: usize,
     /// The bytes of these.
     pub(crate) reused_bytes: u64,
-    /// Tensors that were taken from an earlier result.
-    #[serde(default)]
-    pub(crate) taken_tensors: usize,
-    /// Their bytes.
-    #[serde(default)]
-    pub(crate) taken_bytes: u64,
-    /// The folder of that result, where one was named.
-    #[serde(default)]
-    pub(crate) earlier: Option<String>,
+    /// What was taken from an earlier result, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) taken: Option<Taken>,
     /// Tensors that had to be merged again because their bytes had not reached the disk of a node.
     pub(crate) repaired_tensors: usize,
+}
+
+/// What was taken from an earlier result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Taken {
+    /// How many tensors.
+    pub(crate) tensors: usize,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// The folder of that result.
+    pub(crate) from: String,
 }
 
 /// Reads a payload or value.

@@ -11,7 +11,7 @@
 use crate::{
     MergeError,
     spec::{KIND, MergeSpec},
-    step::{self, Group, Looked, Planned, Published, Step, Surveyed},
+    step::{self, Group, Looked, Planned, Published, Step, Surveyed, Taken},
     survey::{Asked, Looking, Next, Survey},
 };
 use braid_workload::{Advance, Demand, JobResult, Plan, Reach, SpecError, TaskSpec, Workload};
@@ -132,15 +132,13 @@ fn publish(plan: String) -> Result<TaskSpec, MergeError> {
 
 fn result(published: Published) -> JobResult {
     let size = |bytes| ByteSize::b(bytes).display().si();
-    let Published {
-        out, models, tensors, bytes, reused_tensors, reused_bytes, repaired_tensors, taken_tensors, taken_bytes, ..
-    } = &published;
+    let Published { out, models, tensors, bytes, reused_tensors, reused_bytes, repaired_tensors, taken, .. } = &published;
     let mut summary = format!("merged {} into {out} ({tensors} tensors, {})", checkpoints(*models), size(*bytes));
     if *reused_tensors > 0 {
         summary += &format!(", reusing {reused_tensors} tensors ({}) of an interrupted run", size(*reused_bytes));
     }
-    if let Some(earlier) = &published.earlier {
-        summary += &format!(", taking {taken_tensors} of {tensors} tensors ({}) from {earlier}", size(*taken_bytes));
+    if let Some(Taken { tensors: taken, bytes, from }) = taken {
+        summary += &format!(", taking {taken} of {tensors} tensors ({}) from {from}", size(*bytes));
     }
     if *repaired_tensors > 0 {
         summary += &format!(", merging {repaired_tensors} again that a node had lost");

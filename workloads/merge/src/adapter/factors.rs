@@ -136,7 +136,8 @@ pub(crate) fn read_f32(file: &DataFile, info: &TensorInfo, name: &str) -> Result
     Slice::new(info.dtype, &bytes).and_then(|slice| decode(&slice)).map_err(refuse)
 }
 
-fn read_bytes(file: &DataFile, info: &TensorInfo, name: &str) -> Result<Vec<u8>, MergeError> {
+/// All bytes of a tensor.
+pub(crate) fn read_bytes(file: &DataFile, info: &TensorInfo, name: &str) -> Result<Vec<u8>, MergeError> {
     let length = usize::try_from(info.bytes).map_err(|_| MergeError::Task(format!("tensor {name:?} does not fit the memory")))?;
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, info.offset)?;

@@ -16,12 +16,15 @@ mod fold;
 mod parts;
 
 pub use config::AdapterConfig;
-pub(crate) use factors::read_f32;
 pub use factors::{Factors, Orientation};
+pub(crate) use factors::{read_bytes, read_f32};
 pub(crate) use fold::fold;
 pub(crate) use parts::{Parts, parts};
 
-use crate::{MergeError, checkpoint::Checkpoint};
+use crate::{
+    MergeError,
+    checkpoint::{Checkpoint, Sources},
+};
 use std::path::Path;
 
 /// The config of an adapter.
@@ -47,8 +50,8 @@ impl Adapter {
     ///
     /// # Errors
     /// What is missing, wrong or of another kind than LoRA, naming the file and the tensor.
-    pub(crate) fn open(root: &Path) -> Result<Self, MergeError> {
-        let checkpoint = Checkpoint::open_adapter(root)?;
+    pub(crate) fn open(sources: &Sources, root: &Path) -> Result<Self, MergeError> {
+        let checkpoint = Checkpoint::open_adapter(sources, root)?;
         let config = AdapterConfig::read(&checkpoint.config).map_err(|unfit| unfit.at(&root.join(CONFIG)))?;
         let parts = parts(&checkpoint.tensors, &config).map_err(|unfit| unfit.at(&checkpoint.tensors_path()))?;
         Ok(Self { checkpoint, config, parts })

@@ -3,29 +3,43 @@
 //! Reads go into buffers of ours. Mapping the file would save a copy, but then a file that somebody truncates kills the
 //! process (SIGBUS), and how much memory is resident is no longer ours to say.
 
+use super::{folder::Stamp, sources::Object};
 use crate::MergeError;
 use std::{
     fs::File,
     io::ErrorKind,
+    ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// A file open for positional reads.
 #[derive(Debug)]
 pub struct DataFile {
     path: PathBuf,
-    file: File,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Mounted(File),
+    Remote(Arc<dyn Object>),
 }
 
 impl DataFile {
-    /// Opens a file.
+    /// Opens a file of a mounted file system.
     ///
     /// # Errors
     /// [`MergeError::Io`] with its path.
     pub fn open(path: &Path) -> Result<Self, MergeError> {
         let file = File::open(path).map_err(MergeError::io("open", path))?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), bytes: Bytes::Mounted(file) })
+    }
+
+    /// An object of a store.
+    pub(super) fn remote(path: &Path, object: Arc<dyn Object>) -> Self {
+        Self { path: path.to_owned(), bytes: Bytes::Remote(object) }
     }
 
     /// Where it is.
@@ -33,19 +47,37 @@ impl DataFile {
         &self.path
     }
 
-    /// The open file.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// Its length and when it was last written.
+    ///
+    /// # Errors
+    /// [`MergeError::Io`] with its path.
+    pub fn stamp(&self) -> Result<Stamp, MergeError> {
+        match &self.bytes {
+            Bytes::Mounted(file) => Ok(Stamp::of(&file.metadata().map_err(MergeError::io("look at", &self.path))?)),
+            Bytes::Remote(object) => Ok(object.stamp()),
+        }
+    }
+
+    /// Says that all of these bytes will be read, in pieces, mostly one after the other.
+    pub fn will_read(&self, range: Range<u64>) {
+        if let Bytes::Remote(object) = &self.bytes {
+            object.will_read(range);
+        }
     }
 
     /// Fills `buffer` with the bytes at `offset`.
     ///
     /// # Errors
-    /// [`MergeError::ShortRead`] when the file ends before, [`MergeError::Io`] when it cannot be read.
+    /// [`MergeError::ShortRead`] when the file ends before, [`MergeError::Io`] when it cannot be read, [`MergeError::Remote`] when an
+    /// object cannot.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), MergeError> {
+        let file = match &self.bytes {
+            Bytes::Mounted(file) => file,
+            Bytes::Remote(object) => return object.read_exact_at(buffer, offset),
+        };
         let mut got = 0;
         while got < buffer.len() {
-            match self.file.read_at(&mut buffer[got..], offset + got as u64) {
+            match file.read_at(&mut buffer[got..], offset + got as u64) {
                 Ok(0) => {
                     let (path, wanted, got) = (self.path.clone(), buffer.len() as u64, got as u64);
                     return Err(MergeError::ShortRead { path, offset, wanted, got });

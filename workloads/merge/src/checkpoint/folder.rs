@@ -5,6 +5,7 @@ use super::{
     header::{Header, HeaderTensor, PREFIX},
     index::Index,
     quantised::{self, Scales},
+    sources::{Sources, url},
     torch::TorchFile,
     weights::{self, Format, Weights},
 };
@@ -81,26 +82,41 @@ pub struct Stamp {
     pub bytes: u64,
     /// When it was last written, in nanoseconds since 1970.
     pub modified: i64,
+    /// Of an object in a store, a number that no other version has; 0 where the store gives none, and for files.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub version: u64,
+}
+
+fn is_zero(version: &u64) -> bool {
+    *version == 0
 }
 
 impl Stamp {
     /// The stamp of an open file.
     pub(crate) fn of(metadata: &fs::Metadata) -> Self {
         let modified = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
-        Self { bytes: metadata.len(), modified }
+        Self { bytes: metadata.len(), modified, version: 0 }
     }
 }
 
 impl Checkpoint {
-    /// Reads the config and the headers of the checkpoint in the folder `root`.
+    /// Reads the config and the headers of the checkpoint in the folder `root` of a mounted file system.
     ///
     /// # Errors
     /// What is missing or wrong, naming the file and the tensor.
     pub fn open(root: &Path) -> Result<Self, MergeError> {
-        let (mut checkpoint, mut digest) = Self::start(root, CONFIG)?;
-        match weights::find(root)? {
-            Weights::File(file) => checkpoint.add_file(file, &mut digest, |_| true)?,
-            Weights::Shards(index) => checkpoint.add_shards(&index, &mut digest)?,
+        Self::open_in(&Sources::mounted(), root)
+    }
+
+    /// Reads the config and the headers of the checkpoint in the folder `root`, wherever it lies.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], or a store that cannot be read.
+    pub fn open_in(sources: &Sources, root: &Path) -> Result<Self, MergeError> {
+        let (mut checkpoint, mut digest) = Self::start(sources, root, CONFIG)?;
+        match weights::find(sources, root)? {
+            Weights::File(file) => checkpoint.add_file(sources, file, &mut digest, |_| true)?,
+            Weights::Shards(index) => checkpoint.add_shards(sources, &index, &mut digest)?,
         }
         checkpoint.digest = digest.finalize();
         quantised::sort_out(&mut checkpoint)?;
@@ -111,22 +127,21 @@ impl Checkpoint {
     ///
     /// # Errors
     /// What is missing or wrong, naming the file and the tensor.
-    pub(crate) fn open_adapter(root: &Path) -> Result<Self, MergeError> {
-        let (mut checkpoint, mut digest) = Self::start(root, adapter::CONFIG)?;
-        let files = [root.join(adapter::TENSORS), root.join(adapter::TORCH_TENSORS)];
-        let Some(file) = files.into_iter().find(|file| file.is_file()) else {
+    pub(crate) fn open_adapter(sources: &Sources, root: &Path) -> Result<Self, MergeError> {
+        let (mut checkpoint, mut digest) = Self::start(sources, root, adapter::CONFIG)?;
+        let Some(file) = sources.first_of(root, [adapter::TENSORS, adapter::TORCH_TENSORS])? else {
             let problem = "has no adapter_model.safetensors and no adapter_model.bin".into();
             let hint = Some("is the download complete?".into());
             return Err(MergeError::Checkpoint { path: root.to_owned(), problem, hint });
         };
-        checkpoint.add_file(file, &mut digest, |_| true)?;
+        checkpoint.add_file(sources, file, &mut digest, |_| true)?;
         checkpoint.digest = digest.finalize();
         Ok(checkpoint)
     }
 
-    fn start(root: &Path, config: &str) -> Result<(Self, Hasher), MergeError> {
+    fn start(sources: &Sources, root: &Path, config: &str) -> Result<(Self, Hasher), MergeError> {
         check_folder(root, config)?;
-        let (config, text) = read_config(root, config)?;
+        let (config, text) = read_config(sources, root, config)?;
         let mut digest = Hasher::new();
         digest.update(blake3::hash(&text).as_bytes());
         let checkpoint = Self {
@@ -155,7 +170,8 @@ impl Checkpoint {
     /// # Errors
     /// [`MergeError::Changed`] with the first that is not.
     pub fn check_unchanged(&self) -> Result<(), MergeError> {
-        for (path, stamp) in self.files.iter().zip(&self.stamps) {
+        // Of an object the version that was found is read, and no other.
+        for (path, stamp) in self.files.iter().zip(&self.stamps).filter(|(path, _)| url(path).is_none()) {
             let metadata = fs::metadata(path).map_err(MergeError::io("look at", path))?;
             if Stamp::of(&metadata) != *stamp {
                 return Err(MergeError::Changed { path: path.clone() });
@@ -164,21 +180,23 @@ impl Checkpoint {
         Ok(())
     }
 
-    fn add_shards(&mut self, path: &Path, digest: &mut Hasher) -> Result<(), MergeError> {
+    fn add_shards(&mut self, sources: &Sources, path: &Path, digest: &mut Hasher) -> Result<(), MergeError> {
         let wrong = |problem| MergeError::Checkpoint { path: path.to_owned(), problem, hint: None };
-        let Index(map) = Index::parse(&read_small(path)?).map_err(wrong)?;
+        let text = read_small(sources, path)?.ok_or_else(|| wrong("is gone".into()))?;
+        let Index(map) = Index::parse(&text).map_err(wrong)?;
         let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (tensor, shard) in &map {
             shards.entry(shard).or_default().push(tensor);
         }
-        for (shard, tensors) in shards {
-            let file = self.root.join(shard);
-            if !file.is_file() {
+        let files: Vec<PathBuf> = shards.keys().map(|shard| self.root.join(shard)).collect();
+        sources.will_open(files.iter().map(PathBuf::as_path));
+        for ((shard, tensors), file) in shards.into_iter().zip(files) {
+            if !sources.is_file(&file)? {
                 let problem = format!("names the shard {shard:?}, which is not in the folder");
                 let hint = Some("the download is incomplete: fetch the missing file".into());
                 return Err(MergeError::Checkpoint { path: path.to_owned(), problem, hint });
             }
-            self.add_file(file, digest, |tensor| map.get(tensor).is_some_and(|of| of == shard))?;
+            self.add_file(sources, file, digest, |tensor| map.get(tensor).is_some_and(|of| of == shard))?;
             if let Some(tensor) = tensors.into_iter().find(|tensor| !self.tensors.contains_key(*tensor)) {
                 return Err(wrong(format!("puts tensor {tensor:?} into {shard:?}, which does not hold it")));
             }
@@ -187,9 +205,15 @@ impl Checkpoint {
     }
 
     /// Adds the tensors of a file that `wanted` names.
-    fn add_file(&mut self, path: PathBuf, digest: &mut Hasher, wanted: impl Fn(&str) -> bool) -> Result<(), MergeError> {
-        let data = DataFile::open(&path)?;
-        let stamp = Stamp::of(&data.file().metadata().map_err(MergeError::io("look at", &path))?);
+    fn add_file(
+        &mut self,
+        sources: &Sources,
+        path: PathBuf,
+        digest: &mut Hasher,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<(), MergeError> {
+        let data = sources.open(&path)?;
+        let stamp = data.stamp()?;
         let (description, tensors) = match Format::of(&path) {
             Format::Safetensors => safetensors(&data, stamp.bytes)?,
             Format::Torch => {
@@ -199,6 +223,10 @@ impl Checkpoint {
             }
         };
         digest.update(blake3::hash(&description).as_bytes()).update(&stamp.bytes.to_le_bytes());
+        if stamp.version != 0 {
+            // Two workers may see two versions of an object, and must not merge one tensor of each.
+            digest.update(&stamp.version.to_le_bytes());
+        }
         let file = self.files.len();
         for tensor in tensors {
             if wanted(&tensor.name) {
@@ -227,6 +255,10 @@ fn safetensors(data: &DataFile, bytes: u64) -> Result<(Vec<u8>, Vec<HeaderTensor
 }
 
 fn check_folder(root: &Path, config: &str) -> Result<(), MergeError> {
+    if url(root).is_some() {
+        // Stores have no folders, but names that begin alike.
+        return Ok(());
+    }
     let problem = match fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
         Ok(_) => format!("is a file; a checkpoint is a folder with {config} and safetensors"),
@@ -236,28 +268,30 @@ fn check_folder(root: &Path, config: &str) -> Result<(), MergeError> {
     Err(MergeError::Checkpoint { path: root.to_owned(), problem, hint: None })
 }
 
-fn read_config(root: &Path, config: &str) -> Result<(Map<String, Value>, Vec<u8>), MergeError> {
+fn read_config(sources: &Sources, root: &Path, config: &str) -> Result<(Map<String, Value>, Vec<u8>), MergeError> {
     let path = root.join(config);
-    if !path.is_file() {
+    let Some(text) = read_small(sources, &path)? else {
         let kind =
             if config == CONFIG { "a checkpoint in the layout of Hugging Face" } else { "a LoRA adapter in PEFT's layout" };
         let problem = format!("has no {config}: not {kind}");
         return Err(MergeError::Checkpoint { path: root.to_owned(), problem, hint: None });
-    }
-    let text = read_small(&path)?;
+    };
     match serde_json::from_slice(&text) {
         Ok(config) => Ok((config, text)),
         Err(error) => Err(MergeError::Checkpoint { path, problem: format!("is not a JSON object: {error}"), hint: None }),
     }
 }
 
-fn read_small(path: &Path) -> Result<Vec<u8>, MergeError> {
-    let bytes = fs::metadata(path).map_err(MergeError::io("look at", path))?.len();
+fn read_small(sources: &Sources, path: &Path) -> Result<Option<Vec<u8>>, MergeError> {
+    if url(path).is_none() && !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = sources.length(path)?.unwrap_or(0);
     if bytes > MAX_JSON {
         let problem = format!("is {bytes} bytes long; at most {MAX_JSON} are read");
         return Err(MergeError::Checkpoint { path: path.to_owned(), problem, hint: None });
     }
-    fs::read(path).map_err(MergeError::io("read", path))
+    sources.read_if_there(path)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Files are safetensors, or what `torch.save` writes; of these nothing is run.
 //!
 //! Opening one reads headers only, and trusts nothing in them. The bytes of tensors are read later, by position, from a
-//! [`DataFile`]. Not here: what the tensors mean, and the tokenizer.
+//! [`DataFile`]. They may lie on a mounted file system or in a store ([`Sources`]). Not here: what the tensors mean, and the tokenizer.
 
 mod data_file;
 mod folder;
@@ -11,6 +11,7 @@ mod header;
 mod header_problem;
 mod index;
 mod quantised;
+mod sources;
 mod torch;
 mod weights;
 
@@ -20,6 +21,8 @@ pub use header::{Header, HeaderTensor};
 pub use header_problem::HeaderProblem;
 pub use index::Index;
 pub use quantised::Scales;
+pub(crate) use sources::url;
+pub use sources::{Object, Sources, Store};
 #[cfg(test)]
 pub(crate) use torch::writer::torch_file;
 pub use torch::{TorchFile, TorchProblem};

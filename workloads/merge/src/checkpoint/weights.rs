@@ -1,11 +1,8 @@
 //! Which files of a folder hold the tensors: safetensors first, then what `torch.save` writes.
 
-use super::{folder::SINGLE, torch::TorchProblem};
+use super::{folder::SINGLE, sources::Sources, torch::TorchProblem};
 use crate::MergeError;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 const INDEXED: [(&str, &str); 2] =
     [(SINGLE, "model.safetensors.index.json"), ("pytorch_model.bin", "pytorch_model.bin.index.json")];
@@ -38,21 +35,16 @@ impl Format {
 }
 
 /// Finds the tensors of the checkpoint in the folder `root`.
-pub(super) fn find(root: &Path) -> Result<Weights, MergeError> {
+pub(super) fn find(sources: &Sources, root: &Path) -> Result<Weights, MergeError> {
     for (single, index) in INDEXED {
-        if root.join(single).is_file() {
-            return Ok(Weights::File(root.join(single)));
+        if let Some(file) = sources.first_of(root, [single])? {
+            return Ok(Weights::File(file));
         }
-        if root.join(index).is_file() {
-            return Ok(Weights::Shards(root.join(index)));
+        if let Some(file) = sources.first_of(root, [index])? {
+            return Ok(Weights::Shards(file));
         }
     }
-    let names: Vec<String> = fs::read_dir(root)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let names = sources.names(root).ok().flatten().unwrap_or_default();
     let ending = |name: &&String| LOOSE.iter().any(|loose| Path::new(name).extension().is_some_and(|ending| ending == *loose));
     let loose: Vec<&String> = names.iter().filter(ending).collect();
     if let [name] = loose.as_slice() {

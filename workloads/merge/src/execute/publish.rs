@@ -8,7 +8,7 @@ use crate::{
     output::{self, Content, Extra, MadeOf, Provenance, Record, Staged, Staging},
     recipe::ModelRef,
     reuse::{INPUTS, identities, part, write_inputs},
-    step::Published,
+    step::{Published, Taken},
 };
 use serde_json::Value;
 use std::time::SystemTime;
@@ -26,9 +26,7 @@ impl Job<'_> {
             digest: None,
             reused_tensors: 0,
             reused_bytes: 0,
-            taken_tensors: 0,
-            taken_bytes: 0,
-            earlier: None,
+            taken: None,
             repaired_tensors: 0,
         };
         // Opened before the flush is asked how it went: in a folder that another merge has replaced it may have found nothing.
@@ -40,13 +38,11 @@ impl Job<'_> {
             kept.keys().filter_map(|&index| opened.plan.tensors.get(index)).map(|t| t.bytes_in() + t.bytes_out()).sum();
         let (records, repaired) = self.complete(&staging)?;
         published.repaired_tensors = repaired;
-        if let Some(previous) = &opened.previous {
-            let taken = || records.iter().filter(|record| record.taken);
-            published.taken_tensors = taken().count();
-            published.taken_bytes =
-                taken().filter_map(|record| opened.plan.tensors.get(record.tensor)).map(|t| t.bytes_out()).sum();
-            published.earlier = Some(previous.checkpoint.root.display().to_string());
-        }
+        published.taken = opened.previous.as_ref().map(|previous| {
+            let taken: Vec<&Record> = records.iter().filter(|record| record.taken).collect();
+            let bytes = taken.iter().filter_map(|record| opened.plan.tensors.get(record.tensor)).map(|t| t.bytes_out()).sum();
+            Taken { tensors: taken.len(), bytes, from: previous.checkpoint.root.display().to_string() }
+        });
         let shapes = opened.shapes();
         published.digest = Some(output::digest(&shapes, &records).to_string());
         let extras = self.extras(&records, staging.begun()?)?;
@@ -82,13 +78,13 @@ impl Job<'_> {
             return Err(MergeError::Task("the plan names no donor of the config".into()));
         };
         let mut extras = match plan.makes {
-            Folder::Checkpoint => output::companions(donor)?,
+            Folder::Checkpoint => output::companions(&opened.sources, donor)?,
             Folder::Adapter => Vec::new(),
         };
         if let Some(chosen) = &plan.chat_template
-            && let Some(template) = output::template(chosen, &plan.models)?
+            && let Some(template) = output::template(&opened.sources, chosen, &plan.models)?
         {
-            output::set_template(&mut extras, donor, &template)?;
+            output::set_template(&opened.sources, &mut extras, donor, &template)?;
         }
         let names: Vec<_> = opened.recipe.models.iter().map(ModelRef::name).collect();
         let provenance = Provenance {

@@ -2,16 +2,14 @@
 //!
 //! They come from one model, the donor. What the recipe changes in them is the chat template.
 
-use super::{
-    files::read_if_there,
-    publish::{Content, Extra},
-};
+use super::publish::{Content, Extra};
 use crate::{
     MergeError,
+    checkpoint::{Sources, url},
     recipe::{ChatTemplate, most_common},
 };
 use serde_json::{Map, Value};
-use std::{fs, path::Path};
+use std::path::{Path, PathBuf};
 
 const TEMPLATE: &str = "chat_template.jinja";
 const OLD_TEMPLATE: &str = "chat_template.json";
@@ -43,34 +41,46 @@ const NAMES: [&str; 18] = [
 ///
 /// # Errors
 /// A folder or file that cannot be read.
-pub(crate) fn companions(donor: &Path) -> Result<Vec<Extra>, MergeError> {
-    let entries = fs::read_dir(donor).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(MergeError::io("read", donor))?;
-    let mut names: Vec<String> = entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+pub(crate) fn companions(sources: &Sources, donor: &Path) -> Result<Vec<Extra>, MergeError> {
+    // Of a folder that cannot be listed come those whose names are known.
+    let mut names = sources.names(donor)?.unwrap_or_else(|| NAMES.map(str::to_owned).to_vec());
     names.retain(|name| NAMES.contains(&name.as_str()) || name.ends_with(".py"));
     names.sort();
-    let extra = |name: String| Extra { content: Content::CopyOf(donor.join(&name)), name };
-    Ok(names.into_iter().filter(|name| donor.join(name).is_file()).map(extra).collect())
+    if url(donor).is_none() {
+        let extra = |name: String| Extra { content: Content::CopyOf(donor.join(&name)), name };
+        return Ok(names.into_iter().filter(|name| donor.join(name).is_file()).map(extra).collect());
+    }
+    let paths: Vec<PathBuf> = names.iter().map(|name| donor.join(name)).collect();
+    sources.will_open(paths.iter().map(PathBuf::as_path));
+    let fetched = |(name, path): (String, &PathBuf)| {
+        Ok(sources.read_if_there(path)?.map(|bytes| Extra { name, content: Content::Text(bytes) }))
+    };
+    names.into_iter().zip(&paths).map(fetched).filter_map(Result::transpose).collect()
 }
 
 /// The template that the recipe asks for; `None` where `auto` finds no model that has one.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub(crate) fn template(chosen: &ChatTemplate, models: &[impl AsRef<Path>]) -> Result<Option<String>, MergeError> {
+pub(crate) fn template(
+    sources: &Sources,
+    chosen: &ChatTemplate,
+    models: &[impl AsRef<Path>],
+) -> Result<Option<String>, MergeError> {
     let ChatTemplate::Auto = chosen else {
         let ChatTemplate::Text(text) = chosen else { return Ok(None) };
         return Ok(Some(text.clone()));
     };
-    let templates = models.iter().map(|root| own_template(root.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    let templates = models.iter().map(|root| own_template(sources, root.as_ref())).collect::<Result<Vec<_>, _>>()?;
     Ok(most_common(templates.iter().flatten().map(String::as_str)).map(str::to_owned))
 }
 
 /// The chat template of a model, from where newer and older versions of transformers keep it.
-fn own_template(root: &Path) -> Result<Option<String>, MergeError> {
-    if let Some(text) = read_if_there(&root.join(TEMPLATE))? {
+fn own_template(sources: &Sources, root: &Path) -> Result<Option<String>, MergeError> {
+    if let Some(text) = sources.read_if_there(&root.join(TEMPLATE))? {
         return Ok(String::from_utf8(text).ok());
     }
-    let config = read_object(&root.join(TOKENIZER_CONFIG))?;
+    let config = read_object(sources, &root.join(TOKENIZER_CONFIG))?;
     Ok(config.and_then(|config| config.get("chat_template")?.as_str().map(str::to_owned)))
 }
 
@@ -78,10 +88,10 @@ fn own_template(root: &Path) -> Result<Option<String>, MergeError> {
 ///
 /// # Errors
 /// A file that cannot be read.
-pub(crate) fn set_template(extras: &mut Vec<Extra>, donor: &Path, template: &str) -> Result<(), MergeError> {
+pub(crate) fn set_template(sources: &Sources, extras: &mut Vec<Extra>, donor: &Path, template: &str) -> Result<(), MergeError> {
     extras.retain(|extra| ![TEMPLATE, OLD_TEMPLATE].contains(&extra.name.as_str()));
     extras.push(Extra { name: TEMPLATE.into(), content: Content::Text(template.into()) });
-    if let Some(mut config) = read_object(&donor.join(TOKENIZER_CONFIG))? {
+    if let Some(mut config) = read_object(sources, &donor.join(TOKENIZER_CONFIG))? {
         config.insert("chat_template".into(), template.into());
         let text = pretty(&config)?;
         for extra in extras.iter_mut().filter(|extra| extra.name == TOKENIZER_CONFIG) {
@@ -97,8 +107,8 @@ pub(crate) fn pretty(object: &Map<String, Value>) -> Result<String, MergeError> 
     text.map(|text| text + "\n").map_err(|error| MergeError::Task(format!("cannot write JSON: {error}")))
 }
 
-fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, MergeError> {
-    let Some(text) = read_if_there(path)? else { return Ok(None) };
+fn read_object(sources: &Sources, path: &Path) -> Result<Option<Map<String, Value>>, MergeError> {
+    let Some(text) = sources.read_if_there(path)? else { return Ok(None) };
     let wrong =
         |error| MergeError::Checkpoint { path: path.to_owned(), problem: format!("is not a JSON object: {error}"), hint: None };
     serde_json::from_slice(&text).map(Some).map_err(wrong)
@@ -107,6 +117,9 @@ fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, MergeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
+    const MOUNTED: fn() -> Sources = Sources::mounted;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -120,7 +133,7 @@ mod tests {
             ["tokenizer.json", "modeling_x.py", "model.safetensors", "config.json", "README.md", "vocab.txt", "optimizer.pt"];
         let donor = folder(&files.map(|name| (name, "")));
         fs::create_dir(donor.path().join("tokenizer.model")).unwrap();
-        let names: Vec<_> = companions(donor.path()).unwrap().into_iter().map(|extra| extra.name).collect();
+        let names: Vec<_> = companions(&MOUNTED(), donor.path()).unwrap().into_iter().map(|extra| extra.name).collect();
         assert_eq!(names, ["modeling_x.py", "tokenizer.json", "vocab.txt"]);
     }
 
@@ -131,8 +144,8 @@ mod tests {
             (OLD_TEMPLATE, "{}"),
             (TEMPLATE, "old"),
         ]);
-        let mut extras = companions(donor.path()).unwrap();
-        set_template(&mut extras, donor.path(), "{{ new }}").unwrap();
+        let mut extras = companions(&MOUNTED(), donor.path()).unwrap();
+        set_template(&MOUNTED(), &mut extras, donor.path(), "{{ new }}").unwrap();
         let text = |name: &str| match &extras.iter().find(|extra| extra.name == name)?.content {
             Content::Text(text) => Some(String::from_utf8(text.clone()).unwrap()),
             Content::CopyOf(_) | Content::Dated(..) => None,
@@ -150,11 +163,11 @@ mod tests {
         let none = folder(&[]);
         let choose = |models: &[&tempfile::TempDir]| {
             let roots: Vec<_> = models.iter().map(|model| model.path()).collect();
-            template(&ChatTemplate::Auto, &roots).unwrap()
+            template(&MOUNTED(), &ChatTemplate::Auto, &roots).unwrap()
         };
         assert_eq!(choose(&[&a, &b, &c, &none]).as_deref(), Some("b"));
         assert_eq!(choose(&[&a, &b]).as_deref(), Some("a"));
         assert_eq!(choose(&[&none]), None);
-        assert_eq!(template(&ChatTemplate::Text("t".into()), &[none.path()]).unwrap().as_deref(), Some("t"));
+        assert_eq!(template(&MOUNTED(), &ChatTemplate::Text("t".into()), &[none.path()]).unwrap().as_deref(), Some("t"));
     }
 }

@@ -150,8 +150,7 @@ impl MergePlan {
 
     /// The piece that tensor `index` is part of, if it is made together with others.
     pub(crate) fn piece_of(&self, index: usize) -> Option<&PlannedPiece> {
-        let after = self.pieces.partition_point(|piece| piece.tensors.start <= index);
-        self.pieces.get(after.checked_sub(1)?).filter(|piece| piece.tensors.contains(&index))
+        self.pieces.iter().find(|piece| piece.tensors.contains(&index))
     }
 }
 

@@ -1,7 +1,11 @@
 //! Plans of the golden recipes, of made-up models, and of those that do not fit together.
 
 use super::*;
-use crate::{methods::Scalar, recipe::RecipeError};
+use crate::{
+    hub::Hub,
+    methods::Scalar,
+    recipe::{RecipeError, Within},
+};
 use proptest::prelude::*;
 use serde_json::json;
 use std::{
@@ -74,7 +78,8 @@ fn header(folder: &Path) -> ModelHeader {
 fn golden(name: &str) -> MergePlan {
     let path = goldens().join("recipes").join(format!("{name}.yml"));
     let recipe = Recipe::parse(&fs::read_to_string(&path).unwrap(), name).unwrap_or_else(|error: RecipeError| panic!("{error}"));
-    let folders = recipe.locate(&[&goldens()], Path::exists).unwrap();
+    let within = Within { folders: &[&goldens()], hub: &Hub::default(), exists: Path::exists };
+    let folders = recipe.locate(&within).unwrap();
     let models = folders.into_iter().map(|folder| (folder.clone(), header(&folder))).collect();
     MergePlan::new(&recipe, models, &PlanOptions::default()).unwrap_or_else(|error| panic!("{error}"))
 }

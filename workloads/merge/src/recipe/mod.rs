@@ -28,6 +28,7 @@ pub use chat_template::{ChatTemplate, most_common};
 pub use error::{Problem, RecipeError};
 pub use layout::{Input, Module, Settings, Slice};
 pub use lines::Lines;
+pub(crate) use locate::Within;
 pub use model_ref::ModelRef;
 pub use moe::{Expert, GateMode, Mixture};
 pub use place::{At, Place, Span};

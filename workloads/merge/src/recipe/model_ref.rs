@@ -6,7 +6,8 @@ use super::{
     node::{Node, Value},
     place::{At, Span},
 };
-use std::borrow::Cow;
+use crate::{checkpoint::url, hub::HubName};
+use std::{borrow::Cow, path::Path};
 
 /// A checkpoint that a recipe names. Two references are the same model if their paths are, `./` and a slash at the end aside.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +53,7 @@ impl ModelRef {
     }
 }
 
-/// `path`, or `path+adapter`; `@revision` is refused in both.
+/// `path`, or `path+adapter`; `@revision` is refused in both, but for names on the hub and URLs.
 fn written(source: &Source, text: At<String>) -> Result<ModelRef, RecipeError> {
     let At { value: text, at } = text;
     let (path, adapter) = match text.split_once('+') {
@@ -64,11 +65,14 @@ fn written(source: &Source, text: At<String>) -> Result<ModelRef, RecipeError> {
         return Err(source.error(at, problem).hint_is(literal(&text)));
     }
     for part in [Some(path), adapter].into_iter().flatten() {
+        if url(Path::new(part)).is_some() || HubName::parse(part).is_some() {
+            continue;
+        }
         if let Some((model, revision)) = part.split_once('@') {
             let problem = Problem::NotYet(format!("a revision (`{revision}` of `{model}`)"));
             return Err(source
                 .error(at, problem)
-                .hint_is(format!("give the folder that holds that revision; {}", literal(&text))));
+                .hint_is(format!("only a name on the hub, `organisation/name@revision`, has revisions; {}", literal(&text))));
         }
     }
     Ok(ModelRef { path: path.into(), adapter: adapter.map(str::to_owned), at })
@@ -107,10 +111,20 @@ fn path(source: &Source, node: Node, what: &str) -> Result<ModelRef, RecipeError
         return written(source, source.text(node, what)?);
     }
     let mut inner = source.fields(node, what, &["path", "revision"], |_| None)?;
-    refuse(source, &mut inner, "revision", "a revision", "give the folder that holds that revision")?;
+    let revision = inner.take("revision").filter(|node| !matches!(node.value, Value::Null));
     let path = inner.require(source, "path")?;
     let At { value: path, at } = source.text(path, what)?;
-    Ok(ModelRef { path, adapter: None, at })
+    let Some(revision) = revision else { return Ok(ModelRef { path, adapter: None, at }) };
+    let At { value: revision, at: of_revision } = source.text(revision, "`revision`")?;
+    let named = format!("{path}@{revision}");
+    if HubName::parse(&path).or_else(|| HubName::of_url(&path)).is_none() {
+        let problem = Problem::NotYet(format!("a revision (`{revision}` of `{path}`)"));
+        return Err(source.error(of_revision, problem).hint_is("give the folder that holds that revision"));
+    }
+    if HubName::parse(&named).or_else(|| HubName::of_url(&named)).is_none() {
+        return Err(source.error(of_revision, Problem::Value(format!("`{revision}` is no revision of `{path}`"))));
+    }
+    Ok(ModelRef { path: named, adapter: None, at })
 }
 
 fn refuse(source: &Source, fields: &mut Fields, key: &str, what: &str, hint: &str) -> Result<(), RecipeError> {

@@ -1,7 +1,7 @@
 //! What a user meets: recipes as people have them, and what is said about those that are wrong.
 
 use super::*;
-use crate::methods::Scalar;
+use crate::{hub::Hub, methods::Scalar};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -189,7 +189,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             "merge_method: linear\nmodels: [{model: a@main}]",
-            "r.yml:2:18: a revision (`main` of `a`) is not supported yet\nhint: give the folder that holds that revision; \
+            "r.yml:2:18: a revision (`main` of `a`) is not supported yet\nhint: only a name on the hub, `organisation/name@revision`, has revisions; \
              a folder of this very name is written `model: {model: {path: \"a@main\"}}`",
         ),
         (
@@ -199,7 +199,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             "merge_method: linear\nmodels: [{model: a+x@main}]",
-            "r.yml:2:18: a revision (`main` of `x`) is not supported yet\nhint: give the folder that holds that revision; \
+            "r.yml:2:18: a revision (`main` of `x`) is not supported yet\nhint: only a name on the hub, `organisation/name@revision`, has revisions; \
              a folder of this very name is written `model: {model: {path: \"a+x@main\"}}`",
         ),
         (
@@ -364,25 +364,66 @@ fn hostile_yaml_is_refused_before_it_grows() {
 fn models_are_looked_for_in_each_folder_in_turn() {
     let recipe = parse("merge_method: linear\nparameters: {weight: 1}\nmodels: [{model: ./a}, {model: /b/c}, {model: org/name}]");
     let there = |paths: &'static [&str]| move |path: &Path| paths.iter().any(|known| Path::new(known) == path);
+    let cache = tempfile::tempdir().unwrap();
+    let hub = Hub { cache: Some(cache.path().to_owned()), offline: false };
     let folders = [Path::new("/models"), Path::new("/models/recipes")];
-    let found = recipe.locate(&folders, there(&["/models/a", "/models/recipes/a", "/b/c", "/models/recipes/org/name"]));
+    let locate = |paths| recipe.locate(&Within { folders: &folders, hub: &hub, exists: there(paths) });
+    let found = locate(&["/models/a", "/models/recipes/a", "/b/c", "/models/recipes/org/name"]);
     assert_eq!(found.unwrap(), ["/models/a", "/b/c", "/models/recipes/org/name"].map(PathBuf::from));
 
-    let error = recipe.locate(&folders, there(&["/models/recipes/a", "/b/c"])).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "r.yml:3:47: model `org/name` is not there (looked for /models/org/name and /models/recipes/org/name)"
-    );
+    let error = locate(&["/models/recipes/a", "/b/c"]).unwrap_err();
+    let downloaded = cache.path().join("models--org--name");
+    let tried = format!("/models/org/name and /models/recipes/org/name and {}", downloaded.display());
+    assert_eq!(error.to_string(), format!("r.yml:3:47: model `org/name` is not there (looked for {tried})"));
     assert_eq!(
         error.hint(),
         Some(
             "paths start at the working directory or at the folder of the recipe; if this is a name on the Hugging Face hub, \
-             download the model first (Braid does not) and give its folder"
+             download the model first, or write `hf://org/name` to read it there"
         )
     );
-    let error = recipe.locate(&folders, there(&[])).unwrap_err();
+    // what was downloaded from the hub
+    let snapshot = downloaded.join("snapshots/0123abc");
+    std::fs::create_dir_all(&snapshot).unwrap();
+    std::fs::create_dir_all(downloaded.join("refs")).unwrap();
+    std::fs::write(downloaded.join("refs/main"), "0123abc").unwrap();
+    assert_eq!(locate(&["/models/a", "/b/c"]).unwrap()[2], snapshot);
+    let error = locate(&[]).unwrap_err();
     assert_eq!(error.to_string(), "r.yml:3:18: model `./a` is not there (looked for /models/a and /models/recipes/a)");
     assert_eq!(error.hint(), Some("paths start at the working directory or at the folder of the recipe"));
+}
+
+#[test]
+fn urls_and_names_on_the_hub_are_places() {
+    let text = "merge_method: linear\nparameters: {weight: 1}\nmodels:\n- {model: s3://bucket/a@b/}\n- {model: org/name@v1}\n\
+        - {model: hf://org/name@v1}\n- {model: {model: {path: org/name, revision: refs/pr/1}}}\n";
+    let recipe = parse(text);
+    let paths: Vec<&str> = recipe.models.iter().map(|model| model.path.as_str()).collect();
+    assert_eq!(paths, ["s3://bucket/a@b/", "org/name@v1", "hf://org/name@v1", "org/name@refs/pr/1"]);
+    let cache = tempfile::tempdir().unwrap();
+    let model = cache.path().join("models--org--name");
+    for (revision, commit) in [("v1", "11"), ("refs/pr/1", "22")] {
+        let file = model.join("refs").join(revision);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, commit).unwrap();
+        std::fs::create_dir_all(model.join("snapshots").join(commit)).unwrap();
+    }
+    let mut hub = Hub { cache: Some(cache.path().to_owned()), offline: true };
+    let locate =
+        |recipe: &Recipe, hub: &Hub| recipe.locate(&Within { folders: &[Path::new("/none")], hub, exists: |_: &Path| false });
+    let [v1, pr] = ["11", "22"].map(|commit| model.join("snapshots").join(commit));
+    assert_eq!(locate(&recipe, &hub).unwrap(), [PathBuf::from("s3://bucket/a@b"), v1.clone(), v1, pr]);
+    let other = parse("merge_method: linear\nmodels: [{model: hf://org/other, parameters: {weight: 1}}]");
+    let error = locate(&other, &hub).unwrap_err();
+    assert!(error.to_string().contains("model `hf://org/other` is not there (looked for "), "{error}");
+    assert_eq!(error.hint(), Some("HF_HUB_OFFLINE is set, so only what was downloaded is looked at"));
+    hub.offline = false;
+    match cfg!(feature = "cloud") {
+        true => assert_eq!(locate(&other, &hub).unwrap(), [PathBuf::from("hf://org/other@main")]),
+        false => assert!(locate(&other, &hub).unwrap_err().hint().unwrap().contains("--features cloud")),
+    }
+    let wrong = parse("merge_method: linear\nmodels: [{model: hf://other, parameters: {weight: 1}}]");
+    assert!(locate(&wrong, &hub).unwrap_err().to_string().ends_with("`hf://other` is no `hf://organisation/name@revision`"));
 }
 
 proptest! {

@@ -7,7 +7,7 @@
 
 use crate::{
     MergeError,
-    checkpoint::{Checkpoint, Stamp},
+    checkpoint::{Checkpoint, Stamp, url},
     output::read_if_there,
 };
 use blake3::Hasher;
@@ -38,19 +38,20 @@ struct Inputs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     text: String,
-    /// When anything about it was last changed.
-    changed: SystemTime,
+    /// When anything about it was last changed; none where nobody knows.
+    changed: Option<SystemTime>,
 }
 
 impl Identity {
     #[cfg(test)]
     pub(super) fn of(text: &str) -> Self {
-        Self { text: text.into(), changed: SystemTime::UNIX_EPOCH }
+        Self { text: text.into(), changed: Some(SystemTime::UNIX_EPOCH) }
     }
 
     /// Whether it is the one that was kept by a merge that began at `begun`, and nobody can have written to it since.
     pub(super) fn is(&self, kept: &str, begun: SystemTime) -> bool {
-        self.text == kept && self.changed.checked_add(STEP).is_some_and(|settled| settled <= begun)
+        let settled = self.changed.and_then(|changed| changed.checked_add(STEP));
+        self.text == kept && settled.is_some_and(|settled| settled <= begun)
     }
 }
 
@@ -60,6 +61,9 @@ impl Identity {
 /// A file that is no longer the one that was opened.
 pub(crate) fn identities(checkpoint: &Checkpoint) -> Result<Vec<Identity>, MergeError> {
     let one = |(path, stamp): (&PathBuf, &Stamp)| {
+        if let Some(url) = url(path) {
+            return Ok(of_object(url, stamp));
+        }
         let metadata = fs::metadata(path).map_err(MergeError::io("look at", path))?;
         match Stamp::of(&metadata) == *stamp {
             true => Ok(identity(&metadata)),
@@ -67,6 +71,17 @@ pub(crate) fn identities(checkpoint: &Checkpoint) -> Result<Vec<Identity>, Merge
         }
     };
     checkpoint.files.iter().zip(&checkpoint.stamps).map(one).collect()
+}
+
+/// An object is known by its version, if it has one.
+fn of_object(url: &str, stamp: &Stamp) -> Identity {
+    let mut hasher = Hasher::new();
+    hasher.update(url.as_bytes());
+    for field in [stamp.bytes, stamp.version] {
+        hasher.update(&field.to_le_bytes());
+    }
+    let changed = (stamp.version != 0).then_some(SystemTime::UNIX_EPOCH);
+    Identity { text: hasher.finalize().to_hex().to_string(), changed }
 }
 
 fn identity(metadata: &Metadata) -> Identity {
@@ -77,7 +92,10 @@ fn identity(metadata: &Metadata) -> Identity {
         hasher.update(&field.to_le_bytes());
     }
     hasher.update(&metadata.len().to_le_bytes()).update(&metadata.ino().to_le_bytes());
-    Identity { text: hasher.finalize().to_hex().to_string(), changed: SystemTime::UNIX_EPOCH + seconds + nanos }
+    Identity {
+        text: hasher.finalize().to_hex().to_string(),
+        changed: SystemTime::UNIX_EPOCH.checked_add(seconds.saturating_add(nanos)),
+    }
 }
 
 /// The text of [`INPUTS`]; the time of the file is to be that at which the merge began.
@@ -132,8 +150,12 @@ mod tests {
         let path = folder.path().join("shard");
         fs::write(&path, "one").unwrap();
         let own = identity(&fs::metadata(&path).unwrap());
-        assert!(!own.is(&own.text, own.changed + Duration::from_millis(1999)));
-        assert!(own.is(&own.text, own.changed + Duration::from_secs(2)));
-        assert!(!own.is("another", own.changed + Duration::from_secs(2)));
+        let changed = own.changed.unwrap();
+        assert!(!own.is(&own.text, changed + Duration::from_millis(1999)));
+        assert!(own.is(&own.text, changed + Duration::from_secs(2)));
+        assert!(!own.is("another", changed + Duration::from_secs(2)));
+        let object = |version| of_object("s3://bucket/shard", &Stamp { bytes: 1, modified: 0, version });
+        assert!(object(7).is(&object(7).text, changed) && !object(7).is(&object(8).text, changed));
+        assert!(!object(0).is(&object(0).text, changed), "it has no version");
     }
 }

@@ -1,7 +1,7 @@
 //! The part of a recipe that makes one tensor, as a digest: all that decides its bytes but the bytes of its inputs.
 //!
 //! That is the method, its parameters for this tensor, types and shape, the seed, what was found out about whole models, the
-//! adapters that are folded into the inputs, and the version of Braid. It is not the number of a model, its path, or anything that the
+//! adapters and scales through which the inputs are read, and the version of Braid. It is not the number of a model, its path, or anything that the
 //! recipe says about other tensors.
 
 use crate::{
@@ -47,7 +47,7 @@ pub(crate) fn part(opened: &Opened, index: usize, answers: &[Answer]) -> Result<
 
 fn of_tensor(opened: &Opened, tensor: &PlannedTensor) -> Result<Value, MergeError> {
     let mut value = tensor.canonical();
-    let source = |source: &Source| Ok(json!([source.tensor, source.dtype.name(), folded(opened, source)?]));
+    let source = |source: &Source| Ok(json!([source.tensor, source.dtype.name(), lens(opened, source)?]));
     let sources = tensor.sources.iter().map(source).collect::<Result<Vec<Value>, MergeError>>()?;
     if let Some(fields) = value.as_object_mut() {
         fields.insert("sources".into(), sources.into());
@@ -55,12 +55,18 @@ fn of_tensor(opened: &Opened, tensor: &PlannedTensor) -> Result<Value, MergeErro
     Ok(value)
 }
 
-/// The digest of what an adapter adds to a source.
-fn folded(opened: &Opened, source: &Source) -> Result<Option<String>, MergeError> {
-    let found = opened.fold(source).zip(opened.checkpoints.get(source.model));
-    let digest = found.map(|(fold, checkpoint)| {
-        let path = checkpoint.files.get(fold.file).ok_or_else(|| MergeError::Task(format!("no file {}", fold.file)))?;
-        fold.factors.digest(&*opened.files.get(path)?).map(|digest| digest.to_string())
-    });
-    digest.transpose()
+/// The digest of what a source is read through: the factors of an adapter, or the scales of eight-bit floats.
+fn lens(opened: &Opened, source: &Source) -> Result<Option<String>, MergeError> {
+    let Some(checkpoint) = opened.checkpoints.get(source.model) else { return Ok(None) };
+    let open = |file: usize| {
+        let path =
+            checkpoint.files.get(file).ok_or_else(|| MergeError::Task(format!("model {} has no file {file}", source.model)))?;
+        opened.files.get(path)
+    };
+    let digest = match (opened.fold(source), checkpoint.scales.get(&source.tensor)) {
+        (Some(fold), _) => fold.factors.digest(&*open(fold.file)?)?,
+        (None, Some(scales)) => scales.digest(&*open(scales.info.file)?)?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(digest.to_string()))
 }

@@ -3,7 +3,7 @@
 use super::identity::{Files, Identity, identities, read_inputs};
 use crate::{
     MergeError,
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Sources},
     methods::Folder,
     output::{Digest, MANIFEST, TensorShape, read_if_there, result_digest},
 };
@@ -85,7 +85,7 @@ impl Previous {
         }
         let checkpoint = match makes {
             Folder::Checkpoint => Checkpoint::open(root)?,
-            Folder::Adapter => Checkpoint::open_adapter(root)?,
+            Folder::Adapter => Checkpoint::open_adapter(&Sources::mounted(), root)?,
         };
         let earlier = |line: Line| {
             let inputs = line.inputs.iter().map(|input| (input.model, input.blake3)).collect();

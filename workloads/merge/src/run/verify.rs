@@ -39,6 +39,7 @@ fn look_through(
     f: impl Fn(u64, &[u8]) -> Result<(), MergeError> + Sync,
 ) -> Result<Hash, MergeError> {
     let tree = Tree { bytes, tile: PIECE };
+    file.will_read(offset..offset.saturating_add(bytes));
     let failure = FirstFailure::new();
     let piece = |index: u64| {
         failure.guard(index as usize, || {

@@ -14,7 +14,13 @@ mod scheme;
 mod tests;
 
 use super::folder::{Checkpoint, TensorInfo};
-use crate::{MergeError, adapter::read_f32, checkpoint::DataFile, plan::float_named};
+use crate::{
+    MergeError,
+    adapter::{read_bytes, read_f32},
+    checkpoint::DataFile,
+    plan::float_named,
+};
+use blake3::{Hash, Hasher};
 use braid_kernels::{BlockScales, Dtype, KernelError};
 use scheme::Scheme;
 use serde_json::Value;
@@ -73,6 +79,25 @@ impl Scales {
         let [shape, block] = [self.shape, self.block].map(|pair| pair.map(|n| usize::try_from(n).unwrap_or(usize::MAX)));
         let refuse = |source: KernelError| MergeError::Kernel { tensor: self.name.clone(), source };
         BlockScales::new(scales, shape, block).map_err(refuse)
+    }
+}
+
+impl Scales {
+    /// The digest of all that they make of a matrix, their bytes among it.
+    ///
+    /// # Errors
+    /// A read that failed.
+    pub(crate) fn digest(&self, file: &DataFile) -> Result<Hash, MergeError> {
+        let mut hasher = Hasher::new();
+        let head = format!(
+            "{} {:?} {:?} {:?} {}\n",
+            self.info.dtype.name(),
+            self.info.shape,
+            self.shape,
+            self.block,
+            self.becomes.name()
+        );
+        Ok(hasher.update(head.as_bytes()).update(&read_bytes(file, &self.info, &self.name)?).finalize())
     }
 }
 

@@ -40,7 +40,7 @@ fn merge(spec: &Value) -> (u64, u64) {
     let worker = Worker::new(spec, 2);
     let plan = worker.plan();
     let merged: step::Merged = step::read(&worker.tensors(&plan, 0, 6).unwrap()).unwrap();
-    (worker.publish(&plan).unwrap().taken_tensors as u64, merged.read)
+    (worker.publish(&plan).unwrap().taken.unwrap().tensors as u64, merged.read)
 }
 
 /// Both inputs of layer 1.
