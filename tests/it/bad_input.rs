@@ -138,12 +138,12 @@ fn a_dtype_that_does_not_fit_the_bytes() {
 #[test]
 fn a_dtype_that_cannot_be_merged() {
     let case = Case::new("linear");
-    rewrite_header(&case.path(SHARD), |header| header["lm_head.weight"]["dtype"] = "I16".into());
+    rewrite_header(&case.path(SHARD), |header| header["model.norm.weight"]["dtype"] = "I16".into());
     see!(case.scratch, case.run(), @r#"
     exit: 1
     --- stdout
     --- stderr
-    error: recipe.yml:4:3: tensor "lm_head.weight" has types that cannot be merged: `expert1` I16, `expert2` BF16
+    error: recipe.yml:4:3: tensor "model.norm.weight" has types that cannot be merged: `expert1` I16, `expert2` BF16
     "#);
 }
 
