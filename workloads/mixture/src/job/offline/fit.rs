@@ -121,8 +121,7 @@ pub(in crate::job) fn fit(
     };
     let points: Vec<Point> = measured.iter().zip(proxies).map(|(measured, proxy)| point(&fits, measured, proxy)).collect();
     let (mean, mean_of) = means(&points, None);
-    let is_low = mean_of.1 && mean.spearman.unwrap_or(0.0) < TRUSTED_MEAN;
-    if is_low && fits.iter().all(|fit| fit.warning.is_none()) {
+    if mean_of.1 && mean.spearman.unwrap_or(0.0) < TRUSTED_MEAN {
         name_the_worst(&mut fits, &points, &mean);
     }
     Ok(Fitted { domains: fits, mean, mean_of, proposal, prior, points, cost })
@@ -180,17 +179,19 @@ fn means(points: &[Point], known: Option<usize>) -> (Agreement, (usize, bool)) {
     (Agreement::of(&predicted, &real), (real.len(), fresh))
 }
 
-/// Where a mean is not predicted though each domain by itself seems to be: names the domain without whose errors it would be best.
+/// Where a mean is not predicted, though domains by themselves may be: names the one without whose errors it would be best.
 fn name_the_worst(fits: &mut [DomainFit], points: &[Point], mean: &Agreement) {
     let order = |agreement: &Agreement| agreement.spearman.unwrap_or(0.0);
     let without = (0..fits.len()).map(|domain| order(&means(points, Some(domain)).0));
     let Some((worst, would_be)) = without.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)) else { return };
     if let Some(fit) = fits.get_mut(worst) {
-        fit.warning = Some(format!(
-            "the mean loss of real runs that had no part in a fit is ordered at a rank correlation of {:.3}, below {TRUSTED_MEAN}; \
-             without the errors of this domain it would be {would_be:.3}",
-            order(mean)
-        ));
+        fit.warning.get_or_insert_with(|| {
+            format!(
+                "the mean loss of real runs that had no part in a fit is ordered at a rank correlation of {:.3}, below \
+                 {TRUSTED_MEAN}; without the errors of this domain it would be {would_be:.3}",
+                order(mean)
+            )
+        });
     }
 }
 
