@@ -1,10 +1,11 @@
 //! Mixtures through whole runs: names, shapes and configs as the architectures have them, and gates against f64 arithmetic.
 
 use crate::{
-    MergeExecute,
+    MergeExecute, MergeWorkload,
     testing::{Tensor, context, drive, merge, read_checkpoint, write_checkpoint},
 };
 use braid_kernels::Dtype;
+use braid_workload::{Advance, Execute, TaskContext, TaskId, Workload};
 use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
@@ -247,6 +248,43 @@ fn deepseek_has_a_shared_expert_without_a_gate_and_noise_is_an_elements_own() {
     let config = written_config(&house.path().join("out"));
     assert_eq!((&config["n_routed_experts"], &config["n_shared_experts"]), (&json!(2), &json!(1)));
     assert_eq!(config["num_experts_per_tok"], 1);
+}
+
+/// Each task by another worker than the one before, with threads and memory of its own.
+#[test]
+fn the_example_is_the_same_whichever_workers_make_it() {
+    let (house, examples) = (tempfile::tempdir().unwrap(), Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples"));
+    let recipe = std::fs::read_to_string(examples.join("moe.yml")).unwrap();
+    let mut outputs = Vec::new();
+    for workers in 1..=3usize {
+        let out = house.path().join(workers.to_string());
+        let spec =
+            json!({"recipe": recipe, "recipe_file": "moe.yml", "directory": examples, "out": out, "max_shard_size": 1 << 20});
+        let pool: Vec<_> =
+            (1..=workers).map(|threads| (MergeExecute::new(), context(threads, (16 << 20) * threads as u64))).collect();
+        let mut tasks = MergeWorkload.plan(&spec).unwrap().tasks;
+        let mut done = 0;
+        while let Some(task) = tasks.pop() {
+            let (execute, context) = &pool[done % workers];
+            let context = TaskContext { task: TaskId { index: done as u32, ..context.task }, ..context.clone() };
+            let value = execute.run(&spec, &task, &context).unwrap();
+            if let Advance::Continue { tasks: more, .. } =
+                MergeWorkload.advance(&spec, &Value::Null, &task, &value, tasks.len()).unwrap()
+            {
+                tasks.extend(more);
+            }
+            done += 1;
+        }
+        outputs.push(read_checkpoint(&out));
+    }
+    assert!(outputs[0] == outputs[1] && outputs[0] == outputs[2]);
+    let gate = find(&outputs[0], "model.layers.3.block_sparse_moe.gate.weight");
+    assert_eq!((gate.dtype, gate.shape.as_slice()), (Dtype::BF16, &[4, 128][..]));
+    let values: Vec<f64> = gate.bytes.as_chunks::<2>().0.iter().map(|two| half::bf16::from_le_bytes(*two).to_f64()).collect();
+    for row in values.chunks(128) {
+        let length = row.iter().map(|value| value * value).sum::<f64>().sqrt();
+        assert!((length - 1.0).abs() < 0.01, "{length}");
+    }
 }
 
 #[test]
