@@ -161,8 +161,8 @@ fn workers_change_nothing_where_matrices_are_decomposed() {
         &[
             ("tsvm", &["merge", "tsvm.yml", "{}"]),
             ("opcm", &["merge", "opcm.yml", "{}"]),
-            ("one", &["lora", "extract", "base", "expert1", "{}", "--rank", "8"]),
-            ("two", &["lora", "extract", "base", "expert2", "{}", "--rank", "8"]),
+            ("one", &["lora", "extract", "base", "expert1", "{}", "--rank", "8", "--matrices-only"]),
+            ("two", &["lora", "extract", "base", "expert2", "{}", "--rank", "8", "--matrices-only"]),
             ("merged", &["lora", "merge", "one-0", "two-0", "--out", "{}", "--rank", "6"]),
             ("lego", &["merge", "lego.yml", "{}"]),
         ],
