@@ -82,7 +82,7 @@ impl Object for RemoteObject {
             return Ok(());
         }
         let read = match self.foretold(offset..end) {
-            Some(range) => self.from_blocks(&range, buffer, offset),
+            Some(range) => self.read_blocks(&range, buffer, offset),
             None => self.directly(buffer, offset),
         };
         read.map_err(|fault| fault.of("read", &self.url))
@@ -106,7 +106,7 @@ impl RemoteObject {
     }
 
     /// Copies from the blocks of `range`, which begin where it begins: no byte outside of it is fetched.
-    fn from_blocks(&self, range: &Range<u64>, buffer: &mut [u8], offset: u64) -> Result<(), Fault> {
+    fn read_blocks(&self, range: &Range<u64>, buffer: &mut [u8], offset: u64) -> Result<(), Fault> {
         let size = self.shared.block;
         let (mut at, mut done) = (offset, 0);
         while done < buffer.len() {
