@@ -21,11 +21,13 @@ mod fetch;
 mod hub;
 #[cfg(feature = "cloud")]
 mod object;
-#[cfg(all(test, feature = "cloud"))]
+#[cfg(feature = "cloud")]
+#[cfg(test)]
 mod server;
 #[cfg(feature = "cloud")]
 mod store;
-#[cfg(all(test, feature = "cloud"))]
+#[cfg(feature = "cloud")]
+#[cfg(test)]
 mod tests;
 
 use crate::checkpoint::Sources;
