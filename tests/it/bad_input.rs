@@ -160,7 +160,7 @@ fn models_of_different_shapes() {
     --- stderr
     error: recipe.yml:6:5: tensor "model.embed_tokens.weight" has unequal shapes: `expert1` [66, 64], `expert2` [64, 64], `base` [64, 64]
 
-    hint: the models have different vocabularies: give them one tokenizer first (Braid cannot align vocabularies yet)
+    hint: the models have different vocabularies: `tokenizer_source: union` or `tokenizer_source: base` brings them together
     "#);
 }
 

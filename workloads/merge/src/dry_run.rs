@@ -74,13 +74,17 @@ fn rate(opened: &Opened) -> Result<Option<f64>, MergeError> {
 
 impl fmt::Display for DryRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { method, models, donor, tensors, parameters, dtypes, bytes_in, bytes_read, bytes_out } = &self.summary;
+        let Summary { method, models, donor, tensors, parameters, dtypes, bytes_in, bytes_read, bytes_out, vocabulary } =
+            &self.summary;
         writeln!(f, "method   {method}")?;
         for (number, model) in models.iter().enumerate() {
             let role = if model == donor { " (config and tokenizer)" } else { "" };
             writeln!(f, "{}  {model}{role}", if number == 0 { "models " } else { "       " })?;
         }
         writeln!(f, "result   {tensors} tensors, {parameters} parameters, {}", dtypes.join(" and "))?;
+        if let Some((tokens, rows)) = vocabulary {
+            writeln!(f, "tokens   {tokens}, embeddings of {rows} rows")?;
+        }
         let size = |bytes: u64| ByteSize(bytes).display().si();
         writeln!(f, "reads    {} of {}", size(*bytes_read), size(*bytes_in))?;
         writeln!(f, "writes   {} in {} shards", ByteSize(*bytes_out).display().si(), self.shards.len())?;

@@ -206,3 +206,5 @@ impl Job<'_> {
 mod devices;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vocabulary;

@@ -35,6 +35,7 @@ mod step;
 pub mod survey;
 #[cfg(test)]
 mod testing;
+pub mod tokenizer;
 mod workload;
 
 pub use dry_run::{DryRun, dry_run};

@@ -11,8 +11,9 @@ use crate::{
     plan::{MergePlan, ModelHeader, PlanOptions, PlannedTensor, Source, TensorHeader},
     recipe::Recipe,
     reuse::Previous,
-    run::Lens,
+    run::{Lens, mean_bytes},
     spec::MergeSpec,
+    tokenizer::TokenizerFile,
 };
 use blake3::Hasher;
 use braid_kernels::GRANULE;
@@ -58,11 +59,13 @@ impl Opened {
         let folder = spec.output()?;
         let recipe = spec.recipe()?;
         let (checkpoints, parts) = open_all(&spec, &recipe, sources)?;
-        let headers = checkpoints
-            .iter()
-            .zip(parts)
-            .map(|(checkpoint, parts)| (checkpoint.root.clone(), header(checkpoint, parts)))
-            .collect();
+        let wanted = recipe.tokenizer.is_some();
+        let headers = checkpoints.iter().zip(parts).map(|(checkpoint, parts)| {
+            let tokenizer = if wanted { TokenizerFile::open(sources, &checkpoint.root)?.map(Arc::new) } else { None };
+            Ok((checkpoint.root.clone(), ModelHeader { tokenizer, ..header(checkpoint, parts) }))
+        });
+        let headers = headers.collect::<Result<Vec<_>, MergeError>>()?;
+        let tokenizer = spec.locate_tokenizer(&recipe)?.map(|folder| TokenizerFile::open(sources, &folder)).transpose()?.flatten();
         let files = OpenFiles::new(OPEN, {
             let sources = sources.clone();
             move |path: &Path| sources.open(path)
@@ -70,7 +73,7 @@ impl Opened {
         let gates = moe::gates_of_prompts(&recipe, &checkpoints, &files)?;
         let warnings = recipe.mixture.as_ref().map_or_else(Vec::new, |mixture| moe::warnings(mixture, gates.as_ref()));
         let gates_bytes = gates.as_ref().map(Gates::bytes);
-        let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed: spec.seed, gates })?;
+        let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed: spec.seed, gates, tokenizer: tokenizer.map(Arc::new) })?;
         let layout = match plan.makes {
             Folder::Checkpoint => Layout::new(&shapes(&plan), spec.max_shard_size)?,
             // PEFT reads one file
@@ -105,10 +108,11 @@ impl Opened {
 
     /// The least memory for the buffers of one tile, of the largest kind that occurs.
     pub(crate) fn tile_bytes(&self) -> u64 {
-        // what a lens makes of a source is f32, beside its bytes as they are read
+        // what a lens makes of a source is f32, beside its bytes as they are read; so are rows that are computed
         let made = |source: &Source| {
             let scaled = self.checkpoints.get(source.model).is_some_and(|model| model.scales.contains_key(&source.tensor));
-            if scaled || self.fold(source).is_some() { size_of::<f32>() as u64 } else { 0 }
+            let computed = scaled || self.fold(source).is_some() || source.rows.is_some();
+            if computed { size_of::<f32>() as u64 } else { 0 }
         };
         let per_element = self.plan.tensors.iter().map(|tensor| {
             let element = tensor.sources.iter().map(|source| source.dtype.size() as u64 + made(source)).sum::<u64>()
@@ -120,10 +124,12 @@ impl Opened {
         per_element.max().unwrap_or(0).saturating_mul(GRANULE as u64).saturating_add(self.factor_bytes())
     }
 
-    /// The most memory that the factors of a tensor's folds take.
+    /// The most memory that the factors of a tensor's folds take, and the means of its rows.
     fn factor_bytes(&self) -> u64 {
         let of = |tensor: &PlannedTensor| {
-            tensor.sources.iter().filter_map(|source| self.fold(source)).map(|fold| fold.factors.memory()).sum::<u64>()
+            let factors = tensor.sources.iter().filter_map(|source| self.fold(source)).map(|fold| fold.factors.memory());
+            let means = tensor.sources.iter().filter(|source| source.bytes_ahead() > 0);
+            factors.chain(means.map(|source| mean_bytes(source.row_elements()))).fold(0, u64::saturating_add)
         };
         self.plan.tensors.iter().map(of).max().unwrap_or(0)
     }
@@ -190,7 +196,8 @@ fn header(checkpoint: &Checkpoint, parts: Parts) -> ModelHeader {
         (name.clone(), TensorHeader { dtype: info.dtype, shape: info.shape.clone() })
     };
     let (config, becomes) = (checkpoint.config.clone(), checkpoint.becomes());
-    ModelHeader { config, tensors: checkpoint.tensors.iter().map(tensor).collect(), becomes, parts }
+    let tensors = checkpoint.tensors.iter().map(tensor).collect();
+    ModelHeader { config, tensors, becomes, tokenizer: None, parts }
 }
 
 /// The digest of all that decides the result but the bytes of the inputs. It is the same on every worker, whatever the
@@ -208,5 +215,8 @@ fn digest(spec: &MergeSpec, checkpoints: &[Checkpoint], plan: &MergePlan, gates:
     part(plan.canonical().to_string().as_bytes());
     // what prompts come to hangs on the tokenizer too
     gates.into_iter().for_each(part);
+    if let Some(vocabulary) = &plan.vocabulary {
+        part(vocabulary.file.digest.as_bytes());
+    }
     hasher.finalize().to_hex().to_string()
 }

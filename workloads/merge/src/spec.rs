@@ -71,6 +71,15 @@ impl MergeSpec {
         Ok(recipe.locate_adapters(&Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists })?)
     }
 
+    /// Finds the folder of the tokenizer that the recipe chooses, where it is that of none of its models.
+    ///
+    /// # Errors
+    /// A folder that is not there.
+    pub(crate) fn locate_tokenizer(&self, recipe: &Recipe) -> Result<Option<PathBuf>, MergeError> {
+        let ([directory, beside], hub) = (self.folders(), Hub::of_environment());
+        Ok(recipe.locate_tokenizer(&Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists })?)
+    }
+
     /// Where relative paths of the recipe start: the working directory, then the folder of the recipe.
     fn folders(&self) -> [PathBuf; 2] {
         let file = self.directory.join(&self.recipe_file);
@@ -84,7 +93,7 @@ impl MergeSpec {
     pub(crate) fn may_use(&self) -> Result<Reach, MergeError> {
         let (recipe, folders) = (self.recipe()?, self.folders());
         let mut reads: Vec<PathBuf> = Vec::new();
-        for written in recipe.models.iter().flat_map(ModelRef::paths) {
+        for written in recipe.models.iter().chain(recipe.foreign_tokenizer()).flat_map(ModelRef::paths) {
             for folder in &folders {
                 // A URL is no path below a folder. What a name on the hub stands for, the worker knows that has it.
                 let path = if url(Path::new(written)).is_some() { written.into() } else { folder.join(written) };
@@ -106,6 +115,7 @@ impl MergeSpec {
         let mut reads = self.locate(&recipe)?;
         reads.extend(self.locate_adapters(&recipe)?.into_iter().flatten());
         reads.extend(self.reuse.clone());
+        reads.extend(self.locate_tokenizer(&recipe)?);
         let OutputFolder { out, staging } = self.output()?;
         Ok(Reach::Paths { reads, writes: vec![out, staging] })
     }

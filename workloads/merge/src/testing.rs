@@ -4,7 +4,7 @@ use crate::{
     MergeError, MergeExecute, MergeSpec, MergeWorkload,
     checkpoint::DataFile,
     output::{Shard, ShardFile},
-    run::{Buffers, Input, Passes, Phases, Target, TensorDigests, Tiles},
+    run::{Buffers, Input, Origin, Passes, Phases, Stored, Target, TensorDigests, Tiles},
 };
 use braid_gpu::Arithmetic;
 use braid_kernels::{Dtype, GRANULE};
@@ -140,7 +140,8 @@ pub(crate) fn merge_tensor(
         let path = folder.path().join(model);
         std::fs::write(&path, [&[7; PREFIX as usize][..], &tensor.bytes].concat()).expect("a file");
         let file = Arc::new(DataFile::open(&path)?);
-        sources.push(Input { model: model.into(), file, offset: PREFIX, dtype: tensor.dtype, lens: None });
+        let stored = Stored { file, offset: PREFIX, dtype: tensor.dtype, lens: None };
+        sources.push(Input { model: model.into(), origin: Origin::Stored(stored) });
     }
     let tile_bytes = GRANULE as u64 * inputs.iter().map(|t| t.dtype.size() as u64).sum::<u64>();
     let (threads, memory) = (context.pool.current_num_threads(), context.memory);

@@ -18,6 +18,7 @@ fn table(plan: &DryRun) -> String {
         ("config of", Some(summary.donor.clone())),
         ("tensors", Some(summary.tensors.to_string())),
         ("parameters", Some(summary.parameters.to_string())),
+        ("vocabulary", summary.vocabulary.map(|(tokens, rows)| format!("{tokens} tokens, embeddings of {rows} rows"))),
         ("dtype", Some(summary.dtypes.join(", "))),
         ("reads", Some(format!("{}, of {} of tensors", show_bytes(summary.bytes_read), show_bytes(summary.bytes_in)))),
         ("writes", Some(show_bytes(summary.bytes_out))),

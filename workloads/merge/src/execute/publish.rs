@@ -81,10 +81,13 @@ impl Job<'_> {
             Folder::Checkpoint => output::companions(&opened.sources, donor)?,
             Folder::Adapter => Vec::new(),
         };
+        if let Some(vocabulary) = plan.vocabulary.as_ref().filter(|_| plan.makes == Folder::Checkpoint) {
+            output::set_tokenizer(&opened.sources, &mut extras, donor, vocabulary)?;
+        }
         if let Some(chosen) = &plan.chat_template
             && let Some(template) = output::template(&opened.sources, chosen, &plan.models)?
         {
-            output::set_template(&opened.sources, &mut extras, donor, &template)?;
+            output::set_template(&opened.sources, &mut extras, &template)?;
         }
         let names: Vec<_> = opened.recipe.models.iter().map(ModelRef::name).collect();
         let provenance = Provenance {

@@ -117,12 +117,10 @@ impl Embedding {
 #[cfg(feature = "bpe")]
 mod tokens {
     use super::{MergeError, Path};
-    use crate::output::read_if_there;
+    use crate::{output::read_if_there, tokenizer::FILE};
     use serde_json::{Map, Value};
     use std::path::PathBuf;
     use tokenizers::Tokenizer;
-
-    const FILE: &str = "tokenizer.json";
 
     pub(super) struct Tokens {
         tokenizer: Tokenizer,

@@ -1,12 +1,14 @@
 //! The files of a checkpoint beside its tensors: tokenizer, generation config, chat template, custom code.
 //!
-//! They come from one model, the donor. What the recipe changes in them is the chat template.
+//! They come from one model, the donor. What the recipe changes in them is the tokenizer and the chat template.
 
 use super::publish::{Content, Extra};
 use crate::{
     MergeError,
     checkpoint::{Sources, url},
+    plan::Vocabulary,
     recipe::{ChatTemplate, most_common},
+    tokenizer::{FILE, edited, is_fast, read_json, renumber, with_added},
 };
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -15,19 +17,25 @@ const TEMPLATE: &str = "chat_template.jinja";
 const OLD_TEMPLATE: &str = "chat_template.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
+const GENERATION_CONFIG: &str = "generation_config.json";
+
+/// Those of [`NAMES`] that are not part of a tokenizer.
+const OTHERS: [&str; 4] =
+    [GENERATION_CONFIG, "preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"];
+
 /// What transformers writes beside the tensors and the config, for every kind of tokenizer and processor.
 const NAMES: [&str; 18] = [
     "added_tokens.json",
     OLD_TEMPLATE,
     TEMPLATE,
-    "generation_config.json",
+    GENERATION_CONFIG,
     "merges.txt",
     "preprocessor_config.json",
     "processor_config.json",
     "sentencepiece.bpe.model",
     "special_tokens_map.json",
     "spiece.model",
-    "tokenizer.json",
+    FILE,
     "tokenizer.model",
     "tokenizer.model.v3",
     TOKENIZER_CONFIG,
@@ -56,6 +64,60 @@ pub(crate) fn companions(sources: &Sources, donor: &Path) -> Result<Vec<Extra>, 
         Ok(sources.read_if_there(path)?.map(|bytes| Extra { name, content: Content::Text(bytes) }))
     };
     names.into_iter().zip(&paths).map(fetched).filter_map(Result::transpose).collect()
+}
+
+/// Gives the result this tokenizer instead of the donor's.
+///
+/// # Errors
+/// A file that cannot be read, or has changed.
+pub(crate) fn set_tokenizer(
+    sources: &Sources,
+    extras: &mut Vec<Extra>,
+    donor: &Path,
+    vocabulary: &Vocabulary,
+) -> Result<(), MergeError> {
+    let (file, additions) = (&vocabulary.file, &vocabulary.additions);
+    if file.folder != donor {
+        extras.retain(|extra| !is_of_tokenizer(&extra.name));
+        extras.extend(companions(sources, &file.folder)?.into_iter().filter(|extra| is_of_tokenizer(&extra.name)));
+    }
+    if !additions.is_empty() {
+        extras.retain(|extra| !is_of_tokenizer(&extra.name) || is_fast(&extra.name));
+        let text = serde_json::to_string_pretty(&with_added(read_json(sources, &file.folder, file.digest)?, additions));
+        let text = text.map_err(|error| MergeError::Task(format!("cannot write JSON: {error}")))?;
+        for extra in extras.iter_mut().filter(|extra| extra.name == FILE) {
+            extra.content = Content::Text(text.clone().into_bytes());
+        }
+        edit(sources, extras, TOKENIZER_CONFIG, |config| edited(config, additions))?;
+    }
+    match vocabulary.renumbered.is_empty() {
+        true => Ok(()),
+        false => edit(sources, extras, GENERATION_CONFIG, |config| renumber(config, &vocabulary.renumbered)),
+    }
+}
+
+fn is_of_tokenizer(name: &str) -> bool {
+    NAMES.contains(&name) && !OTHERS.contains(&name)
+}
+
+/// Changes a file of the result that is a JSON object, where there is one.
+fn edit(
+    sources: &Sources,
+    extras: &mut [Extra],
+    name: &str,
+    change: impl Fn(&mut Map<String, Value>),
+) -> Result<(), MergeError> {
+    for extra in extras.iter_mut().filter(|extra| extra.name == name) {
+        let object = match &extra.content {
+            Content::Text(text) | Content::Dated(text, _) => Some(object(Path::new(name), text)?),
+            Content::CopyOf(path) => read_object(sources, path)?,
+        };
+        if let Some(mut object) = object {
+            change(&mut object);
+            extra.content = Content::Text(pretty(&object)?.into_bytes());
+        }
+    }
+    Ok(())
 }
 
 /// The template that the recipe asks for; `None` where `auto` finds no model that has one.
@@ -88,17 +150,12 @@ fn own_template(sources: &Sources, root: &Path) -> Result<Option<String>, MergeE
 ///
 /// # Errors
 /// A file that cannot be read.
-pub(crate) fn set_template(sources: &Sources, extras: &mut Vec<Extra>, donor: &Path, template: &str) -> Result<(), MergeError> {
+pub(crate) fn set_template(sources: &Sources, extras: &mut Vec<Extra>, template: &str) -> Result<(), MergeError> {
     extras.retain(|extra| ![TEMPLATE, OLD_TEMPLATE].contains(&extra.name.as_str()));
     extras.push(Extra { name: TEMPLATE.into(), content: Content::Text(template.into()) });
-    if let Some(mut config) = read_object(sources, &donor.join(TOKENIZER_CONFIG))? {
+    edit(sources, extras, TOKENIZER_CONFIG, |config| {
         config.insert("chat_template".into(), template.into());
-        let text = pretty(&config)?;
-        for extra in extras.iter_mut().filter(|extra| extra.name == TOKENIZER_CONFIG) {
-            extra.content = Content::Text(text.clone().into_bytes());
-        }
-    }
-    Ok(())
+    })
 }
 
 /// JSON as transformers writes it: two spaces, and a line break at the end.
@@ -108,10 +165,13 @@ pub(crate) fn pretty(object: &Map<String, Value>) -> Result<String, MergeError> 
 }
 
 fn read_object(sources: &Sources, path: &Path) -> Result<Option<Map<String, Value>>, MergeError> {
-    let Some(text) = sources.read_if_there(path)? else { return Ok(None) };
+    sources.read_if_there(path)?.map(|text| object(path, &text)).transpose()
+}
+
+fn object(path: &Path, text: &[u8]) -> Result<Map<String, Value>, MergeError> {
     let wrong =
         |error| MergeError::Checkpoint { path: path.to_owned(), problem: format!("is not a JSON object: {error}"), hint: None };
-    serde_json::from_slice(&text).map(Some).map_err(wrong)
+    serde_json::from_slice(text).map_err(wrong)
 }
 
 #[cfg(test)]
@@ -145,7 +205,7 @@ mod tests {
             (TEMPLATE, "old"),
         ]);
         let mut extras = companions(&MOUNTED(), donor.path()).unwrap();
-        set_template(&MOUNTED(), &mut extras, donor.path(), "{{ new }}").unwrap();
+        set_template(&MOUNTED(), &mut extras, "{{ new }}").unwrap();
         let text = |name: &str| match &extras.iter().find(|extra| extra.name == name)?.content {
             Content::Text(text) => Some(String::from_utf8(text.clone()).unwrap()),
             Content::CopyOf(_) | Content::Dated(..) => None,

@@ -22,7 +22,7 @@ mod staging;
 mod target;
 
 pub(crate) use card::card;
-pub(crate) use companions::{companions, pretty, set_template, template};
+pub(crate) use companions::{companions, pretty, set_template, set_tokenizer, template};
 pub(crate) use files::read_if_there;
 pub use layout::{Layout, Place, Shard, TensorShape};
 pub(crate) use manifest::{MadeOf, Provenance, digest, manifest, result_digest};

@@ -63,6 +63,7 @@ pub(super) fn modules(recipe: &Recipe, headers: &[ModelHeader], options: &PlanOp
                 tensor: name.to_owned(),
                 dtype: info.dtype,
                 shape: info.shape.clone(),
+                rows: None,
             };
             let of = [source(&factors.a_name, &factors.a), source(&factors.b_name, &factors.b)];
             inputs.push((index, of, factors.clone()));

@@ -1,6 +1,6 @@
 //! A plan as data: all that decides the output's bytes, in a fixed form, and a summary for people.
 
-use super::{MergePlan, PlannedTensor};
+use super::{MergePlan, PlannedTensor, Source};
 use crate::methods::{Scalar, Values};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -30,6 +30,9 @@ pub struct Summary {
     pub bytes_read: u64,
     /// The bytes of all tensors of the output.
     pub bytes_out: u64,
+    /// The tokens of the output and the rows of its embeddings, where vocabularies are brought together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<(u64, u64)>,
 }
 
 impl MergePlan {
@@ -58,6 +61,7 @@ impl MergePlan {
             bytes_in: sum(PlannedTensor::bytes_in),
             bytes_read: self.bytes_read(),
             bytes_out: sum(PlannedTensor::bytes_out),
+            vocabulary: self.vocabulary.as_ref().map(|vocabulary| (vocabulary.tokens, vocabulary.rows)),
         }
     }
 }
@@ -67,7 +71,7 @@ impl MergePlan {
     fn bytes_read(&self) -> u64 {
         let surveyed = |tensor: &PlannedTensor| match (self.method.survey(), &self.survey) {
             (Some(survey), Some(case)) if tensor.is_merged_by(self.method) => {
-                tensor.bytes_in().saturating_mul(survey.reads(case))
+                tensor.bytes_in().saturating_add(tensor.bytes_ahead()).saturating_mul(survey.reads(case))
             }
             _ => 0,
         };
@@ -77,8 +81,10 @@ impl MergePlan {
             let own = if together { tensor.bytes_in() } else { tensor.method.reads(tensor).bytes(tensor) };
             let base = tensor.parameters.scaling.and(tensor.parameters.base).filter(|_| together);
             let base = base.and_then(|base| tensor.sources.get(base));
-            let again = base.map_or(0, |source| tensor.elements().saturating_mul(source.dtype.size() as u64));
-            own.saturating_add(again).saturating_add(surveyed(tensor))
+            let again = base.map_or(0, Source::bytes);
+            // the tensors of a piece share their sources
+            let ahead = if together && tensor.bytes_in() == 0 { 0 } else { tensor.bytes_ahead() };
+            own.saturating_add(ahead).saturating_add(again).saturating_add(surveyed(tensor))
         };
         self.tensors.iter().enumerate().map(one).fold(0, u64::saturating_add)
     }
@@ -87,8 +93,11 @@ impl MergePlan {
 impl PlannedTensor {
     /// All that decides the bytes of this tensor but the bytes of its sources.
     pub fn canonical(&self) -> Value {
-        let sources: Vec<Value> =
-            self.sources.iter().map(|source| json!([source.model, source.tensor, source.dtype.name()])).collect();
+        let source = |source: &Source| match &source.rows {
+            None => json!([source.model, source.tensor, source.dtype.name()]),
+            Some(rows) => json!([source.model, source.tensor, source.dtype.name(), rows.canonical()]),
+        };
+        let sources: Vec<Value> = self.sources.iter().map(source).collect();
         let parameters = &self.parameters;
         let mut value = json!({
             "name": self.name,

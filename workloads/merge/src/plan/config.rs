@@ -1,7 +1,7 @@
-//! The output's `config.json`: that of the donor, with the dtype and the number of layers that the merge gives it.
+//! The output's `config.json`: that of the donor, with the dtype, the number of layers and the vocabulary that the merge gives it.
 
-use super::{header::ModelHeader, outline::Stacked};
-use crate::recipe::Recipe;
+use super::{header::ModelHeader, outline::Stacked, vocabulary::Vocabulary};
+use crate::{recipe::Recipe, tokenizer::renumber};
 use braid_kernels::Dtype;
 use serde_json::{Map, Value};
 
@@ -16,12 +16,21 @@ const LAYER_KEYS: [(&str, &[&str]); 6] = [
 ];
 
 /// The config of the output. `dtype` is the type of all its floats, if they have one.
-pub(super) fn config(recipe: &Recipe, headers: &[ModelHeader], stacked: &[Stacked], dtype: Option<Dtype>) -> Map<String, Value> {
+pub(super) fn config(
+    recipe: &Recipe,
+    headers: &[ModelHeader],
+    stacked: &[Stacked],
+    dtype: Option<Dtype>,
+    vocabulary: Option<&Vocabulary>,
+) -> Map<String, Value> {
     let mut config = headers.get(recipe.donor()).map_or_else(Map::new, |donor| donor.config.clone());
     set_dtype(&mut config, dtype, recipe.out_dtype.or(recipe.dtype).is_some());
     for stack in stacked {
         let module = recipe.modules.get(stack.module).and_then(|module| module.name.as_ref()).map_or("", |name| &name.value);
         set_layers(&mut config, headers, module, stack);
+    }
+    if let Some(vocabulary) = vocabulary {
+        set_vocabulary(&mut config, vocabulary);
     }
     config
 }
@@ -35,6 +44,20 @@ pub(super) fn set_dtype(config: &mut Map<String, Value>, dtype: Option<Dtype>, c
     for key in keys {
         config.insert(key.into(), name.into());
     }
+}
+
+/// The number of rows of embeddings, wherever the config says it, and the numbers of tokens.
+fn set_vocabulary(config: &mut Map<String, Value>, vocabulary: &Vocabulary) {
+    const KEY: &str = "vocab_size";
+    let size = Value::from(vocabulary.rows);
+    let inner = config.get("text_config").is_some_and(|text| text.get(KEY).is_some());
+    if let Some(Value::Object(text)) = config.get_mut("text_config").filter(|_| inner) {
+        text.insert(KEY.into(), size.clone());
+    }
+    if !inner || config.contains_key(KEY) {
+        config.insert(KEY.into(), size);
+    }
+    renumber(config, &vocabulary.renumbered);
 }
 
 fn set_layers(config: &mut Map<String, Value>, headers: &[ModelHeader], module: &str, stack: &Stacked) {

@@ -157,6 +157,9 @@ pub enum PlanProblem {
         /// What is wrong.
         problem: String,
     },
+    /// Vocabularies that cannot be brought together.
+    #[error("{0}")]
+    Vocabulary(String),
     /// More than any file could hold.
     #[error("tensor {tensor:?} of {dtype} and shape {shape:?} is too large")]
     TooLarge {

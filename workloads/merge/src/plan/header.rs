@@ -1,9 +1,9 @@
 //! What the plan needs to know of a checkpoint: names, types, shapes and `config.json`. No bytes of tensors, no files.
 
-use crate::adapter::Parts;
+use crate::{adapter::Parts, tokenizer::TokenizerFile};
 use braid_kernels::Dtype;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A checkpoint as its headers describe it.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +14,8 @@ pub struct ModelHeader {
     pub tensors: BTreeMap<String, TensorHeader>,
     /// The types that tensors are taken to have which are stored in another one, by name.
     pub becomes: BTreeMap<String, Dtype>,
+    /// Its tokenizer, where the recipe brings vocabularies together and it has one.
+    pub tokenizer: Option<Arc<TokenizerFile>>,
     /// What these are, where it is an adapter.
     pub(crate) parts: Parts,
 }

@@ -19,20 +19,25 @@ mod names;
 mod outline;
 mod pieces;
 mod resolve;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod types;
+mod vocabulary;
 
 pub use canonical::Summary;
 pub use error::{PlanError, PlanProblem};
 pub use header::{ModelHeader, TensorHeader};
 pub use pieces::PlannedPiece;
+pub use rows::{Pick, RowMap, Run};
+pub use vocabulary::Vocabulary;
 
 use crate::{
     methods::{Folder, Joint, Method, Passthrough, TensorParameters},
     moe::Gates,
-    recipe::{ChatTemplate, Recipe, Span, Tokenizer},
+    recipe::{ChatTemplate, Recipe, Span},
     survey::Case,
+    tokenizer::TokenizerFile,
 };
 use braid_kernels::Dtype;
 pub(crate) use config::float_named;
@@ -40,7 +45,8 @@ pub(crate) use names::{has_vocabulary, is_output};
 use outline::{Draft, Outline};
 use resolve::Context;
 use serde_json::{Map, Value};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
+use vocabulary::Alignment;
 
 /// What a merge depends on beside its recipe and its inputs.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -49,6 +55,8 @@ pub struct PlanOptions {
     pub seed: u64,
     /// The rows of gates that prompts give.
     pub(crate) gates: Option<Gates>,
+    /// The tokenizer that the recipe chooses, where it is that of none of its models.
+    pub tokenizer: Option<Arc<TokenizerFile>>,
 }
 
 /// The whole of a merge.
@@ -70,8 +78,8 @@ pub struct MergePlan {
     pub makes: Folder,
     /// The output's `config.json`.
     pub config: Map<String, Value>,
-    /// What the recipe says about the tokenizer.
-    pub tokenizer: Tokenizer,
+    /// The tokenizer of the output, where the recipe brings vocabularies together; without, the donor's.
+    pub vocabulary: Option<Vocabulary>,
     /// The chat template of the output, if not the donor's.
     pub chat_template: Option<ChatTemplate>,
 }
@@ -105,8 +113,30 @@ pub struct Source {
     pub tensor: String,
     /// Its type.
     pub dtype: Dtype,
-    /// Its shape.
+    /// Its shape, as a method sees it.
     pub shape: Vec<u64>,
+    /// What its rows are, where they are not those of the tensor in their order.
+    pub rows: Option<Arc<RowMap>>,
+}
+
+impl Source {
+    /// The elements of a row: all that one number of the first axis has.
+    pub fn row_elements(&self) -> u64 {
+        header::elements(self.shape.get(1..).unwrap_or(&[])).unwrap_or(u64::MAX)
+    }
+
+    /// The bytes that are read of it in a pass.
+    pub fn bytes(&self) -> u64 {
+        match &self.rows {
+            Some(rows) => rows.bytes(self.row_elements()),
+            None => header::elements(&self.shape).unwrap_or(u64::MAX).saturating_mul(self.dtype.size() as u64),
+        }
+    }
+
+    /// The bytes that are read of it before any pass, for rows that are the mean of all others.
+    pub fn bytes_ahead(&self) -> u64 {
+        if self.rows.as_ref().is_some_and(|rows| rows.padding().is_some()) { self.bytes() } else { 0 }
+    }
 }
 
 impl MergePlan {
@@ -126,24 +156,31 @@ impl MergePlan {
         let joint = recipe.method.joint();
         let adapters = joint.is_some_and(|joint| joint.takes() == Folder::Adapter);
         let outline = if adapters { Outline::default() } else { outline::outline(recipe, &headers)? };
-        let tensors =
-            outline.drafts.into_iter().map(|draft| planned(recipe, &headers, draft, options)).collect::<Result<Vec<_>, _>>()?;
+        let alignment = vocabulary::align(recipe, &headers, options)?;
+        if let Some(alignment) = &alignment
+            && !outline.drafts.iter().any(|draft| names::follows_vocabulary(&draft.name))
+        {
+            return Err(alignment.is_of_no_use());
+        }
+        let one = |draft| planned(recipe, &headers, draft, options, alignment.as_ref());
+        let tensors = outline.drafts.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
         let modules = if adapters { adapted::modules(recipe, &headers, options)? } else { Vec::new() };
         let (tensors, pieces) = match joint {
             Some(joint) => pieces::arrange(recipe, &headers, joint, tensors, modules)?,
             None => (tensors, Vec::new()),
         };
         let survey = survey(recipe, &tensors)?;
+        let vocabulary = alignment.map(|alignment| alignment.vocabulary);
         Ok(Self {
             method: recipe.method,
             models: folders,
             donor: recipe.donor(),
-            config: config::config(recipe, &headers, &outline.stacked, types::common(&tensors)),
+            config: config::config(recipe, &headers, &outline.stacked, types::common(&tensors), vocabulary.as_ref()),
             tensors,
             pieces,
             survey,
             makes: joint.map_or(Folder::Checkpoint, Joint::makes),
-            tokenizer: recipe.tokenizer,
+            vocabulary,
             chat_template: recipe.chat_template.clone(),
         })
     }
@@ -167,9 +204,8 @@ impl PlannedTensor {
 
     /// The tensor of this name that is source `input` as it is.
     pub(crate) fn copy_of(mut self, input: usize, name: String) -> Self {
-        let elements = self.elements;
         self.sources = self.sources.into_iter().skip(input).take(1).collect();
-        self.bytes_in = self.sources.iter().map(|source| elements.saturating_mul(source.dtype.size() as u64)).sum();
+        self.bytes_in = self.sources.iter().map(Source::bytes).sum();
         let TensorParameters { seed, identities, .. } = self.parameters;
         let identities = identities.into_iter().skip(input).take(1).collect();
         self.parameters = TensorParameters { seed, identities, ..TensorParameters::default() };
@@ -179,6 +215,11 @@ impl PlannedTensor {
     /// The bytes of all sources.
     pub fn bytes_in(&self) -> u64 {
         self.bytes_in
+    }
+
+    /// The bytes of sources that are read before a method sees them.
+    pub fn bytes_ahead(&self) -> u64 {
+        self.sources.iter().map(Source::bytes_ahead).fold(0, u64::saturating_add)
     }
 
     /// The bytes of the output.
@@ -207,10 +248,16 @@ fn survey(recipe: &Recipe, tensors: &[PlannedTensor]) -> Result<Option<Case>, Pl
     survey.case(&merged).map(Some).map_err(error)
 }
 
-fn planned(recipe: &Recipe, headers: &[ModelHeader], draft: Draft, options: &PlanOptions) -> Result<PlannedTensor, PlanError> {
+fn planned(
+    recipe: &Recipe,
+    headers: &[ModelHeader],
+    draft: Draft,
+    options: &PlanOptions,
+    alignment: Option<&Alignment<'_>>,
+) -> Result<PlannedTensor, PlanError> {
     // an outline refers only to modules, slices and tensors that it was made from
     let module = &recipe.modules[draft.module];
     let slice = &module.slices[draft.slice];
     let parameters = Context { recipe, module, slice, draft: &draft }.parameters(options.seed)?;
-    types::planned(recipe, slice, headers, draft, parameters)
+    types::planned(recipe, slice, headers, draft, parameters, alignment)
 }

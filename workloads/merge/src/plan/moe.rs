@@ -48,7 +48,7 @@ pub(super) fn plan(
         survey: None,
         makes: Folder::Checkpoint,
         config,
-        tokenizer: recipe.tokenizer,
+        vocabulary: None,
         chat_template: None,
     })
 }
@@ -197,8 +197,8 @@ impl Builder<'_> {
             let model = self.path(model);
             return Err(self.error(at, format!("{tensor:?} of model `{model}` is {stored}, not floats")));
         }
-        let source = Source { model, tensor: tensor.to_owned(), dtype: stored, shape: found.shape.clone() };
-        let made = Made { name, dtype: self.dtype.unwrap_or(taken), shape: found.shape.clone() };
+        let source = Source { model, tensor: tensor.to_owned(), dtype: stored, shape: found.shape.clone(), rows: None };
+        let made = Made { name, dtype: self.dtype.unwrap_or(taken), shape: found.shape.clone(), rows: None };
         let parameters = part.parameters(self.options.seed, number);
         self.push(made, vec![source], parameters, at)
     }

@@ -105,6 +105,13 @@ pub(crate) fn has_vocabulary(name: &str) -> bool {
     .any(|part| name.contains(part))
 }
 
+/// Whether a tensor of the output has a row for each token that a change of the vocabulary moves. Parts of layers may have such
+/// names, and not the rows.
+pub(super) fn follows_vocabulary(name: &str) -> bool {
+    layer(name).is_none()
+        && (has_vocabulary(name) || ["predictions.decoder.", "predictions.bias"].iter().any(|part| name.contains(part)))
+}
+
 /// Whether a tensor with a row for each token turns what comes out of the layers into tokens.
 pub(crate) fn is_output(name: &str) -> bool {
     ["lm_head", "embed_out", "output.weight"].iter().any(|part| name.contains(part))

@@ -70,7 +70,10 @@ pub(super) fn planned(
 ) -> Result<PlannedTensor, PlanProblem> {
     let bytes =
         |shape: &[u64], dtype: Dtype| elements(shape)?.checked_mul(dtype.size() as u64).filter(|bytes| *bytes <= i64::MAX as u64);
-    let bytes_in = counted.iter().try_fold(0u64, |sum, source| sum.checked_add(bytes(&source.shape, source.dtype)?));
+    let bytes_in = counted.iter().try_fold(0u64, |sum, source| {
+        bytes(&source.shape, source.dtype)?;
+        sum.checked_add(source.bytes())
+    });
     let Made { name, dtype, shape } = made;
     let (Some(elements), Some(bytes_in), Some(bytes_out)) = (elements(&shape), bytes_in, bytes(&shape, dtype)) else {
         return Err(PlanProblem::TooLarge { tensor: name, dtype, shape });

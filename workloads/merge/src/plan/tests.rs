@@ -344,7 +344,7 @@ fn what_does_not_fit_is_said_with_the_line_that_brings_it_in() {
             decoder(2),
             reshaped("lm_head.weight", &[9, 4], Dtype::BF16),
             "r.yml:5:3: tensor \"lm_head.weight\" has unequal shapes: `a` [8, 4], `b` [9, 4]\n\
-             hint: the models have different vocabularies: give them one tokenizer first (Braid cannot align vocabularies yet)",
+             hint: the models have different vocabularies: `tokenizer_source: union` or `tokenizer_source: base` brings them together",
         ),
         (
             LINEAR,
@@ -414,7 +414,7 @@ fn the_canonical_form_changes_with_what_decides_the_bytes_and_with_nothing_else(
         "{merge_method: dare_ties, base_model: c, models: [{model: a}, {model: b}], parameters: {weight: 1, density: 0.5}}";
     let same = canonical(text);
     for change in [
-        text.replace("base_model: c,", "base_model: ./c, tokenizer_source: base, chat_template: chatml,"),
+        text.replace("base_model: c,", "base_model: ./c, chat_template: chatml,"),
         text.replace("weight: 1", "weight: [1, 1.0]").replace("parameters:", "dtype: bfloat16, parameters:"),
         text.replace("density", "normalize: false, rescale: true, density"),
     ] {

@@ -4,9 +4,10 @@ use super::{
     PlannedTensor, Source,
     config::torch_name,
     error::{PlanError, PlanProblem},
-    header::{ModelHeader, TensorHeader, elements},
+    header::{ModelHeader, elements},
     names,
     outline::Draft,
+    vocabulary::Alignment,
 };
 use crate::{
     methods::{Buffer, Method, TensorParameters},
@@ -21,40 +22,43 @@ pub(super) fn planned(
     headers: &[ModelHeader],
     draft: Draft,
     mut parameters: TensorParameters,
+    alignment: Option<&Alignment<'_>>,
 ) -> Result<PlannedTensor, PlanError> {
-    let mut sources: Vec<(&Input, Source, &TensorHeader)> = Vec::with_capacity(slice.inputs.len());
+    let mut sources: Vec<(&Input, Source)> = Vec::with_capacity(slice.inputs.len());
     for (input, tensor) in slice.inputs.iter().zip(draft.sources) {
         let Some(header) = headers.get(input.model).and_then(|header| header.tensors.get(&tensor)) else { continue };
-        sources.push((input, Source { model: input.model, tensor, dtype: header.dtype, shape: header.shape.clone() }, header));
+        let (model, dtype, shape) = (input.model, header.dtype, header.shape.clone());
+        sources.push((input, Source { model, tensor, dtype, shape, rows: None }));
+    }
+    if let Some(alignment) = alignment.filter(|_| names::follows_vocabulary(&draft.name)) {
+        alignment.apply(slice, &mut sources)?;
     }
     let path = |input: &Input| recipe.models.get(input.model).map_or_else(String::new, |model| model.name().into_owned());
     let error = |at: Span, problem| PlanError::new(recipe.place(at), problem);
-    let Some((_, _, first)) = sources.first() else {
+    let Some((_, first)) = sources.first() else {
         // an outline names only tensors that are there
         return Err(error(slice.at, PlanProblem::Empty { model: draft.name }));
     };
 
     let shape = first.shape.clone();
-    if let Some((input, ..)) = sources.iter().find(|(_, _, header)| header.shape != shape) {
-        let shapes = sources
-            .iter()
-            .map(|(input, source, header)| format!("`{}` {}{:?}", path(input), renamed(source, &draft.name), header.shape));
+    if let Some((input, _)) = sources.iter().find(|(_, source)| source.shape != shape) {
+        let shapes =
+            sources.iter().map(|(input, source)| format!("`{}` {}{:?}", path(input), renamed(source, &draft.name), source.shape));
         let problem = PlanProblem::Shape { shapes: shapes.collect(), tensor: draft.name.clone() };
         let error = error(input.at, problem);
-        return Err(match names::has_vocabulary(&draft.name) {
+        return Err(match names::has_vocabulary(&draft.name) && alignment.is_none() {
             true => error.hint_is(
-                "the models have different vocabularies: give them one tokenizer first \
-                 (Braid cannot align vocabularies yet)",
+                "the models have different vocabularies: `tokenizer_source: union` or `tokenizer_source: base` brings them together",
             ),
             false => error.hint_is("only checkpoints of one architecture and size can be merged"),
         });
     }
 
-    let dtypes: Vec<Dtype> = sources.iter().map(|(_, source, _)| source.dtype).collect();
+    let dtypes: Vec<Dtype> = sources.iter().map(|(_, source)| source.dtype).collect();
     // what is known about the elements of a model has a type of its own
-    let own = sources.iter().filter(|(input, ..)| input.of.is_none()).map(|(_, source, _)| taken(headers, source));
+    let own = sources.iter().filter(|(input, _)| input.of.is_none()).map(|(_, source)| taken(headers, source));
     let Some((dtype, floats)) = output_dtype(&own.collect::<Vec<_>>(), recipe.out_dtype.or(recipe.dtype)) else {
-        let list = sources.iter().map(|(input, source, _)| format!("`{}` {}", path(input), source.dtype)).collect();
+        let list = sources.iter().map(|(input, source)| format!("`{}` {}", path(input), source.dtype)).collect();
         return Err(error(slice.at, PlanProblem::Dtype { tensor: draft.name, dtypes: list }));
     };
     let buffer = !floats || (sources.len() > 1 && names::is_frequencies(&draft.name));
@@ -69,13 +73,16 @@ pub(super) fn planned(
 
     let counted = elements(&shape).and_then(|elements| {
         let bytes = |dtype: Dtype| elements.checked_mul(dtype.size() as u64).filter(|bytes| *bytes <= i64::MAX as u64);
-        let bytes_in = dtypes.iter().try_fold(0u64, |sum, dtype| sum.checked_add(bytes(*dtype)?))?;
+        let bytes_in = sources.iter().try_fold(0u64, |sum, (_, source)| {
+            bytes(source.dtype)?;
+            sum.checked_add(source.bytes())
+        })?;
         Some((elements, bytes_in, bytes(dtype)?))
     });
     let Some((elements, bytes_in, bytes_out)) = counted else {
         return Err(error(slice.at, PlanProblem::TooLarge { tensor: draft.name, dtype, shape }));
     };
-    let sources = sources.into_iter().map(|(_, source, _)| source).collect();
+    let sources = sources.into_iter().map(|(_, source)| source).collect();
     Ok(PlannedTensor { name: draft.name, dtype, shape, sources, method, parameters, elements, bytes_in, bytes_out })
 }
 

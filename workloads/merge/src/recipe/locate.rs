@@ -1,6 +1,6 @@
 //! From paths, URLs and names in a recipe to where the checkpoints lie.
 
-use super::{ModelRef, Problem, Recipe, RecipeError};
+use super::{ModelRef, Problem, Recipe, RecipeError, TokenizerSource};
 use crate::{
     checkpoint::url,
     hub::{Hub, HubName, SCHEME},
@@ -37,6 +37,25 @@ impl Recipe {
     ) -> Result<Vec<Option<PathBuf>>, RecipeError> {
         let one = |model: &ModelRef| model.adapter.as_ref().map(|path| find(self, model, path, within)).transpose();
         self.models.iter().map(one).collect()
+    }
+
+    /// The place of [`Recipe::foreign_tokenizer`], found alike; none where there is none.
+    ///
+    /// # Errors
+    /// A tokenizer that is nowhere.
+    pub(crate) fn locate_tokenizer(
+        &self,
+        within: &Within<'_, impl Fn(&Path) -> bool>,
+    ) -> Result<Option<PathBuf>, RecipeError> {
+        self.foreign_tokenizer().map(|model| find(self, model, &model.path, within)).transpose()
+    }
+
+    /// The checkpoint whose tokenizer the output gets, where it is none of [`Recipe::models`].
+    pub fn foreign_tokenizer(&self) -> Option<&ModelRef> {
+        match &self.tokenizer.as_ref()?.source {
+            TokenizerSource::Model(model) => Some(model).filter(|model| !self.models.iter().any(|other| other.same(model))),
+            TokenizerSource::Union | TokenizerSource::Base => None,
+        }
     }
 }
 

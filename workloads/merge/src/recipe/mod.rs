@@ -33,7 +33,7 @@ pub use model_ref::ModelRef;
 pub use moe::{Expert, GateMode, Mixture};
 pub use place::{At, Place, Span};
 pub use setting::Setting;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{TokenName, TokenRule, TokenSource, Tokenizer, TokenizerSource};
 
 use crate::methods::{self, Method};
 use braid_kernels::Dtype;
@@ -63,8 +63,8 @@ pub struct Recipe {
     pub dtype: Option<Dtype>,
     /// The output's dtype.
     pub out_dtype: Option<Dtype>,
-    /// Whose tokenizer the output gets.
-    pub tokenizer: Tokenizer,
+    /// Which tokenizer the output gets; without, that of the donor is copied, and vocabularies are taken to agree.
+    pub tokenizer: Option<Tokenizer>,
     /// Which chat template the output's tokenizer gets, instead of its own.
     pub chat_template: Option<ChatTemplate>,
     /// What is to be made a mixture of experts, instead of being merged.
@@ -130,15 +130,14 @@ impl Recipe {
         };
         let settings = reader.settings(fields.take("parameters"), false)?;
         let models = reader.models;
-        let donor = base.map_or(0, |(base, _)| base);
-        let tokenizer = match (fields.take("tokenizer_source"), fields.take("tokenizer"), models.get(donor)) {
-            (Some(_), Some(node), _) => {
+        let tokenizer = match (fields.take("tokenizer_source"), fields.take("tokenizer")) {
+            (Some(_), Some(node)) => {
                 let problem = Problem::Value("`tokenizer_source` and `tokenizer` cannot both be given".into());
                 return Err(source.error(node.at, problem));
             }
-            (Some(node), None, Some(donor)) => tokenizer::source_key(&source, node, donor)?,
-            (None, Some(node), Some(donor)) => tokenizer::mapping(&source, node, donor)?,
-            _ => Tokenizer::Unspecified,
+            (Some(node), None) => Some(tokenizer::source_key(&source, node)?),
+            (None, Some(node)) => Some(tokenizer::mapping(&source, node)?),
+            (None, None) => None,
         };
         if let Some(node) = fields.take("name") {
             source.text(node, "`name`")?;

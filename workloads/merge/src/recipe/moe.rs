@@ -140,7 +140,7 @@ pub(super) fn parse(source: Source, root: Node) -> Result<Recipe, RecipeError> {
         lines: None,
         dtype,
         out_dtype: None,
-        tokenizer: Tokenizer::Unspecified,
+        tokenizer: None,
         chat_template: None,
         mixture: Some(mixture),
         file: source.file,

@@ -42,7 +42,7 @@ chat_template: chatml
     assert_eq!(recipe.models.iter().map(|model| model.path.as_str()).collect::<Vec<_>>(), ["base", "a+b@c", "c"]);
     assert_eq!((recipe.base, recipe.donor()), (Some(0), 0));
     assert_eq!((recipe.dtype, recipe.out_dtype), (Some(Dtype::F32), Some(Dtype::BF16)));
-    assert_eq!(recipe.tokenizer, Tokenizer::Base);
+    assert_eq!(recipe.tokenizer.as_ref().map(|tokenizer| &tokenizer.source), Some(&TokenizerSource::Base));
     assert!(matches!(&recipe.chat_template, Some(ChatTemplate::Text(text)) if text.contains("<|im_start|>")));
     let [Module { name: None, slices, .. }] = recipe.modules.as_slice() else { panic!("{recipe:?}") };
     let [Slice { inputs, .. }] = slices.as_slice() else { panic!("{recipe:?}") };
@@ -260,21 +260,6 @@ fn what_is_wrong_is_said_with_its_place() {
             "r.yml:3:12: `out_dtype`: weights cannot be merged as int64\nhint: integer buffers keep their type in any case",
         ),
         (
-            &format!("{ONE}tokenizer_source: union"),
-            "r.yml:3:19: the union of all vocabularies (`union`) is not supported yet\nhint: models of one vocabulary need only \
-             `tokenizer_source: base`, which copies the tokenizer of the base",
-        ),
-        (
-            &format!("{ONE}tokenizer_source: model:b"),
-            "r.yml:3:19: the tokenizer of a model other than the base (`b`) is not supported yet\nhint: models of one vocabulary \
-             need only `tokenizer_source: base`, which copies the tokenizer of the base",
-        ),
-        (
-            &format!("{ONE}tokenizer: {{source: base, tokens: {{x: {{source: a}}}}}}"),
-            "r.yml:3:35: choosing embeddings token by token (`tokens`) is not supported yet\nhint: models of one vocabulary need \
-             only `tokenizer_source: base`, which copies the tokenizer of the base",
-        ),
-        (
             &format!("{ONE}tokenizer_source: base\ntokenizer: {{source: base}}"),
             "r.yml:4:12: `tokenizer_source` and `tokenizer` cannot both be given",
         ),
@@ -325,11 +310,7 @@ fn every_method_of_mergekit_is_known() {
 }
 
 #[test]
-fn tokenizers_and_templates_that_are_there() {
-    for line in ["tokenizer_source: base", "tokenizer_source: ./a", "tokenizer_source: model:a", "tokenizer: {source: base}"] {
-        assert_eq!(parse(&format!("{ONE}{line}")).tokenizer, Tokenizer::Base, "{line}");
-    }
-    assert_eq!(parse(ONE).tokenizer, Tokenizer::Unspecified);
+fn templates_that_are_there() {
     assert_eq!(parse(&format!("{ONE}chat_template: auto")).chat_template, Some(ChatTemplate::Auto));
     let own = parse(&format!("{ONE}chat_template: \"{{{{ messages }}}}\"")).chat_template;
     assert_eq!(own, Some(ChatTemplate::Text("{{ messages }}".into())));

@@ -1,13 +1,13 @@
 //! The part of a recipe that makes one tensor, as a digest: all that decides its bytes but the bytes of its inputs.
 //!
 //! That is the method, its parameters for this tensor, types and shape, the seed, what was found out about whole models, the
-//! adapters and scales through which the inputs are read, and the version of Braid. It is not the number of a model, its path, or anything that the
+//! adapters and scales through which the inputs are read, the rows that a vocabulary picks, and the version of Braid. It is not the number of a model (but where rows of several models make one source), its path, or anything that the
 //! recipe says about other tensors.
 
 use crate::{
     MergeError,
     opened::Opened,
-    plan::{PlannedTensor, Source},
+    plan::{PlannedTensor, RowMap, Source},
     survey::Answer,
 };
 use blake3::Hash;
@@ -47,7 +47,12 @@ pub(crate) fn part(opened: &Opened, index: usize, answers: &[Answer]) -> Result<
 
 fn of_tensor(opened: &Opened, tensor: &PlannedTensor) -> Result<Value, MergeError> {
     let mut value = tensor.canonical();
-    let source = |source: &Source| Ok(json!([source.tensor, source.dtype.name(), lens(opened, source)?]));
+    let source = |source: &Source| {
+        let mut fields = vec![json!(source.tensor), json!(source.dtype.name()), json!(lens(opened, source)?)];
+        // only where there are some: the parts of all other tensors stay what they were
+        fields.extend(source.rows.as_deref().map(RowMap::canonical));
+        Ok(Value::Array(fields))
+    };
     let sources = tensor.sources.iter().map(source).collect::<Result<Vec<Value>, MergeError>>()?;
     if let Some(fields) = value.as_object_mut() {
         fields.insert("sources".into(), sources.into());

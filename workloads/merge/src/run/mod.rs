@@ -7,8 +7,10 @@
 mod buffers;
 mod digest;
 mod failure;
+mod gathered;
 mod lanes;
 mod lens;
+mod origin;
 mod phases;
 mod room;
 mod tiles;
@@ -16,8 +18,11 @@ mod verify;
 
 pub use buffers::Buffers;
 pub use digest::TensorDigests;
+pub use gathered::Gathered;
+pub(crate) use gathered::mean_bytes;
 pub use lanes::each;
 pub use lens::Lens;
+pub use origin::{Origin, Reader, Stored};
 pub use phases::Phases;
 pub use room::{Room, Whole};
 pub use tiles::{Input, Passes, Rows, Scaling, Target, Tile, Tiles, tile_elements};

@@ -73,7 +73,7 @@ impl<'a> Room<'a> {
         }
         // The work may read a source again: its digest is the same then, or the file has changed and its stamp says so.
         tiles.seen().into_iter().for_each(|hash| digest.set(hash).unwrap_or_default());
-        let bytes = whole.shape.iter().product::<u64>() * whole.input.dtype.size() as u64;
+        let bytes = whole.shape.iter().product::<u64>() * whole.input.origin.dtype().size() as u64;
         self.passes.context.progress.add(bytes);
         Ok(data)
     }

@@ -17,10 +17,10 @@ use super::{
     buffers::Buffers,
     digest::{TensorDigests, Tree},
     failure::FirstFailure,
-    lens::Lens,
+    origin::{Origin, Reader},
     phases::Phases,
 };
-use crate::{MergeError, checkpoint::DataFile, output::ShardFile, survey::Answer};
+use crate::{MergeError, output::ShardFile, survey::Answer};
 use blake3::{Hash, hazmat::ChainingValue};
 use braid_gpu::Arithmetic;
 use braid_kernels::{Combine, Dtype, GRANULE, Keep, KernelError, Slice, SliceMut, TaskVector, convert, task_vectors};
@@ -28,10 +28,7 @@ use braid_workload::TaskContext;
 use rayon::prelude::*;
 use std::{
     borrow::Cow,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 /// The largest tile: beyond it nothing is won, and the buffers leave the cache.
@@ -92,21 +89,8 @@ pub struct Passes<'a> {
 pub struct Input<'a> {
     /// How messages name the model that it is part of.
     pub model: Cow<'a, str>,
-    /// The file that holds it.
-    pub file: Arc<DataFile>,
-    /// Where it begins in the file.
-    pub offset: u64,
-    /// Its element type there.
-    pub dtype: Dtype,
-    /// What it is read through, if a method is to see something else: f32 then.
-    pub lens: Option<Arc<Lens>>,
-}
-
-impl Input<'_> {
-    /// The type that a method sees.
-    fn seen(&self) -> Dtype {
-        if self.lens.is_some() { Dtype::F32 } else { self.dtype }
-    }
+    /// Where its elements come from.
+    pub origin: Origin,
 }
 
 /// An output tensor and where it goes.
@@ -165,7 +149,8 @@ impl<'a> Tiles<'a> {
     /// # Errors
     /// A shape with more elements or bytes than a file can hold.
     pub fn new(target: Target<'a>, inputs: Vec<Input<'a>>, passes: &'a Passes<'a>) -> Result<Self, MergeError> {
-        let per_element: u64 = inputs.iter().map(|input| input.dtype.size() as u64).sum::<u64>() + target.dtype.size() as u64;
+        let per_element: u64 =
+            inputs.iter().map(|input| input.origin.dtype().size() as u64).sum::<u64>() + target.dtype.size() as u64;
         let elements = target.shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n));
         let Some(elements) = elements.filter(|n| n.checked_mul(per_element).is_some_and(|bytes| bytes <= i64::MAX as u64)) else {
             return Err(MergeError::Task(format!(
@@ -202,12 +187,12 @@ impl<'a> Tiles<'a> {
 
     /// The dtypes of the inputs, in order.
     pub fn inputs(&self) -> impl ExactSizeIterator<Item = Dtype> + '_ {
-        self.inputs.iter().map(Input::seen)
+        self.inputs.iter().map(|input| input.origin.seen())
     }
 
-    /// The bytes of an element of each input as it is read, where it is not what a method sees.
-    fn raw(&self) -> impl Iterator<Item = usize> + '_ {
-        self.inputs.iter().filter(|input| input.lens.is_some()).map(|input| input.dtype.size())
+    /// The most spare memory that reading an element of an input takes.
+    fn spare(&self) -> usize {
+        self.inputs.iter().map(|input| input.origin.spare()).max().unwrap_or(0)
     }
 
     /// Does the arithmetic that GPUs may do.
@@ -289,10 +274,15 @@ impl<'a> Tiles<'a> {
     /// # Errors
     /// As [`Tiles::write`]; there is no such input, or it has another dtype.
     pub fn copy(&self, input: usize) -> Result<(), MergeError> {
-        if self.target.scaling.is_some() || self.inputs.get(input).is_some_and(|source| source.lens.is_some()) {
+        // an input that was computed as it was read has another type than the one that it is stored in
+        let origin = self.inputs.get(input).map(|source| &source.origin);
+        let floats = origin.is_some_and(|origin| {
+            !origin.is_plain() || (origin.seen() != self.target.dtype && matches!(origin, Origin::Gathered(_)))
+        });
+        if self.target.scaling.is_some() || floats {
             return self.write(|tile, mut out| convert(&tile.inputs[input], &mut out));
         }
-        if self.inputs.get(input).is_none_or(|source| source.dtype != self.target.dtype) {
+        if origin.is_none_or(|origin| origin.seen() != self.target.dtype) {
             return Err(MergeError::Task(format!("input {input} of tensor {:?} cannot be copied", self.target.name)));
         }
         self.pass(Reach::Tile, |tile, _, _| {
@@ -338,7 +328,7 @@ impl<'a> Tiles<'a> {
         failure.into_result()?;
         let (results, leaves): (Vec<R>, Vec<Vec<ChainingValue>>) = done.into_iter().flatten().unzip();
         if first_pass {
-            let root = |(i, input): (usize, &Input<'_>)| self.tree(input.dtype).root(|tile| &leaves[tile][i]);
+            let root = |(i, input): (usize, &Input<'_>)| self.tree(input.origin.dtype()).root(|tile| &leaves[tile][i]);
             let digests = self.inputs.iter().enumerate().map(root).collect();
             self.input_digests.set(digests).unwrap_or_default();
         }
@@ -359,17 +349,17 @@ impl<'a> Tiles<'a> {
         let elements = (self.elements - first).min(self.tile as u64) as usize;
         let (read, before) = self.reached(reach, first, elements);
         let mut scratch = self.passes.buffers.take();
-        let raw = (read * self.raw().max().unwrap_or(0)).max(elements * self.target.dtype.size());
+        let raw = (read * self.spare()).max(elements * self.target.dtype.size());
         let (buffers, output) = scratch.split(self.inputs().map(|dtype| read * dtype.size()), raw);
         let mut whole = Vec::with_capacity(buffers.len());
         let mut own = Vec::with_capacity(buffers.len());
         let mut leaves = Vec::new();
         for (input, buffer) in self.inputs.iter().zip(buffers) {
-            let size = input.dtype.size();
-            let leaf =
-                |bytes: &[u8]| self.tree(input.dtype).leaf(first * size as u64, &bytes[before * size..][..elements * size]);
+            let dtype = input.origin.dtype();
+            let size = dtype.size();
+            let leaf = |bytes: &[u8]| self.tree(dtype).leaf(first * size as u64, &bytes[before * size..][..elements * size]);
             leaves.extend(self.read(input, first - before as u64, buffer, output, hash.then_some(leaf))?);
-            let slice = Slice::new(input.seen(), buffer).map_err(|source| self.kernel(source))?;
+            let slice = Slice::new(input.origin.seen(), buffer).map_err(|source| self.kernel(source))?;
             own.push(slice.part(before..before + elements).map_err(|source| self.kernel(source))?);
             whole.push(slice);
         }
@@ -388,26 +378,9 @@ impl<'a> Tiles<'a> {
         spare: &mut [u8],
         look: Option<impl FnOnce(&[u8]) -> T>,
     ) -> Result<Option<T>, MergeError> {
-        let offset = input.offset + first * input.dtype.size() as u64;
-        let bytes = buffer.len() / input.seen().size() * input.dtype.size();
-        self.passes.read.fetch_add(bytes as u64, Ordering::Relaxed);
-        let Some(lens) = &input.lens else {
-            self.passes.phases.read.of(|| input.file.read_exact_at(buffer, offset))?;
-            return Ok(look.map(|look| look(buffer)));
-        };
-        let raw = &mut spare[..bytes];
-        self.passes.phases.read.of(|| input.file.read_exact_at(raw, offset))?;
-        let made =
-            Slice::new(input.dtype, raw).and_then(|raw| lens.apply(&raw, first, &mut SliceMut::new(input.seen(), buffer)?));
-        made.map_err(|error| match error {
-            KernelError::NotANumber { element } => MergeError::NotANumber {
-                tensor: self.target.name.to_owned(),
-                element: first + element as u64,
-                model: Some(input.model.clone().into_owned()),
-            },
-            other => self.kernel(other),
-        })?;
-        Ok(look.map(|look| look(raw)))
+        let reader = Reader { passes: self.passes, tensor: self.target.name, model: &input.model };
+        let read = input.origin.read(reader, first, buffer, spare)?;
+        Ok(look.map(|look| look(read)))
     }
 
     fn tree(&self, dtype: Dtype) -> Tree {

@@ -48,12 +48,12 @@ impl Tiles<'_> {
             return Err(MergeError::Task(format!("elements {run:?} of tensor {:?} cannot be read", self.target.name)));
         };
         let mut scratch = self.passes.buffers.take();
-        let spare = elements * self.raw().max().unwrap_or(0);
+        let spare = elements * self.spare();
         let (buffers, spare) = scratch.split(self.inputs().map(|dtype| elements * dtype.size()), spare);
         let mut slices = Vec::with_capacity(buffers.len());
         for (input, buffer) in self.inputs.iter().zip(buffers) {
             self.read(input, run.start, buffer, spare, None::<fn(&[u8])>)?;
-            slices.push(Slice::new(input.seen(), buffer).map_err(|source| self.kernel(source))?);
+            slices.push(Slice::new(input.origin.seen(), buffer).map_err(|source| self.kernel(source))?);
         }
         let tile = Tile { inputs: &slices, first: run.start, index, elements };
         f(&tile).map_err(|error| self.explain(&tile, error))

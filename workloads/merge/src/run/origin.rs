@@ -1,0 +1,140 @@
+//! Where the elements of an input come from: a tensor in a file, as it is or through a lens, or rows of
+//! several such tensors.
+
+use super::{gathered::Gathered, lens::Lens, tiles::Passes};
+use crate::{MergeError, checkpoint::DataFile};
+use braid_kernels::{Dtype, KernelError, Slice, SliceMut};
+use std::sync::{Arc, atomic::Ordering};
+
+/// Where the elements of an input come from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A tensor in a file.
+    Stored(Stored),
+    /// Rows of some.
+    Gathered(Arc<Gathered>),
+}
+
+/// A tensor in a file.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The file.
+    pub file: Arc<DataFile>,
+    /// Where it begins there.
+    pub offset: u64,
+    /// Its element type there.
+    pub dtype: Dtype,
+    /// What it is read through, if a method is to see something else: f32 then.
+    pub lens: Option<Arc<Lens>>,
+}
+
+/// What a read is for.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    /// Counts what is read, and the time that it takes.
+    pub passes: &'a Passes<'a>,
+    /// The tensor that is made of it.
+    pub tensor: &'a str,
+    /// How messages name the model.
+    pub model: &'a str,
+}
+
+impl Origin {
+    /// The type that a method sees.
+    pub(super) fn seen(&self) -> Dtype {
+        match self {
+            Self::Stored(stored) => stored.seen(),
+            Self::Gathered(rows) => rows.dtype,
+        }
+    }
+
+    /// The type of what digests are of: the bytes as they lie in the file, or rows as a method sees them.
+    pub(super) fn dtype(&self) -> Dtype {
+        match self {
+            Self::Stored(stored) => stored.dtype,
+            Self::Gathered(rows) => rows.dtype,
+        }
+    }
+
+    /// Whether its bytes in the file are what a method sees.
+    pub(super) fn is_plain(&self) -> bool {
+        match self {
+            Self::Stored(stored) => stored.lens.is_none(),
+            Self::Gathered(_) => true,
+        }
+    }
+
+    /// The bytes of an element in the spare memory of a read.
+    pub(super) fn spare(&self) -> usize {
+        match self {
+            Self::Stored(stored) => stored.lens.as_ref().map_or(0, |_| stored.dtype.size()),
+            Self::Gathered(rows) => rows.spare(),
+        }
+    }
+
+    /// Fills `buffer` with the elements from `first` on, as a method sees them; `spare` may be written over. Returns the bytes
+    /// that digests are of.
+    pub(super) fn read<'b>(
+        &self,
+        reader: Reader<'_>,
+        first: u64,
+        buffer: &'b mut [u8],
+        spare: &'b mut [u8],
+    ) -> Result<&'b [u8], MergeError> {
+        match self {
+            Self::Stored(stored) => stored.read(reader, first, buffer, spare),
+            Self::Gathered(rows) => {
+                rows.read(reader, first, buffer, spare)?;
+                Ok(buffer)
+            }
+        }
+    }
+}
+
+impl Stored {
+    /// The type that a method sees.
+    pub(super) fn seen(&self) -> Dtype {
+        if self.lens.is_some() { Dtype::F32 } else { self.dtype }
+    }
+
+    /// As [`Origin::read`].
+    pub(super) fn read<'b>(
+        &self,
+        reader: Reader<'_>,
+        first: u64,
+        buffer: &'b mut [u8],
+        spare: &'b mut [u8],
+    ) -> Result<&'b [u8], MergeError> {
+        let bytes = buffer.len() / self.seen().size() * self.dtype.size();
+        let Some(lens) = &self.lens else {
+            self.bytes(reader, first, buffer)?;
+            return Ok(buffer);
+        };
+        let raw = &mut spare[..bytes];
+        self.bytes(reader, first, raw)?;
+        let made = Slice::new(self.dtype, raw).and_then(|raw| lens.apply(&raw, first, &mut SliceMut::new(Dtype::F32, buffer)?));
+        made.map_err(|error| reader.explain(first, error))?;
+        Ok(raw)
+    }
+
+    /// Fills `buffer` with the bytes of the elements from `first` on, as they lie in the file.
+    pub(super) fn bytes(&self, reader: Reader<'_>, first: u64, buffer: &mut [u8]) -> Result<(), MergeError> {
+        let passes = reader.passes;
+        passes.read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        passes.phases.read.of(|| self.file.read_exact_at(buffer, self.offset + first * self.dtype.size() as u64))
+    }
+}
+
+impl Reader<'_> {
+    /// Says which model the trouble of a run of elements from `first` on comes from.
+    pub(super) fn explain(&self, first: u64, error: KernelError) -> MergeError {
+        match error {
+            KernelError::NotANumber { element } => MergeError::NotANumber {
+                tensor: self.tensor.to_owned(),
+                element: first + element as u64,
+                model: Some(self.model.to_owned()),
+            },
+            source => MergeError::Kernel { tensor: self.tensor.to_owned(), source },
+        }
+    }
+}
