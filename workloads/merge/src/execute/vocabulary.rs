@@ -15,7 +15,7 @@ use std::{fs, path::Path};
 const EMBED: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
 
-/// Rows of 48 numbers that are small, not round, and differ from model to model; long enough for several tiles with `rows`.
+/// Rows of 48 numbers that are small, not round, and differ from model to model.
 fn rows(count: usize, seed: usize) -> Vec<Vec<f32>> {
     let value = |row: usize, column: usize| ((row * 31 + column * 7 + seed * 13) % 97) as f32 / 64.0 - 0.5;
     (0..count).map(|row| (0..48).map(|column| value(row, column)).collect()).collect()
@@ -183,12 +183,12 @@ proptest! {
         let text = METHODS[method];
         let expected = merge(&plain, text, "out", 1);
         for (source, threads) in [("base", 1), ("union", 3)] {
-            let found = merge(&moved, &format!("{text}tokenizer_source: {source}\n"), source, threads);
+            let found = merge(&moved, &format!("{text}tokenizer_source: {source}\n"), &format!("out-{source}"), threads);
             prop_assert_eq!(&found, &expected, "{}", text);
         }
         let untouched = merge(&plain, &format!("{text}tokenizer_source: union\n"), "union", 2);
         prop_assert_eq!(&untouched, &expected);
         let digest = |folder: &Path| json_of(&folder.join("braid.json"))["digest"].clone();
-        prop_assert_eq!(digest(&moved.join("base")), digest(&plain.join("out")));
+        prop_assert_eq!(digest(&moved.join("out-base")), digest(&plain.join("out")));
     }
 }

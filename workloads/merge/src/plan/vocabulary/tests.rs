@@ -70,12 +70,12 @@ fn rows(plan: &MergePlan) -> Vec<String> {
 #[test]
 fn every_rule_comes_to_these_rows() {
     for (base, tokenizer, expected) in [
-        // a b c | d e <x>: what one model has goes to all, what the base has to those that lack it
-        ("base_model: base\n", "tokenizer_source: union", ["b0 b1 b2 x2 v2 x3", "x1 x0 b2 x2 v2 x3", "v0 b1 b2 v1 v2 x3"]),
+        // a b c | d e <x>: what one model has goes to all, what the base has to those that lack it, else a mean
+        ("base_model: base\n", "tokenizer_source: union", ["b0 b1 b2 (x2 v1) v2 x3", "x1 x0 b2 x2 v2 x3", "v0 b1 b2 v1 v2 x3"]),
         // without a base, what several have is their mean
         ("", "tokenizer_source: union", ["b0 b1 b2 (x2 v1) v2 x3", "x1 x0 b2 x2 v2 x3", "v0 (b1 x0) b2 v1 v2 x3"]),
         ("base_model: base\n", "tokenizer_source: base", ["as it is", "x1 x0 b2", "v0 b1 b2"]),
-        ("base_model: base\n", "tokenizer_source: v", ["b0 x2 v2", "x1 x2 v2", "v0 v1 v2"]),
+        ("base_model: base\n", "tokenizer_source: v", ["b0 (x2 v1) v2", "x1 x2 v2", "v0 v1 v2"]),
         (
             "base_model: base\n",
             "tokenizer: {source: base, pad_to_multiple_of: 5, tokens: {c: {source: {kind: zero}}}}",
@@ -152,12 +152,12 @@ fn what_cannot_be_brought_together_is_told_with_its_line() {
         (
             union.clone(),
             with(&|model| model.tensors.insert(EMBED.into(), TensorHeader { dtype: Dtype::BF16, shape: vec![3, 4] }).map_or((), drop)),
-            format!("{x}tensor \"{EMBED}\" of model `x` has 3 rows, but its tokenizer has a token 3 (\"<x>\")"),
+            format!("r.yml:3:25: tensor \"{EMBED}\" of model `x` has 3 rows, but its tokenizer has a token 3 (\"<x>\")"),
         ),
         (
             union.clone(),
             with(&|model| model.tensors.insert(EMBED.into(), TensorHeader { dtype: Dtype::I8, shape: vec![4, 4] }).map_or((), drop)),
-            format!("{x}tensor \"{EMBED}\" of model `x` has no rows of floats to move: I8 [4, 4]"),
+            format!("r.yml:3:25: tensor \"{EMBED}\" of model `x` has no rows of floats to move: I8 [4, 4]"),
         ),
         (
             recipe("", "tokenizer_source: x"),
