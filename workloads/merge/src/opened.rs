@@ -65,7 +65,8 @@ impl Opened {
             Ok((checkpoint.root.clone(), ModelHeader { tokenizer, ..header(checkpoint, parts) }))
         });
         let headers = headers.collect::<Result<Vec<_>, MergeError>>()?;
-        let tokenizer = spec.locate_tokenizer(&recipe)?.map(|folder| TokenizerFile::open(sources, &folder)).transpose()?.flatten();
+        let tokenizer =
+            spec.locate_tokenizer(&recipe)?.map(|folder| TokenizerFile::open(sources, &folder)).transpose()?.flatten();
         let files = OpenFiles::new(OPEN, {
             let sources = sources.clone();
             move |path: &Path| sources.open(path)
@@ -214,7 +215,7 @@ fn digest(spec: &MergeSpec, checkpoints: &[Checkpoint], plan: &MergePlan, gates:
     checkpoints.iter().for_each(|checkpoint| part(checkpoint.digest.as_bytes()));
     part(plan.canonical().to_string().as_bytes());
     // what prompts come to hangs on the tokenizer too
-    gates.into_iter().for_each(part);
+    gates.into_iter().for_each(&mut part);
     if let Some(vocabulary) = &plan.vocabulary {
         part(vocabulary.file.digest.as_bytes());
     }

@@ -101,12 +101,7 @@ fn is_of_tokenizer(name: &str) -> bool {
 }
 
 /// Changes a file of the result that is a JSON object, where there is one.
-fn edit(
-    sources: &Sources,
-    extras: &mut [Extra],
-    name: &str,
-    change: impl Fn(&mut Map<String, Value>),
-) -> Result<(), MergeError> {
+fn edit(sources: &Sources, extras: &mut [Extra], name: &str, change: impl Fn(&mut Map<String, Value>)) -> Result<(), MergeError> {
     for extra in extras.iter_mut().filter(|extra| extra.name == name) {
         let object = match &extra.content {
             Content::Text(text) | Content::Dated(text, _) => Some(object(Path::new(name), text)?),

@@ -20,6 +20,14 @@ pub struct ModelHeader {
     pub(crate) parts: Parts,
 }
 
+impl ModelHeader {
+    /// The type that a tensor is taken to have.
+    pub(super) fn taken(&self, tensor: &str) -> Option<Dtype> {
+        let stored = self.tensors.get(tensor)?.dtype;
+        Some(self.becomes.get(tensor).copied().unwrap_or(stored))
+    }
+}
+
 /// A tensor as a header describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorHeader {

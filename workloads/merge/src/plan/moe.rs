@@ -198,7 +198,7 @@ impl Builder<'_> {
             return Err(self.error(at, format!("{tensor:?} of model `{model}` is {stored}, not floats")));
         }
         let source = Source { model, tensor: tensor.to_owned(), dtype: stored, shape: found.shape.clone(), rows: None };
-        let made = Made { name, dtype: self.dtype.unwrap_or(taken), shape: found.shape.clone(), rows: None };
+        let made = Made { name, dtype: self.dtype.unwrap_or(taken), shape: found.shape.clone() };
         let parameters = part.parameters(self.options.seed, number);
         self.push(made, vec![source], parameters, at)
     }

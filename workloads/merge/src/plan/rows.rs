@@ -3,7 +3,7 @@
 
 use braid_kernels::Dtype;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// Where the rows of a source come from: runs of rows, which follow each other without a gap.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,6 +87,17 @@ impl RowMap {
         self.parts.iter().map(|(model, dtype)| (*model, *dtype))
     }
 
+    /// The rows of a model between the first and the last that is taken; `None` where none is.
+    pub fn span(&self, model: usize) -> Option<Range<u64>> {
+        let of_run = |run: &Run| match &run.pick {
+            Pick::From { model, row } => vec![(*model, *row..row.saturating_add(run.count))],
+            Pick::Mean(rows) => rows.iter().map(|(model, row)| (*model, *row..row.saturating_add(1))).collect(),
+            Pick::Zero | Pick::MeanOfAll => Vec::new(),
+        };
+        let taken = self.runs.iter().flat_map(of_run).filter(|(of, _)| *of == model).map(|(_, rows)| rows);
+        taken.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end))
+    }
+
     /// The last run, where it is the mean of all rows before it.
     pub fn padding(&self) -> Option<&Run> {
         self.runs.last().filter(|run| run.pick == Pick::MeanOfAll)
@@ -148,6 +159,7 @@ mod tests {
         let found: Vec<(u64, u64)> = rows.runs().iter().map(|run| (run.first, run.count)).collect();
         assert_eq!(found, [(0, 3), (3, 2), (5, 1), (6, 2), (8, 1), (9, 7)]);
         assert_eq!((rows.count(), rows.padding().map(|run| run.first)), (16, Some(9)));
+        assert_eq!([3, 4, 5, 6].map(|model| rows.span(model)), [Some(0..7), Some(7..8), Some(1..2), None]);
         assert_eq!(rows.bytes(10), (5 * 2 + 4 + 2 + 4) * 10);
         assert!(!rows.are_stored_as(Dtype::BF16) && !rows.is_all_of(3, 16));
         assert_eq!(rows.canonical().to_string(), r#"[[3,3,0],[2,3,5],[1,4,7],[2],[1,[[3,0],[5,1]]],[7,"mean"]]"#);

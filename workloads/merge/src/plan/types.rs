@@ -88,8 +88,7 @@ pub(super) fn planned(
 
 /// The type that a source is taken to have.
 fn taken(headers: &[ModelHeader], source: &Source) -> Dtype {
-    let becomes = headers.get(source.model).and_then(|header| header.becomes.get(&source.tensor));
-    becomes.copied().unwrap_or(source.dtype)
+    headers.get(source.model).and_then(|header| header.taken(&source.tensor)).unwrap_or(source.dtype)
 }
 
 /// The source's own name, where it is not that of the output.

@@ -17,6 +17,7 @@ use crate::{
     recipe::{Input, ModelRef, Recipe, Slice, Span, TokenName, TokenRule, TokenSource, Tokenizer, TokenizerSource},
     tokenizer::{Additions, TokenizerFile, additions},
 };
+use braid_kernels::Dtype;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -151,7 +152,7 @@ impl Alignment<'_> {
     fn check(&self, slice: &Slice, input: &Input, source: &Source) -> Result<(), PlanError> {
         let (tensor, model) = (&source.tensor, self.path(input.model));
         let file = self.headers.get(owner(slice, input)).and_then(|header| header.tokenizer.as_ref());
-        let Some(rows) = source.shape.first().filter(|_| source.dtype.is_float()) else {
+        let Some(rows) = source.shape.first().filter(|_| self.has_floats(source.model, tensor)) else {
             let (dtype, shape) = (source.dtype, &source.shape);
             let problem = format!("tensor {tensor:?} of model `{model}` has no rows of floats to move: {dtype} {shape:?}");
             return Err(self.error(input.at, problem));
@@ -224,7 +225,7 @@ impl Alignment<'_> {
             }
             TokenSource::Token { model: of, token: TokenName::Id(id) } => (self.number(rule, of)?, *id),
         };
-        let found = self.tensor(model, tensor).filter(|header| header.dtype.is_float());
+        let found = self.tensor(model, tensor).filter(|_| self.has_floats(model, tensor));
         let row_of = |shape: &[u64]| shape.get(1..).map(<[u64]>::to_vec);
         let found = found.filter(|header| row_of(&header.shape) == row_of(&source.shape));
         let Some(rows) = found.and_then(|header| header.shape.first().copied()) else {
@@ -258,6 +259,10 @@ impl Alignment<'_> {
 
     fn tensor(&self, model: usize, name: &str) -> Option<&TensorHeader> {
         self.headers.get(model)?.tensors.get(name)
+    }
+
+    fn has_floats(&self, model: usize, name: &str) -> bool {
+        self.headers.get(model).and_then(|header| header.taken(name)).is_some_and(Dtype::is_float)
     }
 
     fn path(&self, model: usize) -> String {

@@ -43,10 +43,7 @@ impl Recipe {
     ///
     /// # Errors
     /// A tokenizer that is nowhere.
-    pub(crate) fn locate_tokenizer(
-        &self,
-        within: &Within<'_, impl Fn(&Path) -> bool>,
-    ) -> Result<Option<PathBuf>, RecipeError> {
+    pub(crate) fn locate_tokenizer(&self, within: &Within<'_, impl Fn(&Path) -> bool>) -> Result<Option<PathBuf>, RecipeError> {
         self.foreign_tokenizer().map(|model| find(self, model, &model.path, within)).transpose()
     }
 

@@ -3,7 +3,7 @@
 //! Not here: which architectures there are, and whether the checkpoints fit one; see [`crate::moe`].
 
 use super::{
-    ModelRef, Problem, Recipe, RecipeError, Settings, Tokenizer, dtype,
+    ModelRef, Problem, Recipe, RecipeError, Settings, dtype,
     fields::{Source, did_you_mean},
     layout::{Input, Reader, Slice},
     node::{Node, Value},

@@ -50,6 +50,11 @@ impl Gathered {
         let plain = map.are_stored_as(dtype) && parts.iter().all(|(_, stored)| stored.lens.is_none());
         let dtype = if plain { dtype } else { Dtype::F32 };
         let mut rows = Self { map, parts, row: row.max(1), dtype, mean: Vec::new() };
+        for (model, part) in &rows.parts {
+            if let Some(taken) = rows.map.span(*model) {
+                part.will_read(taken.start.saturating_mul(rows.row), (taken.end - taken.start).saturating_mul(rows.row));
+            }
+        }
         if let Some(count) = rows.map.padding().map(|run| run.first) {
             rows.mean = rows.mean_of(count, reader)?;
         }

@@ -72,6 +72,13 @@ impl Origin {
         }
     }
 
+    /// Says that all of its elements will be read. Of rows that was said when they were gathered.
+    pub(super) fn will_read(&self, elements: u64) {
+        if let Self::Stored(stored) = self {
+            stored.will_read(0, elements);
+        }
+    }
+
     /// Fills `buffer` with the elements from `first` on, as a method sees them; `spare` may be written over. Returns the bytes
     /// that digests are of.
     pub(super) fn read<'b>(
@@ -95,6 +102,13 @@ impl Stored {
     /// The type that a method sees.
     pub(super) fn seen(&self) -> Dtype {
         if self.lens.is_some() { Dtype::F32 } else { self.dtype }
+    }
+
+    /// Says that the elements from `first` on, `elements` of them, will be read.
+    pub(super) fn will_read(&self, first: u64, elements: u64) {
+        let size = self.dtype.size() as u64;
+        let begin = self.offset.saturating_add(first.saturating_mul(size));
+        self.file.will_read(begin..begin.saturating_add(elements.saturating_mul(size)));
     }
 
     /// As [`Origin::read`].

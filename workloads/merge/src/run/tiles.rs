@@ -160,7 +160,7 @@ impl<'a> Tiles<'a> {
         };
         let tile = tile_elements(per_element, passes.context.pool.current_num_threads(), passes.memory);
         for input in &inputs {
-            input.file.will_read(input.offset..input.offset.saturating_add(elements * input.dtype.size() as u64));
+            input.origin.will_read(elements);
         }
         Ok(Self { target, inputs, passes, elements, tile, input_digests: OnceLock::new(), output_digest: OnceLock::new() })
     }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::tokenizer::testing::{bpe, tokenizer};
 use serde_json::{Value, json};
+use std::fs;
 
 fn parse(value: &Value) -> Result<TokenizerFile, MergeError> {
     TokenizerFile::parse(Path::new("m"), value.to_string().as_bytes())
