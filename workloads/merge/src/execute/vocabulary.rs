@@ -32,7 +32,9 @@ fn tensor(name: &str, dtype: Dtype, rows: &[Vec<f32>]) -> Tensor {
 
 /// A model with these tokens, whose rows of embedding and head are these.
 fn model(root: &Path, tokens: &[&str], added: &[(u32, &str)], dtype: Dtype, rows: &[Vec<f32>]) {
-    let norm = Tensor { shape: vec![48], ..tensor("model.norm.weight", dtype, &rows[..1]) };
+    // the same one whatever the order of the tokens
+    let first = rows.iter().min_by(|a, b| a.partial_cmp(b).unwrap()).unwrap();
+    let norm = Tensor { shape: vec![48], ..tensor("model.norm.weight", dtype, std::slice::from_ref(first)) };
     let config = json!({"vocab_size": rows.len(), "bos_token_id": 0, "eos_token_id": [1]});
     write_checkpoint(root, &config, &[tensor(EMBED, dtype, rows), tensor(HEAD, dtype, rows), norm], 1);
     fs::write(root.join("tokenizer.json"), bpe(tokens, added).to_string()).unwrap();
