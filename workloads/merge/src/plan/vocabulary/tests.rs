@@ -143,7 +143,7 @@ fn what_cannot_be_brought_together_is_told_with_its_line() {
     let union = recipe("", "tokenizer_source: union");
     let x = "r.yml:3:33: ";
     for (text, models, expected) in [
-        (union, with(&|model| model.tokenizer = None), format!("{x}model `x` has no tokenizer.json")),
+        (union.clone(), with(&|model| model.tokenizer = None), format!("{x}model `x` has no tokenizer.json")),
         (
             union.clone(),
             with(&|model| model.tokenizer = Some(Arc::clone(&unigram))),
@@ -183,7 +183,7 @@ fn what_cannot_be_brought_together_is_told_with_its_line() {
         ),
         (rule("z"), three(), "r.yml:5:48: token \"n\" refers to model `z`, which is no model of this merge".into()),
         (
-            union.clone(),
+            union,
             three().into_iter().map(|(name, mut model)| {
                 model.tensors.remove(EMBED);
                 (name, model)
