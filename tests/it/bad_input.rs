@@ -148,6 +148,18 @@ fn a_dtype_that_cannot_be_merged() {
 }
 
 #[test]
+fn a_result_in_a_store() {
+    let scratch = Scratch::new();
+    scratch.write("recipe.yml", "merge_method: linear\nmodels: [{model: a}]\n");
+    see!(scratch, scratch.braid(["merge", "recipe.yml", "s3://bucket/out"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: s3://bucket/out is in a store, where only the models of a recipe may be: give a folder
+    ");
+}
+
+#[test]
 fn models_of_different_shapes() {
     let case = Case::new("ties");
     let other = Scratch::new();

@@ -2,6 +2,7 @@
 
 mod dry_run;
 
+use super::absolute;
 use crate::{
     console::Console,
     error::{Error, Result},
@@ -68,8 +69,6 @@ pub(super) async fn submit(spec: &MergeSpec, place: WhereArgs, console: &Console
 /// Reads the recipe and makes the job of it.
 fn spec(args: &MergeArgs) -> Result<MergeSpec> {
     let file = args.recipe.display().to_string();
-    let absolute =
-        |path: &Path| std::path::absolute(path).map_err(|error| Error::usage(format!("{} is no path: {error}", path.display())));
     let spec = MergeSpec {
         recipe: read(&args.recipe).map_err(|error| Error::usage(format!("cannot read the recipe {file}: {error}")))?,
         recipe_file: file,

@@ -153,8 +153,14 @@ fn enter(group: &Path, program: &Path, name: &OsStr, arguments: &[OsString]) -> 
     Error::usage(format!("cannot start {} in its cgroup: {error}", program.display()))
 }
 
-/// The same path from the root.
+/// The same path from the root. Stores hold inputs of merges only, which recipes name.
 fn absolute(path: &Path) -> Result<PathBuf> {
+    if path.to_str().is_some_and(|text| text.contains("://")) {
+        return Err(Error::usage(format!(
+            "{} is in a store, where only the models of a recipe may be: give a folder",
+            path.display()
+        )));
+    }
     std::path::absolute(path).map_err(|error| Error::usage(format!("{} is no path: {error}", path.display())))
 }
 
