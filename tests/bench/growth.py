@@ -90,7 +90,7 @@ def draw(path, panels):
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
 
 
 def main():
