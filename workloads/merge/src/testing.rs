@@ -165,8 +165,8 @@ pub(crate) fn merge_tensor(
     Ok((std::fs::read(&out).expect("a file")[PREFIX as usize..].to_vec(), tiles.finish()?))
 }
 
-/// Runs a merge of the recipe in the folder `root`, into `out` there, as a coordinator and one worker would.
-pub(crate) fn merge(root: &Path, recipe: &str, out: &str, threads: usize) -> Result<JobResult, Failure> {
+/// The spec of a job that merges by the recipe in the folder `root`, into `out` there.
+pub(crate) fn spec(root: &Path, recipe: &str, out: &str) -> Value {
     let spec = MergeSpec {
         recipe: recipe.into(),
         recipe_file: "recipe.yml".into(),
@@ -176,7 +176,12 @@ pub(crate) fn merge(root: &Path, recipe: &str, out: &str, threads: usize) -> Res
         seed: 0,
         reuse: None,
     };
-    drive(&MergeExecute::new(), &serde_json::to_value(spec).expect("a spec"), &context(threads, 256 << 20))
+    serde_json::to_value(spec).expect("a spec")
+}
+
+/// Runs a merge of the recipe in the folder `root`, into `out` there, as a coordinator and one worker would.
+pub(crate) fn merge(root: &Path, recipe: &str, out: &str, threads: usize) -> Result<JobResult, Failure> {
+    drive(&MergeExecute::new(), &spec(root, recipe, out), &context(threads, 256 << 20))
 }
 
 /// Runs the tasks of a job, as the deciding half orders them.

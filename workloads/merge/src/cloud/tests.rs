@@ -9,10 +9,10 @@ use super::{
     store::Cloud,
 };
 use crate::{
-    MergeExecute, MergeSpec,
+    MergeExecute,
     checkpoint::{Sources, Store},
     step::{self, Planned, Step},
-    testing::{Tensor, context, drive, write_adapter, write_checkpoint},
+    testing::{Tensor, context, drive, spec, write_adapter, write_checkpoint},
 };
 use braid_kernels::Dtype;
 use braid_workload::{Execute, Failure, FailureKind, JobResult, TaskId, TaskSpec};
@@ -58,19 +58,6 @@ fn tensors(seed: u64) -> Vec<Tensor> {
 
 fn recipe(a: &str, b: &str) -> String {
     format!("merge_method: ties\nbase_model: {a}\nmodels:\n- {{model: {b}, parameters: {{weight: 1, density: 0.5}}}}\n")
-}
-
-fn spec(root: &Path, recipe: &str, out: &str) -> Value {
-    let spec = MergeSpec {
-        recipe: recipe.into(),
-        recipe_file: "recipe.yml".into(),
-        directory: root.to_owned(),
-        out: root.join(out),
-        max_shard_size: 1 << 30,
-        seed: 0,
-        reuse: None,
-    };
-    serde_json::to_value(spec).unwrap()
 }
 
 fn merge(root: &Path, recipe: &str, out: &str) -> Result<JobResult, Failure> {

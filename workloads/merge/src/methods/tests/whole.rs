@@ -5,8 +5,8 @@ mod oracle;
 
 use super::numbers;
 use crate::{
-    MergeExecute, MergeSpec, MergeWorkload,
-    testing::{Tensor, context, merge, read_checkpoint, write_checkpoint},
+    MergeExecute, MergeWorkload,
+    testing::{Tensor, context, merge, read_checkpoint, spec, write_checkpoint},
 };
 use braid_kernels::{Dtype, GRANULE};
 use braid_workload::{Advance, Execute, Workload};
@@ -254,19 +254,6 @@ fn threads_and_memory_change_nothing() {
         });
         assert!(outputs[0] == outputs[1] && outputs[0] == outputs[2], "{recipe}");
     }
-}
-
-fn spec(root: &Path, recipe: &str, out: &str) -> Value {
-    let spec = MergeSpec {
-        recipe: recipe.into(),
-        recipe_file: "recipe.yml".into(),
-        directory: root.to_owned(),
-        out: root.join(out),
-        max_shard_size: 1 << 30,
-        seed: 0,
-        reuse: None,
-    };
-    serde_json::to_value(spec).unwrap()
 }
 
 /// The labels of the tasks that a job runs, until one that begins with `stop` would be next.
