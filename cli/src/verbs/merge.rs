@@ -20,13 +20,13 @@ use std::{
 /// No recipe is longer; a checkpoint given by mistake is.
 const LONGEST_RECIPE: u64 = 1 << 20;
 
-/// Merge checkpoints as a recipe says
+/// Merge checkpoints as a recipe says, or several recipes of which later ones use what earlier ones make
 ///
 /// Without --coordinator everything happens inside this process. Run again after an interruption, it goes on where it
 /// stopped.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MergeArgs {
-    /// The recipe: YAML as mergekit reads it
+    /// The recipe: YAML as mergekit reads it; several in one file, as mergekit-multi reads them
     recipe: PathBuf,
     /// The folder that becomes the merged checkpoint; must not exist or be empty
     out: PathBuf,
@@ -57,7 +57,7 @@ pub(super) async fn run(args: MergeArgs, console: &Console) -> Result {
 
 /// A recipe that does not parse never reaches a coordinator.
 pub(super) fn check(spec: &MergeSpec) -> Result {
-    spec.recipe().map(drop).map_err(|error| merge_error(Exit::Usage, &error))
+    spec.stages().map(drop).map_err(|error| merge_error(Exit::Usage, &error))
 }
 
 /// Has it done, here or on a fleet.

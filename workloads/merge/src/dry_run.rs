@@ -10,7 +10,7 @@ use crate::{
 };
 use bytesize::ByteSize;
 use serde::Serialize;
-use std::{fmt, path::PathBuf, time::Instant};
+use std::{fmt, path::PathBuf, sync::Arc, time::Instant};
 
 /// The answer to `--dry-run`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,6 +18,9 @@ pub struct DryRun {
     /// What goes in and comes out.
     #[serde(flatten)]
     pub summary: Summary,
+    /// The recipes of the same file whose results it uses, in the order in which they are followed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageRun>,
     /// The files of tensors that the result has, with their lengths in bytes.
     pub shards: Vec<(String, u64)>,
     /// The least memory that a worker needs for it, in bytes.
@@ -30,19 +33,41 @@ pub struct DryRun {
     pub warnings: Vec<String>,
 }
 
+/// What a recipe does whose result others of its file use.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageRun {
+    /// Its name.
+    pub name: String,
+    /// Whether its result is written, and removed in the end; otherwise it is computed as it is read.
+    pub written: bool,
+    /// What goes in and comes out.
+    #[serde(flatten)]
+    pub summary: Summary,
+}
+
 /// Checks everything that a merge checks before it starts, and says what it would do. Writes nothing.
 ///
 /// # Errors
 /// What the merge would fail with.
 pub fn dry_run(spec: &MergeSpec) -> Result<DryRun, MergeError> {
-    let opened = Opened::open(spec.clone(), &sources(Room::LEAST))?;
-    opened.folder.check(&opened.record, opened.layout.file_bytes())?;
+    let opened = Opened::open(spec, &sources(Room::LEAST))?;
+    opened.folder.check(&opened.record, opened.written().map(|recipe| recipe.layout.file_bytes()).sum())?;
     let shards = opened.layout.shards.iter().map(|shard| (shard.name.clone(), shard.bytes)).collect();
-    let summary = opened.plan.summary();
-    let moved = summary.bytes_read.saturating_add(summary.bytes_out);
-    let seconds = if moved < WORTH_TELLING { None } else { rate(&opened)?.map(|rate| moved as f64 / rate) };
-    let memory = opened.tile_bytes().max(opened.piece_bytes()).saturating_mul(2);
-    Ok(DryRun { summary, shards, memory, seconds, warnings: opened.warnings })
+    let memory = |recipe: &Opened| recipe.tile_bytes().max(recipe.piece_bytes()).saturating_mul(2);
+    let memory = opened.written().map(memory).max().unwrap_or(0);
+    let stage = |stage: &Arc<Opened>| {
+        let name = stage.recipe.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
+        StageRun { name, written: !stage.composed, summary: stage.named_summary() }
+    };
+    let stages: Vec<StageRun> = opened.before.iter().map(stage).collect();
+    let warnings = opened.before.iter().flat_map(|stage| stage.warnings.clone()).chain(opened.warnings.clone()).collect();
+    let mut planned = DryRun { summary: opened.named_summary(), stages, shards, memory, seconds: None, warnings };
+    let (read, _, written) = planned.totals();
+    let moved = read.saturating_add(written);
+    if moved >= WORTH_TELLING {
+        planned.seconds = rate(&opened)?.map(|rate| moved as f64 / rate);
+    }
+    Ok(planned)
 }
 
 /// Merges that move less than this take seconds, whatever the disk.
@@ -59,7 +84,9 @@ fn rate(opened: &Opened) -> Result<Option<f64>, MergeError> {
     let (mut read, start) = (0, Instant::now());
     // What comes over a network would be paid for only to tell how long it takes.
     let mounted = |path: &&PathBuf| url(path).is_none();
-    for path in opened.checkpoints.iter().flat_map(|checkpoint| &checkpoint.files).filter(mounted) {
+    let recipes = opened.before.iter().map(Arc::as_ref).chain([opened]);
+    let found = recipes.flat_map(|recipe| &recipe.checkpoints).flat_map(|checkpoint| checkpoint.found().map(|(path, _)| path));
+    for path in found.filter(mounted) {
         let file = opened.files.get(path)?;
         let mut end = file.stamp()?.bytes;
         while end >= PIECE as u64 && read < SAMPLE {
@@ -72,10 +99,40 @@ fn rate(opened: &Opened) -> Result<Option<f64>, MergeError> {
     Ok((read > 0 && seconds > 0.0).then(|| read as f64 / seconds))
 }
 
+impl DryRun {
+    /// The bytes that are read, those of all sources, and those that are written: of the recipe that gives the result and of those whose
+    /// results are written first.
+    pub fn totals(&self) -> (u64, u64, u64) {
+        let written = self.stages.iter().filter(|stage| stage.written).map(|stage| &stage.summary);
+        written.chain([&self.summary]).fold((0, 0, 0), |(read, all, out), summary| {
+            (read.saturating_add(summary.bytes_read), all.saturating_add(summary.bytes_in), out.saturating_add(summary.bytes_out))
+        })
+    }
+}
+
+impl Opened {
+    /// The summary of its plan, in which a model that a recipe makes has that recipe's name.
+    fn named_summary(&self) -> Summary {
+        let mut summary = self.plan.summary();
+        let names = self.made.iter().zip(&self.recipe.models).zip(&mut summary.models);
+        for ((_, model), shown) in names.filter(|((made, _), _)| made.is_some()) {
+            *shown = model.name().into_owned();
+        }
+        if let Some(donor) = summary.models.get(self.plan.donor) {
+            summary.donor.clone_from(donor);
+        }
+        summary
+    }
+}
+
 impl fmt::Display for DryRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { method, models, donor, tensors, parameters, dtypes, bytes_in, bytes_read, bytes_out, vocabulary } =
-            &self.summary;
+        let Summary { method, models, donor, tensors, parameters, dtypes, vocabulary, .. } = &self.summary;
+        let (bytes_read, bytes_in, bytes_out) = self.totals();
+        for StageRun { name, written, summary } in &self.stages {
+            let how = if *written { "written first, and removed in the end" } else { "computed as it is read" };
+            writeln!(f, "recipe   {name}: {} of {} models, {how}", summary.method, summary.models.len())?;
+        }
         writeln!(f, "method   {method}")?;
         for (number, model) in models.iter().enumerate() {
             let role = if model == donor { " (config and tokenizer)" } else { "" };
@@ -86,8 +143,8 @@ impl fmt::Display for DryRun {
             writeln!(f, "tokens   {tokens}, embeddings of {rows} rows")?;
         }
         let size = |bytes: u64| ByteSize(bytes).display().si();
-        writeln!(f, "reads    {} of {}", size(*bytes_read), size(*bytes_in))?;
-        writeln!(f, "writes   {} in {} shards", ByteSize(*bytes_out).display().si(), self.shards.len())?;
+        writeln!(f, "reads    {} of {}", size(bytes_read), size(bytes_in))?;
+        writeln!(f, "writes   {} in {} shards", size(bytes_out), self.shards.len())?;
         write!(f, "memory   at least {} a thread", ByteSize(self.memory).display().iec())?;
         if let Some(seconds) = self.seconds {
             write!(f, "\ntime     at least {seconds:.0} s of reading and writing")?;

@@ -15,10 +15,10 @@ use crate::{
     checkpoint::Sources,
     cloud::{Room, sources},
     opened::Opened,
-    output::{Staged, boot_id},
+    output::{Staged, boot_id, remove_folder},
     run::{Buffers, Passes, Phases},
     spec::KIND,
-    step::{self, Step},
+    step::{self, Planned, Step},
     survey::Answer,
     workload::read_spec,
 };
@@ -92,28 +92,29 @@ impl MergeExecute {
             // Planned from what is there now, not from what an earlier job of the same recipe saw.
             self.forget(spec);
         }
-        let opened = self.open(spec, context)?;
-        let (flusher, boot, arithmetic) = (&self.flusher, self.boot.as_str(), &self.arithmetic);
-        let mut job = Job { opened: &opened, context, flusher, boot, arithmetic, answers: Vec::new() };
+        let all = self.open(spec, context)?;
+        let job = |opened| {
+            let (flusher, boot, arithmetic) = (&self.flusher, self.boot.as_str(), self.arithmetic.as_ref());
+            Job { opened, context, flusher, boot, arithmetic, answers: Vec::new() }
+        };
+        // the job of the recipe that this step is of
+        let of = |plan: &str| {
+            let found = all.with_plan(plan).and_then(|opened| opened.check_unchanged().map(|()| opened));
+            found.map(job).inspect_err(|_| self.forget(spec))
+        };
         match step {
-            Step::Plan => step::write(&job.unless_made(|| job.plan())?),
-            Step::Survey { plan, asked } => {
-                opened.check(&plan).inspect_err(|_| self.forget(spec))?;
-                job.answers.clone_from(&asked.answers);
-                step::write(&job.survey(&asked)?)
-            }
+            Step::Plan => step::write(&plan_next(&all, job)?),
+            Step::Survey { plan, asked } => step::write(&Job { answers: asked.answers.clone(), ..of(&plan)? }.survey(&asked)?),
             Step::Spread { plan, answers } => {
-                opened.check(&plan).inspect_err(|_| self.forget(spec))?;
+                let job = of(&plan)?;
                 step::write(&job.unless_made(|| job.spread(answers.clone()))?)
             }
             Step::Tensors { first, end, plan } => {
-                opened.check(&plan).inspect_err(|_| self.forget(spec))?;
-                job.answers = job.known()?;
+                let job = of(&plan)?.knowing()?;
                 step::write(&job.unless_made(|| job.tensors(first, end))?)
             }
             Step::Publish { plan } => {
-                opened.check(&plan).inspect_err(|_| self.forget(spec))?;
-                job.answers = job.known()?;
+                let job = of(&plan)?.knowing()?;
                 let published = job.unless_made(|| job.publish())?;
                 self.forget(spec);
                 step::write(&published)
@@ -127,7 +128,7 @@ impl MergeExecute {
             Some(index) => kept.remove(index),
             None => {
                 let room = Room { memory: context.memory / 4, threads: context.pool.current_num_threads() };
-                (spec.clone(), Arc::new(Opened::open(read_spec(spec)?, &self.sources.0(room))?))
+                (spec.clone(), Arc::new(Opened::open(&read_spec(spec)?, &self.sources.0(room))?))
             }
         };
         let opened = Arc::clone(&entry.1);
@@ -140,6 +141,27 @@ impl MergeExecute {
     fn forget(&self, spec: &Value) {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _)| of != spec);
     }
+}
+
+/// Plans the first recipe whose result is to be written and is not there yet; the last one, if all are there.
+fn plan_next<'a>(all: &'a Opened, job: impl Fn(&'a Opened) -> Job<'a>) -> Result<Planned, MergeError> {
+    // Whether there is a place for the result is found now, and not when all the others have been merged.
+    if !all.before.is_empty() && !all.folder.check(&all.record, 0)? {
+        for stage in all.before.iter().filter(|stage| !stage.composed) {
+            let job = job(stage);
+            let planned = job.unless_made(|| job.plan())?;
+            if !planned.published {
+                job.context.log(format!("merging {}, which a later recipe uses", stage.recipe.called()));
+                return Ok(planned);
+            }
+        }
+    }
+    let job = job(all);
+    let planned = job.unless_made(|| job.plan())?;
+    if planned.published {
+        job.remove_stages();
+    }
+    Ok(planned)
 }
 
 impl Default for MergeExecute {
@@ -178,6 +200,18 @@ impl Job<'_> {
         }
     }
 
+    /// The same, with what is known about whole models.
+    fn knowing(self) -> Result<Self, MergeError> {
+        Ok(Self { answers: self.known()?, ..self })
+    }
+
+    /// Removes what stages have made, which the result does not need. What cannot be removed is only in the way.
+    fn remove_stages(&self) {
+        if let Some(stage) = self.opened.before.first() {
+            let _ = remove_folder(stage.folder.parent());
+        }
+    }
+
     /// A name for a file of this attempt that no other attempt has, on whatever machine it runs.
     fn attempt_name(&self) -> String {
         let TaskContext { task, attempt, .. } = self.context;
@@ -204,6 +238,8 @@ impl Job<'_> {
 
 #[cfg(test)]
 mod devices;
+#[cfg(test)]
+mod stages;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

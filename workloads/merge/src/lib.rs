@@ -38,7 +38,7 @@ mod testing;
 pub mod tokenizer;
 mod workload;
 
-pub use dry_run::{DryRun, dry_run};
+pub use dry_run::{DryRun, StageRun, dry_run};
 pub use error::MergeError;
 pub use execute::MergeExecute;
 pub use recipe::Recipe;

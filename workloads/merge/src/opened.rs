@@ -1,39 +1,55 @@
-//! A merge as a worker sees it: recipe, headers and layout brought together once, and used by all of its tasks.
+//! A merge as a worker sees it: recipe, headers and layout brought together once, and used by all of its tasks. Of a file of several
+//! recipes, one of these for each.
+
+mod inputs;
+mod memory;
+mod models;
+
+pub(crate) use inputs::lens_of;
 
 use crate::{
-    MergeError,
-    adapter::{self, Adapter, Parts, fold},
+    MergeError, adapter,
     checkpoint::{Checkpoint, DataFile, Fold, Sources, Stamp},
-    methods::{Folder, Joint},
+    methods::Folder,
     moe::{self, Gates},
     open_files::OpenFiles,
     output::{Claim, Layout, OutputFolder, PlanRecord, Staging, TensorShape},
-    plan::{MergePlan, ModelHeader, PlanOptions, PlannedTensor, Source, TensorHeader},
-    recipe::Recipe,
+    plan::{MergePlan, PlanOptions, PlannedTensor, Source},
+    recipe::{ModelRef, Recipe, Stage, Stages},
     reuse::Previous,
-    run::{Lens, mean_bytes},
     spec::MergeSpec,
     tokenizer::TokenizerFile,
 };
 use blake3::Hasher;
-use braid_kernels::GRANULE;
+use models::Model;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Range,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 /// Input files kept open between tasks.
 const OPEN: usize = 64;
 
-/// A merge of which everything but the tensors has been read.
+/// A recipe of which everything but the tensors has been read.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) spec: MergeSpec,
     pub(crate) recipe: Recipe,
+    /// What its models are.
     pub(crate) checkpoints: Vec<Checkpoint>,
+    /// For each of them the recipe that makes it, if one does.
+    pub(crate) made: Vec<Option<Arc<Opened>>>,
+    /// All recipes of its file that come before it; of none but the last.
+    pub(crate) before: Vec<Arc<Opened>>,
+    /// Whether what it makes is for later recipes of its file alone.
+    pub(crate) is_stage: bool,
+    /// Whether what it makes is never written, but computed by those who read it.
+    pub(crate) composed: bool,
     pub(crate) plan: MergePlan,
+    /// The number of each tensor of the plan.
+    numbers: HashMap<String, usize>,
     pub(crate) layout: Layout,
     pub(crate) folder: OutputFolder,
     /// Identifies the merge.
@@ -54,38 +70,108 @@ pub(crate) struct Opened {
 pub(crate) type Kept = Option<(Stamp, Arc<BTreeMap<usize, Claim>>)>;
 
 impl Opened {
-    /// Reads the recipe and the headers, and plans.
-    pub(crate) fn open(spec: MergeSpec, sources: &Sources) -> Result<Self, MergeError> {
+    /// Reads the recipes and the headers, and plans; what is returned is the one that gives the result.
+    pub(crate) fn open(spec: &MergeSpec, sources: &Sources) -> Result<Self, MergeError> {
+        let stages = spec.stages()?;
         let folder = spec.output()?;
-        let recipe = spec.recipe()?;
-        let (checkpoints, parts) = open_all(&spec, &recipe, sources)?;
+        let parent = spec.stages_folder(&stages)?.unwrap_or_default();
+        let mut before: Vec<Arc<Self>> = Vec::new();
+        for (index, stage) in stages.before().iter().enumerate() {
+            let spec = MergeSpec { recipe: stage.text.clone(), reuse: None, ..spec.clone() };
+            let mut opened = Self::open_one(spec, &stages, stage, &before, sources, folder.clone())?;
+            opened.is_stage = true;
+            opened.composed = opened.can_be_composed() && stages.users(index).all(|(by, model)| takes_tiles(by, model));
+            // Named by what it makes: another recipe finds nothing of it.
+            let name = opened.record.plan.get(..16).unwrap_or(&opened.record.plan);
+            opened.spec.out = parent.join(name);
+            opened.folder = opened.spec.output()?;
+            before.push(Arc::new(opened));
+        }
+        let last = Self::open_one(spec.clone(), &stages, stages.result(), &before, sources, folder)?;
+        Ok(Self { before, ..last })
+    }
+
+    fn open_one(
+        spec: MergeSpec,
+        stages: &Stages,
+        stage: &Stage,
+        before: &[Arc<Self>],
+        sources: &Sources,
+        folder: OutputFolder,
+    ) -> Result<Self, MergeError> {
+        let recipe = stage.recipe.clone();
+        let models = Model::open_all(&spec, stages, stage, before, sources)?;
         let wanted = recipe.tokenizer.is_some();
-        let headers = checkpoints.iter().zip(parts).map(|(checkpoint, parts)| {
-            let tokenizer = if wanted { TokenizerFile::open(sources, &checkpoint.root)?.map(Arc::new) } else { None };
-            Ok((checkpoint.root.clone(), ModelHeader { tokenizer, ..header(checkpoint, parts) }))
-        });
-        let headers = headers.collect::<Result<Vec<_>, MergeError>>()?;
-        let tokenizer =
-            spec.locate_tokenizer(&recipe)?.map(|folder| TokenizerFile::open(sources, &folder)).transpose()?.flatten();
+        let header = |model: &Model| Ok((model.checkpoint.root.clone(), model.header(sources, wanted)?));
+        let headers = models.iter().map(header).collect::<Result<Vec<_>, MergeError>>()?;
+        let tokenizer = match stage.tokenizer.and_then(|index| before.get(index)) {
+            Some(stage) => stage.tokenizer()?,
+            None => spec.locate_tokenizer(stage)?.map(|folder| TokenizerFile::open(sources, &folder)).transpose()?.flatten().map(Arc::new),
+        };
+        let inputs = models.iter().map(Model::stamps).collect();
+        let (checkpoints, made): (Vec<_>, Vec<_>) = models.into_iter().map(|model| (model.checkpoint, model.made)).unzip();
         let files = OpenFiles::new(OPEN, {
             let sources = sources.clone();
             move |path: &Path| sources.open(path)
         });
+        moe::refuse_prompts_to_stages(&recipe, &stage.models)?;
         let gates = moe::gates_of_prompts(&recipe, &checkpoints, &files)?;
         let warnings = recipe.mixture.as_ref().map_or_else(Vec::new, |mixture| moe::warnings(mixture, gates.as_ref()));
         let gates_bytes = gates.as_ref().map(Gates::bytes);
-        let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed: spec.seed, gates, tokenizer: tokenizer.map(Arc::new) })?;
+        let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed: spec.seed, gates, tokenizer })?;
         let layout = match plan.makes {
             Folder::Checkpoint => Layout::new(&shapes(&plan), spec.max_shard_size)?,
             // PEFT reads one file
             Folder::Adapter => Layout::new(&shapes(&plan), u64::MAX)?.named(adapter::TENSORS),
         };
-        let inputs = checkpoints.iter().map(|checkpoint| checkpoint.stamps.clone()).collect();
         let record = PlanRecord { plan: digest(&spec, &checkpoints, &plan, gates_bytes.as_deref()), inputs };
         let previous = spec.reuse.as_deref().map(|root| Previous::open(root, plan.makes, &checkpoints)).transpose()?;
-        let kept = Mutex::default();
-        let sources = sources.clone();
-        Ok(Self { spec, recipe, checkpoints, plan, layout, folder, record, sources, files, warnings, previous, kept })
+        let numbers = plan.tensors.iter().enumerate().map(|(number, tensor)| (tensor.name.clone(), number)).collect();
+        Ok(Self {
+            spec,
+            recipe,
+            checkpoints,
+            made,
+            before: Vec::new(),
+            is_stage: false,
+            composed: false,
+            plan,
+            numbers,
+            layout,
+            folder,
+            record,
+            warnings,
+            sources: sources.clone(),
+            files,
+            previous,
+            kept: Mutex::default(),
+        })
+    }
+
+    /// Whether every tensor can be made tile by tile, and the rest of what it makes is that of its donor.
+    fn can_be_composed(&self) -> bool {
+        let plan = &self.plan;
+        let as_its_donor = plan.vocabulary.is_none() && plan.chat_template.is_none() && plan.makes == Folder::Checkpoint;
+        as_its_donor && plan.pieces.is_empty() && plan.survey.is_none() && plan.tensors.iter().all(PlannedTensor::is_elementwise)
+    }
+
+    /// All recipes whose results are written, each after those that it uses; the last is this one.
+    pub(crate) fn written(&self) -> impl Iterator<Item = &Self> {
+        self.before.iter().map(Arc::as_ref).filter(|stage| !stage.composed).chain([self])
+    }
+
+    /// The one of [`written`](Self::written) whose plan has this digest.
+    ///
+    /// # Errors
+    /// There is none: this is another merge than the one that was planned.
+    pub(crate) fn with_plan(&self, plan: &str) -> Result<&Self, MergeError> {
+        let found = self.written().find(|stage| stage.record.plan == plan);
+        found.ok_or_else(|| MergeError::OtherPlan { planned: plan.to_owned(), here: self.record.plan.clone() })
+    }
+
+    /// The tensor of this name.
+    fn tensor(&self, name: &str) -> Option<&PlannedTensor> {
+        self.plan.tensors.get(*self.numbers.get(name)?)
     }
 
     /// What an earlier run had done. The file is long where tensors are many, so it is read once and not by every task.
@@ -107,39 +193,6 @@ impl Opened {
         shapes(&self.plan)
     }
 
-    /// The least memory for the buffers of one tile, of the largest kind that occurs.
-    pub(crate) fn tile_bytes(&self) -> u64 {
-        // what a lens makes of a source is f32, beside its bytes as they are read; so are rows that are computed
-        let made = |source: &Source| {
-            let scaled = self.checkpoints.get(source.model).is_some_and(|model| model.scales.contains_key(&source.tensor));
-            let computed = scaled || self.fold(source).is_some() || source.rows.is_some();
-            if computed { size_of::<f32>() as u64 } else { 0 }
-        };
-        let per_element = self.plan.tensors.iter().map(|tensor| {
-            let element = tensor.sources.iter().map(|source| source.dtype.size() as u64 + made(source)).sum::<u64>()
-                + tensor.dtype.size() as u64
-                + tensor.parameters.scaling.map_or(0, |_| size_of::<f32>() as u64);
-            // rows reach out of a tile by up to a granule on both sides
-            if tensor.method.whole_rows(&tensor.parameters) { 3 * element } else { element }
-        });
-        per_element.max().unwrap_or(0).saturating_mul(GRANULE as u64).saturating_add(self.factor_bytes())
-    }
-
-    /// The most memory that the factors of a tensor's folds take, and the means of its rows.
-    fn factor_bytes(&self) -> u64 {
-        let of = |tensor: &PlannedTensor| {
-            let factors = tensor.sources.iter().filter_map(|source| self.fold(source)).map(|fold| fold.factors.memory());
-            let means = tensor.sources.iter().filter(|source| source.bytes_ahead() > 0);
-            factors.chain(means.map(|source| mean_bytes(source.row_elements()))).fold(0, u64::saturating_add)
-        };
-        self.plan.tensors.iter().map(of).max().unwrap_or(0)
-    }
-
-    /// The most memory that a piece of work holds.
-    pub(crate) fn piece_bytes(&self) -> u64 {
-        self.plan.pieces.iter().map(|piece| piece.memory).max().unwrap_or(0)
-    }
-
     /// The tensors of each piece.
     pub(crate) fn pieces(&self) -> Vec<Range<usize>> {
         self.plan.pieces.iter().map(|piece| piece.tensors.clone()).collect()
@@ -150,55 +203,33 @@ impl Opened {
         self.checkpoints.get(source.model)?.folds.get(&source.tensor)
     }
 
-    /// Requires that the merge is the one with this digest, and that no input has changed since it was opened.
-    pub(crate) fn check(&self, plan: &str) -> Result<(), MergeError> {
-        if self.record.plan != plan {
-            return Err(MergeError::OtherPlan { planned: plan.to_owned(), here: self.record.plan.clone() });
-        }
-        self.checkpoints.iter().try_for_each(Checkpoint::check_unchanged)
+    /// The models that it goes back to: their folders, and the adapters on them as they are written.
+    pub(crate) fn models(&self) -> BTreeSet<(&Path, Option<&str>)> {
+        let mut models: BTreeSet<_> = self.made.iter().flatten().flat_map(|stage| stage.models()).collect();
+        let own = self.checkpoints.iter().zip(&self.recipe.models).zip(&self.made).filter(|(_, made)| made.is_none());
+        models.extend(own.map(|((checkpoint, model), _)| (checkpoint.root.as_path(), model.adapter.as_deref())));
+        models
+    }
+
+    /// Whether a stage makes model `model`.
+    pub(crate) fn is_made(&self, model: usize) -> bool {
+        self.made.get(model).is_some_and(Option::is_some)
+    }
+
+    /// Requires that no input has changed since it was opened.
+    pub(crate) fn check_unchanged(&self) -> Result<(), MergeError> {
+        self.checkpoints.iter().try_for_each(Checkpoint::check_unchanged)?;
+        self.made.iter().flatten().try_for_each(|stage| stage.check_unchanged())
     }
 }
 
-/// What a tensor of a checkpoint is read through.
-pub(crate) fn lens_of(files: &OpenFiles<DataFile>, checkpoint: &Checkpoint, tensor: &str) -> Result<Option<Lens>, MergeError> {
-    let file = |index: usize| files.get(&checkpoint.files[index]);
-    Ok(match (checkpoint.folds.get(tensor), checkpoint.scales.get(tensor)) {
-        (Some(fold), _) => Some(Lens::Adapted(fold.factors.read(&*file(fold.file)?)?)),
-        (None, Some(scales)) => Some(Lens::Scaled(scales.read(&*file(scales.info.file)?)?)),
-        (None, None) => None,
-    })
-}
-
-/// Every model of the recipe, with the adapter that it puts on it.
-fn open_all(spec: &MergeSpec, recipe: &Recipe, sources: &Sources) -> Result<(Vec<Checkpoint>, Vec<Parts>), MergeError> {
-    let takes = recipe.method.joint().map_or(Folder::Checkpoint, Joint::takes);
-    let open = |(root, adapter): (PathBuf, Option<PathBuf>)| match (takes, adapter) {
-        (Folder::Checkpoint, None) => Ok((Checkpoint::open_in(sources, &root)?, Parts::default())),
-        (Folder::Checkpoint, Some(adapter)) => {
-            Ok((fold(Checkpoint::open_in(sources, &root)?, Adapter::open(sources, &adapter)?)?, Parts::default()))
-        }
-        (Folder::Adapter, None) => Adapter::open(sources, &root).map(|adapter| (adapter.checkpoint, adapter.parts)),
-        (Folder::Adapter, Some(_)) => Err(MergeError::Checkpoint {
-            path: root,
-            problem: format!("{} merges adapters without their base", recipe.method.name()),
-            hint: Some("name the folder of the adapter alone".into()),
-        }),
-    };
-    let opened: Result<Vec<_>, _> = spec.locate(recipe)?.into_iter().zip(spec.locate_adapters(recipe)?).map(open).collect();
-    Ok(opened?.into_iter().unzip())
+/// Whether a recipe can do with the tiles of a model that is never written. A vocabulary picks rows, and an adapter is put on what is in files.
+fn takes_tiles(by: &Recipe, model: &ModelRef) -> bool {
+    by.tokenizer.is_none() && model.adapter.is_none()
 }
 
 fn shapes(plan: &MergePlan) -> Vec<TensorShape<'_>> {
     plan.tensors.iter().map(|tensor| TensorShape { name: &tensor.name, dtype: tensor.dtype, shape: &tensor.shape }).collect()
-}
-
-fn header(checkpoint: &Checkpoint, parts: Parts) -> ModelHeader {
-    let tensor = |(name, info): (&String, &crate::checkpoint::TensorInfo)| {
-        (name.clone(), TensorHeader { dtype: info.dtype, shape: info.shape.clone() })
-    };
-    let (config, becomes) = (checkpoint.config.clone(), checkpoint.becomes());
-    let tensors = checkpoint.tensors.iter().map(tensor).collect();
-    ModelHeader { config, tensors, becomes, tokenizer: None, parts }
 }
 
 /// The digest of all that decides the result but the bytes of the inputs. It is the same on every worker, whatever the

@@ -1,11 +1,11 @@
-//! What a merge job says: the recipe and where the result goes.
+//! What a merge job says: the recipe, or several in one text, and where the result goes.
 
 use crate::{
     MergeError,
     checkpoint::url,
     hub::Hub,
-    output::OutputFolder,
-    recipe::{ModelRef, Recipe, Within},
+    output::{OutputFolder, STAGES, STAGING, hidden},
+    recipe::{ModelRef, Recipe, Stage, Stages, Within},
 };
 use braid_workload::Reach;
 use serde::{Deserialize, Serialize};
@@ -45,21 +45,22 @@ fn default_max_shard() -> u64 {
 }
 
 impl MergeSpec {
-    /// Reads the recipe. Pure.
+    /// Reads the recipes. Pure.
     ///
     /// # Errors
-    /// What is wrong in it, with its line.
-    pub fn recipe(&self) -> Result<Recipe, MergeError> {
-        Ok(Recipe::parse(&self.recipe, &self.recipe_file)?)
+    /// What is wrong in them, with its line.
+    pub fn stages(&self) -> Result<Stages, MergeError> {
+        Ok(Stages::parse(&self.recipe, &self.recipe_file)?)
     }
 
-    /// Finds the folders of the recipe's models.
+    /// Finds the folders of a recipe's models, but of those that a stage makes.
     ///
     /// # Errors
     /// A model that is not there.
-    pub(crate) fn locate(&self, recipe: &Recipe) -> Result<Vec<PathBuf>, MergeError> {
+    pub(crate) fn locate(&self, stages: &Stages, stage: &Stage) -> Result<Vec<Option<PathBuf>>, MergeError> {
         let ([directory, beside], hub) = (self.folders(), Hub::of_environment());
-        Ok(recipe.locate(&Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists })?)
+        let within = Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists };
+        stage.recipe.locate(&stage.models, &within).map_err(|error| stages.suggest(error).into())
     }
 
     /// Finds the folders of the adapters on them.
@@ -71,13 +72,19 @@ impl MergeSpec {
         Ok(recipe.locate_adapters(&Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists })?)
     }
 
-    /// Finds the folder of the tokenizer that the recipe chooses, where it is that of none of its models.
+    /// Finds the folder of the tokenizer that a recipe chooses, where it is that of none of its models and of no stage.
     ///
     /// # Errors
     /// A folder that is not there.
-    pub(crate) fn locate_tokenizer(&self, recipe: &Recipe) -> Result<Option<PathBuf>, MergeError> {
+    pub(crate) fn locate_tokenizer(&self, stage: &Stage) -> Result<Option<PathBuf>, MergeError> {
         let ([directory, beside], hub) = (self.folders(), Hub::of_environment());
-        Ok(recipe.locate_tokenizer(&Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists })?)
+        match stage.tokenizer {
+            Some(_) => Ok(None),
+            None => {
+                let within = Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists };
+                Ok(stage.recipe.locate_tokenizer(&within)?)
+            }
+        }
     }
 
     /// Where relative paths of the recipe start: the working directory, then the folder of the recipe.
@@ -89,46 +96,52 @@ impl MergeSpec {
     /// Every path where this merge may look or write, without looking.
     ///
     /// # Errors
-    /// What is wrong in the recipe.
+    /// What is wrong in the recipes.
     pub(crate) fn may_use(&self) -> Result<Reach, MergeError> {
-        let (recipe, folders) = (self.recipe()?, self.folders());
+        let (stages, folders) = (self.stages()?, self.folders());
         let mut reads: Vec<PathBuf> = Vec::new();
-        for written in recipe.models.iter().chain(recipe.foreign_tokenizer()).flat_map(ModelRef::paths) {
-            for folder in &folders {
-                // A URL is no path below a folder. What a name on the hub stands for, the worker knows that has it.
-                let path = if url(Path::new(written)).is_some() { written.into() } else { folder.join(written) };
-                if !reads.contains(&path) {
-                    reads.push(path);
+        for stage in stages.all() {
+            let models = stage.recipe.models.iter().zip(&stage.models);
+            let models = models.flat_map(|(model, made)| model.paths().skip(usize::from(made.is_some())));
+            let tokenizer = stage.recipe.foreign_tokenizer().filter(|_| stage.tokenizer.is_none());
+            for written in models.chain(tokenizer.into_iter().flat_map(ModelRef::paths)) {
+                for folder in &folders {
+                    // A URL is no path below a folder. What a name on the hub stands for, the worker knows that has it.
+                    let path = if url(Path::new(written)).is_some() { written.into() } else { folder.join(written) };
+                    if !reads.contains(&path) {
+                        reads.push(path);
+                    }
                 }
             }
         }
         reads.extend(self.reuse.clone());
-        Ok(self.reach(reads))
+        Ok(self.reach(reads, &stages))
     }
 
     /// The paths that this merge uses on this machine.
     ///
     /// # Errors
-    /// What is wrong in the recipe, or a model that is not there.
+    /// What is wrong in the recipes, or a model that is not there.
     pub(crate) fn uses(&self) -> Result<Reach, MergeError> {
-        let recipe = self.recipe()?;
-        let mut reads = self.locate(&recipe)?;
-        reads.extend(self.locate_adapters(&recipe)?.into_iter().flatten());
+        let stages = self.stages()?;
+        let mut reads = Vec::new();
+        for stage in stages.all() {
+            reads.extend(self.locate(&stages, stage)?.into_iter().flatten());
+            reads.extend(self.locate_adapters(&stage.recipe)?.into_iter().flatten());
+            reads.extend(self.locate_tokenizer(stage)?);
+        }
         reads.extend(self.reuse.clone());
-        reads.extend(self.locate_tokenizer(&recipe)?);
         let OutputFolder { out, staging } = self.output()?;
-        Ok(Reach::Paths { reads, writes: vec![out, staging] })
+        let mut writes = vec![out, staging];
+        writes.extend(self.stages_folder(&stages)?);
+        Ok(Reach::Paths { reads, writes })
     }
 
-    /// The result is made in a hidden folder beside it.
-    fn reach(&self, reads: Vec<PathBuf>) -> Reach {
+    /// The result is made in a hidden folder beside it, and so are the results of stages.
+    fn reach(&self, reads: Vec<PathBuf>, stages: &Stages) -> Reach {
         let mut writes = vec![self.out.clone()];
-        if let (Some(parent), Some(name)) = (self.out.parent(), self.out.file_name()) {
-            let mut hidden = std::ffi::OsString::from(".");
-            hidden.push(name);
-            hidden.push(".braid");
-            writes.push(parent.join(hidden));
-        }
+        writes.extend(hidden(&self.out, STAGING));
+        writes.extend(hidden(&self.out, STAGES).filter(|_| !stages.before().is_empty()));
         Reach::Paths { reads, writes }
     }
 
@@ -138,5 +151,17 @@ impl MergeSpec {
     /// A place that cannot become a folder.
     pub(crate) fn output(&self) -> Result<OutputFolder, MergeError> {
         OutputFolder::new(&self.out)
+    }
+
+    /// The folder that holds what stages have made until the result is there; none where there are no stages.
+    ///
+    /// # Errors
+    /// A place that cannot become a folder.
+    pub(crate) fn stages_folder(&self, stages: &Stages) -> Result<Option<PathBuf>, MergeError> {
+        if stages.before().is_empty() {
+            return Ok(None);
+        }
+        // beside what a link stands for, as the staging folder is
+        Ok(hidden(&self.output()?.out, STAGES))
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Surveyed {
     pub(crate) case: Case,
     /// What each task looks at, and the bytes that it reads.
     pub(crate) groups: Vec<Group>,
+    /// The method that asks.
+    pub(crate) method: String,
 }
 
 /// A run of tensors that one task merges: first, end, and the bytes that it reads and writes.
@@ -87,6 +89,12 @@ pub(crate) struct Looked {
 pub(crate) struct Published {
     /// Where the result is.
     pub(crate) out: String,
+    /// The recipe's name, where what it makes is only used by others of its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stage: Option<String>,
+    /// How many recipes were followed.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(crate) recipes: usize,
     /// How many models went into it.
     pub(crate) models: usize,
     /// How many tensors it has.
@@ -117,6 +125,14 @@ pub(crate) struct Taken {
     pub(crate) bytes: u64,
     /// The folder of that result.
     pub(crate) from: String,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 /// Reads a payload or value.

@@ -1,6 +1,8 @@
 //! The deciding half of a merge.
 //!
 //! ```text
+//!    ┌──────────────── while the file has more recipes: the next, or all that is left ─────────────┐
+//!    ▼                                                                                              │
 //!   Plan ──┬──────────────────────────────────────────┬──▶ Tensors … Tensors ──(the last one done)──▶ Publish ──▶ finished
 //!          │                                          ├──▶ Publish     when an interrupted run had written every tensor
 //!          │                                          └──▶ finished    when the result is there already
@@ -9,9 +11,10 @@
 //! ```
 
 use crate::{
-    MergeError,
+    MergeError, methods,
+    recipe::Stages,
     spec::{KIND, MergeSpec},
-    step::{self, Group, Looked, Planned, Published, Step, Surveyed, Taken},
+    step::{self, Group, Looked, Planned, Published, Step, Taken},
     survey::{Asked, Looking, Next, Survey},
 };
 use braid_workload::{Advance, Demand, JobResult, Plan, Reach, SpecError, TaskSpec, Workload};
@@ -33,16 +36,15 @@ impl Workload for MergeWorkload {
 
     fn plan(&self, spec: &Value) -> Result<Plan, SpecError> {
         let spec = read_spec(spec).map_err(refuse)?;
-        let recipe = spec.recipe().map_err(refuse)?;
+        let stages = spec.stages().map_err(refuse)?;
         if !spec.out.is_absolute() {
             return Err(refuse(MergeError::Task(format!("out is {:?}, not an absolute path", spec.out))));
         }
-        let task = task("plan".into(), &Step::Plan, Demand { wide: true, ..Demand::default() }).map_err(refuse)?;
         Ok(Plan {
-            label: format!("{} of {} -> {}", recipe.method.name(), checkpoints(recipe.models.len()), spec.out.display()),
+            label: format!("{} -> {}", what(&stages), spec.out.display()),
             exclusive: Some(format!("out:{}", spec.out.display())),
             state: Value::Null,
-            tasks: vec![task],
+            tasks: vec![plan().map_err(refuse)?],
         })
     }
 
@@ -60,13 +62,14 @@ impl Workload for MergeWorkload {
     ) -> Result<Advance, SpecError> {
         let next = || match step::read(&finished.payload)? {
             Step::Plan => after_plan(&read_spec(spec)?, &step::read(value)?),
-            Step::Survey { asked, .. } => {
-                after_look(&read_spec(spec)?, step::read(state)?, asked.index, step::read(value)?, open)
-            }
+            Step::Survey { asked, .. } => after_look(step::read(state)?, asked.index, step::read(value)?, open),
             Step::Spread { .. } => after_plan(&read_spec(spec)?, &step::read(value)?),
             Step::Tensors { plan, .. } if open == 0 => go_on(vec![publish(plan)?]),
             Step::Tensors { .. } => go_on(Vec::new()),
-            Step::Publish { .. } => Ok(Advance::Finished(result(step::read(value)?))),
+            Step::Publish { .. } => match step::read(value)? {
+                Published { stage: Some(_), .. } => go_on(vec![plan()?]),
+                published => Ok(Advance::Finished(result(published))),
+            },
         };
         next().map_err(refuse)
     }
@@ -78,9 +81,9 @@ fn after_plan(spec: &MergeSpec, planned: &Planned) -> Result<Advance, MergeError
         let summary = format!("{out} already holds this merge");
         return Ok(Advance::Finished(JobResult { summary, details: json!({ "out": out, "tensors": planned.tensors }) }));
     }
-    if let Some(Surveyed { case, groups }) = &planned.survey {
-        let survey = survey_of(spec)?;
-        let begun = Looking::begin(survey, planned.plan.clone(), planned.memory, case.clone(), groups.clone());
+    if let Some(surveyed) = &planned.survey {
+        let survey = survey_of(&surveyed.method)?;
+        let begun = Looking::begin(survey, planned.plan.clone(), planned.memory, surveyed.clone());
         let looking = begun.ok_or_else(|| MergeError::Task("a survey has no question".into()))?;
         return looks(&looking, looking.tasks());
     }
@@ -95,12 +98,12 @@ fn after_plan(spec: &MergeSpec, planned: &Planned) -> Result<Advance, MergeError
 }
 
 /// Takes in what a task of a survey has found.
-fn after_look(spec: &MergeSpec, mut looking: Looking, index: usize, looked: Looked, open: usize) -> Result<Advance, MergeError> {
+fn after_look(mut looking: Looking, index: usize, looked: Looked, open: usize) -> Result<Advance, MergeError> {
     looking.take(index, looked.finding)?;
     if open > 0 {
         return Ok(Advance::Continue { state: Some(step::write(&looking)?), tasks: Vec::new() });
     }
-    match looking.next(survey_of(spec)?)? {
+    match looking.next(survey_of(&looking.method)?)? {
         Next::Round(tasks) => looks(&looking, tasks),
         Next::Known(answers) => {
             let step = Step::Spread { plan: looking.plan, answers };
@@ -121,9 +124,13 @@ fn looks(looking: &Looking, asked: Vec<(Asked, u64)>) -> Result<Advance, MergeEr
     Ok(Advance::Continue { state: Some(step::write(looking)?), tasks })
 }
 
-fn survey_of(spec: &MergeSpec) -> Result<&'static dyn Survey, MergeError> {
-    let method = spec.recipe()?.method;
-    method.survey().ok_or_else(|| MergeError::Task(format!("{} asks nothing about whole models", method.name())))
+fn survey_of(method: &str) -> Result<&'static dyn Survey, MergeError> {
+    let survey = methods::find(method).and_then(|method| method.survey());
+    survey.ok_or_else(|| MergeError::Task(format!("{method} asks nothing about whole models")))
+}
+
+fn plan() -> Result<TaskSpec, MergeError> {
+    task("plan".into(), &Step::Plan, Demand { wide: true, ..Demand::default() })
 }
 
 fn publish(plan: String) -> Result<TaskSpec, MergeError> {
@@ -132,8 +139,9 @@ fn publish(plan: String) -> Result<TaskSpec, MergeError> {
 
 fn result(published: Published) -> JobResult {
     let size = |bytes| ByteSize::b(bytes).display().si();
-    let Published { out, models, tensors, bytes, reused_tensors, reused_bytes, repaired_tensors, taken, .. } = &published;
-    let mut summary = format!("merged {} into {out} ({tensors} tensors, {})", checkpoints(*models), size(*bytes));
+    let Published { out, recipes, models, tensors, bytes, reused_tensors, reused_bytes, repaired_tensors, taken, .. } = &published;
+    let by = if *recipes > 1 { format!(" by {recipes} recipes") } else { String::new() };
+    let mut summary = format!("merged {}{by} into {out} ({tensors} tensors, {})", checkpoints(*models), size(*bytes));
     if *reused_tensors > 0 {
         summary += &format!(", reusing {reused_tensors} tensors ({}) of an interrupted run", size(*reused_bytes));
     }
@@ -145,6 +153,15 @@ fn result(published: Published) -> JobResult {
     }
     // A value that was read a moment ago can be written.
     JobResult { summary, details: step::write(&published).unwrap_or_default() }
+}
+
+/// What is done to how many checkpoints.
+fn what(stages: &Stages) -> String {
+    let last = &stages.result().recipe;
+    match stages.before().len() {
+        0 => format!("{} of {}", last.method.name(), checkpoints(last.models.len())),
+        more => format!("{} after {more} other recipe{}", last.method.name(), if more == 1 { "" } else { "s" }),
+    }
 }
 
 fn checkpoints(count: usize) -> String {

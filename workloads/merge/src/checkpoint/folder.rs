@@ -54,7 +54,8 @@ pub struct Checkpoint {
     pub scales: BTreeMap<String, Scales>,
     /// The files that hold them, as full paths.
     pub files: Vec<PathBuf>,
-    /// When and how large each of [`files`](Self::files) was found, in that order.
+    /// When and how large each of [`files`](Self::files) was found, in that order. Those that a recipe is yet to write come first, and
+    /// have none.
     pub stamps: Vec<Stamp>,
     /// BLAKE3 of the config and of every header and file length: equal for equal folders wherever they lie.
     pub digest: Hash,
@@ -165,13 +166,18 @@ impl Checkpoint {
         }
     }
 
+    /// The files that were there when it was opened, and how they were found.
+    pub(crate) fn found(&self) -> impl Iterator<Item = (&PathBuf, &Stamp)> {
+        self.files.iter().skip(self.files.len().saturating_sub(self.stamps.len())).zip(&self.stamps)
+    }
+
     /// Whether its files are as they were when it was opened.
     ///
     /// # Errors
     /// [`MergeError::Changed`] with the first that is not.
     pub fn check_unchanged(&self) -> Result<(), MergeError> {
         // Of an object the version that was found is read, and no other.
-        for (path, stamp) in self.files.iter().zip(&self.stamps).filter(|(path, _)| url(path).is_none()) {
+        for (path, stamp) in self.found().filter(|(path, _)| url(path).is_none()) {
             let metadata = fs::metadata(path).map_err(MergeError::io("look at", path))?;
             if Stamp::of(&metadata) != *stamp {
                 return Err(MergeError::Changed { path: path.clone() });

@@ -35,7 +35,8 @@ impl Job<'_> {
                     false => 0,
                 };
                 let bytes: Vec<u64> = opened.plan.tensors.iter().map(read).collect();
-                planned.survey = Some(Surveyed { case: case.clone(), groups: survey_groups(&bytes, tasks_of(case)) });
+                let (method, groups) = (opened.plan.method.name().to_owned(), survey_groups(&bytes, tasks_of(case)));
+                planned.survey = Some(Surveyed { case: case.clone(), groups, method });
                 Ok(planned)
             }
             _ => self.share_out(&staging, planned),

@@ -19,7 +19,9 @@ impl Job<'_> {
         let opened = self.opened;
         let mut published = Published {
             out: opened.folder.out.display().to_string(),
-            models: opened.plan.models.len(),
+            stage: opened.is_stage.then(|| opened.recipe.called()),
+            recipes: 1 + opened.before.len(),
+            models: opened.models().len(),
             tensors: opened.plan.tensors.len(),
             bytes: opened.layout.bytes,
             shards: opened.layout.shards.len(),
@@ -47,6 +49,7 @@ impl Job<'_> {
         published.digest = Some(output::digest(&shapes, &records).to_string());
         let extras = self.extras(&records, staging.begun()?)?;
         output::publish(staging, &opened.layout, &extras)?;
+        self.remove_stages();
         Ok(published)
     }
 

@@ -26,7 +26,8 @@ impl Job<'_> {
         for index in tensors {
             let (tensor, _) = self.tensor(index)?;
             // rows of several models have no digests by which they could be told apart before they are read
-            if tensor.sources.iter().any(|source| source.rows.is_some()) {
+            // and what another recipe makes of its models is not in this part of the recipe
+            if tensor.sources.iter().any(|source| source.rows.is_some() || self.opened.is_made(source.model)) {
                 return Ok(None);
             }
             let Some(earlier) = previous.tensor(&tensor.name) else { return Ok(None) };

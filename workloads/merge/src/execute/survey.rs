@@ -93,7 +93,7 @@ impl Job<'_> {
         let (passes, shards) = (self.passes(), OpenFiles::new(OPEN, ShardFile::open));
         let one = |index: usize| {
             let (tensor, target) = self.target(&staging, index, &shards)?;
-            f(index, tensor, &Tiles::new(target, self.inputs(tensor, &passes)?, &passes)?)?;
+            f(index, tensor, &Tiles::new(target, self.opened.inputs(tensor, &passes)?, &passes)?)?;
             self.context.progress.add(tensor.bytes_in());
             Ok(())
         };

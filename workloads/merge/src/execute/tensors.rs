@@ -5,19 +5,15 @@ use crate::{
     MergeError,
     checkpoint::DataFile,
     open_files::OpenFiles,
-    opened::lens_of,
     output::{Claim, Digest, Place, Record, ShardFile, Staged, Staging},
     plan::{PlannedPiece, PlannedTensor, Source},
-    recipe::ModelRef,
-    run::{
-        Gathered, Input, Origin, Passes, Reader, Room, Scaling, Stored, Target, TensorDigests, Tiles, Whole, each, hash_range,
-    },
+    run::{Input, Passes, Room, Scaling, Target, TensorDigests, Tiles, Whole, each, hash_range},
     step::Merged,
 };
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 /// Output files kept open beside those in use.
@@ -90,7 +86,7 @@ impl Job<'_> {
         shards: &OpenFiles<ShardFile>,
     ) -> Result<Record, MergeError> {
         let (tensor, target) = self.target(staging, index, shards)?;
-        let tiles = Tiles::new(target, self.inputs(tensor, passes)?, passes)?;
+        let tiles = Tiles::new(target, self.opened.inputs(tensor, passes)?, passes)?;
         tensor.method.run(&tensor.parameters, &tiles)?;
         let digests = tiles.finish()?;
         Ok(record(index, digests, None))
@@ -107,7 +103,7 @@ impl Job<'_> {
         let found = piece.tensors.clone().map(|index| self.target(staging, index, shards)).collect::<Result<Vec<_>, _>>()?;
         let Some((first, _)) = found.first() else { return Ok(Vec::new()) };
         let whole = |(input, source): (Input<'a>, &'a Source)| Whole { input, name: &source.tensor, shape: &source.shape };
-        let sources = self.inputs(first, passes)?.into_iter().zip(&first.sources).map(whole).collect();
+        let sources = self.opened.inputs(first, passes)?.into_iter().zip(&first.sources).map(whole).collect();
         let room = Room::new(sources, found.into_iter().map(|(_, target)| target).collect(), passes)?;
         let mut note = Some(piece.work.run(&room)?);
         let digests = room.finish()?.into_iter();
@@ -128,47 +124,10 @@ impl Job<'_> {
         Ok((tensor, Target { name: &tensor.name, dtype, shape: &tensor.shape, file, offset, scaling }))
     }
 
-    /// Where the sources of a tensor lie.
-    pub(super) fn inputs<'a>(&'a self, tensor: &'a PlannedTensor, passes: &'a Passes<'a>) -> Result<Vec<Input<'a>>, MergeError> {
-        let input = |source: &'a Source| {
-            let Some(model) = self.opened.recipe.models.get(source.model).map(ModelRef::name) else {
-                return Err(missing(source));
-            };
-            let origin = match &source.rows {
-                None => Origin::Stored(self.stored(source.model, source)?),
-                Some(rows) => {
-                    let parts = rows.parts().map(|(model, _)| Ok((model, self.stored(model, source)?)));
-                    let parts = parts.collect::<Result<_, MergeError>>()?;
-                    let reader = Reader { passes, tensor: &tensor.name, model: &model };
-                    let gathered = Gathered::new(Arc::clone(rows), parts, source.row_elements(), source.dtype, reader)?;
-                    Origin::Gathered(Arc::new(gathered))
-                }
-            };
-            Ok(Input { model, origin })
-        };
-        tensor.sources.iter().map(input).collect()
-    }
-
-    /// Where a model has the tensor of a source.
-    fn stored(&self, model: usize, source: &Source) -> Result<Stored, MergeError> {
-        let opened = self.opened;
-        let found = opened.checkpoints.get(model);
-        let found = found.and_then(|checkpoint| Some((checkpoint, checkpoint.tensors.get(&source.tensor)?)));
-        let (checkpoint, info) = found.ok_or_else(|| missing(source))?;
-        let file = opened.files.get(&checkpoint.files[info.file])?;
-        let lens = lens_of(&opened.files, checkpoint, &source.tensor)?.map(Arc::new);
-        Ok(Stored { file, offset: info.offset, dtype: info.dtype, lens })
-    }
-
     pub(super) fn tensor(&self, index: usize) -> Result<(&PlannedTensor, Place), MergeError> {
         let found = self.opened.plan.tensors.get(index).zip(self.opened.layout.places.get(index));
         found.map(|(tensor, place)| (tensor, *place)).ok_or_else(|| MergeError::Task(format!("there is no tensor {index}")))
     }
-}
-
-fn missing(source: &Source) -> MergeError {
-    let Source { model, tensor, .. } = source;
-    MergeError::Task(format!("the plan names tensor {tensor:?} of model {model}, which is not there"))
 }
 
 /// Pieces that fit into `memory` together, in order; one that does not is a batch of its own.

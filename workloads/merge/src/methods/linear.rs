@@ -1,7 +1,11 @@
 //! `linear`: the weighted mean (or sum) of the inputs.
 
-use super::{BadValue, BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameters};
-use crate::{MergeError, run::Tiles};
+use super::{BadValue, BaseRule, Class, Contract, Elementwise, MadeOf, Method, Parameter, Scope, TensorParameters, elementwise};
+use crate::{
+    MergeError,
+    run::{Tile, Tiles},
+};
+use braid_kernels::{KernelError, SliceMut};
 
 pub(super) struct Linear;
 
@@ -43,11 +47,21 @@ impl Method for Linear {
         Ok(())
     }
 
+    fn elementwise(&self) -> Option<&dyn Elementwise> {
+        Some(self)
+    }
+
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
-        let (weights, sum) = weights(parameters);
-        let divisor = if parameters.shared.flag(&NORMALIZE) { sum as f32 } else { 1.0 };
+        elementwise::run(self, parameters, tiles)
+    }
+}
+
+impl Elementwise for Linear {
+    fn tile(&self, of: &MadeOf<'_>, tile: &Tile<'_>, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
+        let (weights, sum) = weights(of.parameters);
+        let divisor = if of.parameters.shared.flag(&NORMALIZE) { sum as f32 } else { 1.0 };
         let weights: Vec<f32> = weights.into_iter().map(|weight| weight as f32).collect();
-        tiles.write(|tile, mut out| tiles.arithmetic().linear(tile.inputs, &weights, divisor, &mut out))
+        of.arithmetic.linear(tile.inputs, &weights, divisor, out)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod arcee_fusion;
 mod buffer;
+mod elementwise;
 mod error;
 mod fisher;
 mod joint;
@@ -39,11 +40,12 @@ mod whole;
 mod widen;
 
 pub(crate) use buffer::Buffer;
+pub use elementwise::{Elementwise, MadeOf};
 pub use error::MethodError;
 pub use joint::{AdaptedModule, Case, Folder, Joint, Made, Piece, Report, Work};
 pub(crate) use moe::{Moe, Part};
 pub use parameter::{Absent, Kind, Parameter, Scalar, Scope, TensorParameters, Values};
-pub(crate) use passthrough::Passthrough;
+pub(crate) use passthrough::{Passthrough, factor};
 pub use reads::Reads;
 
 use crate::{MergeError, plan::PlannedTensor, run::Tiles, survey::Survey};
@@ -140,6 +142,11 @@ pub trait Method: Sync {
 
     /// What it asks about whole models before any tensor is merged, if it does.
     fn survey(&self) -> Option<&'static dyn Survey> {
+        None
+    }
+
+    /// How it makes a tile by itself, where a tile of the output depends on that tile of the inputs alone.
+    fn elementwise(&self) -> Option<&dyn Elementwise> {
         None
     }
 

@@ -5,9 +5,12 @@
 //!
 //! Class E. Bytes: both inputs are read once, the output written once. Flops: about 6 an element.
 
-use super::{BadValue, BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameters};
-use crate::{MergeError, run::Tiles};
-use braid_kernels::nearswap;
+use super::{BadValue, BaseRule, Class, Contract, Elementwise, MadeOf, Method, Parameter, Scope, TensorParameters, elementwise};
+use crate::{
+    MergeError,
+    run::{Tile, Tiles},
+};
+use braid_kernels::{KernelError, SliceMut, nearswap};
 
 pub(super) struct NearSwap;
 
@@ -39,10 +42,19 @@ impl Method for NearSwap {
         Ok(())
     }
 
+    fn elementwise(&self) -> Option<&dyn Elementwise> {
+        Some(self)
+    }
+
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
+        elementwise::run(self, parameters, tiles)
+    }
+}
+
+impl Elementwise for NearSwap {
+    fn tile(&self, of: &MadeOf<'_>, tile: &Tile<'_>, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
         // the contract leaves two inputs, of which one is the base
-        let (base, other) = if parameters.base == Some(1) { (1, 0) } else { (0, 1) };
-        let t = parameters.shared.number(&T) as f32;
-        tiles.write(|tile, mut out| nearswap(&tile.inputs[base], &tile.inputs[other], t, &mut out))
+        let (base, other) = if of.parameters.base == Some(1) { (1, 0) } else { (0, 1) };
+        nearswap(&tile.inputs[base], &tile.inputs[other], of.parameters.shared.number(&T) as f32, out)
     }
 }

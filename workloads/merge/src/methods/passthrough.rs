@@ -1,8 +1,11 @@
 //! `passthrough`: layers as they are, for stacking; with `scale`, times a factor.
 
-use super::{BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameters};
-use crate::{MergeError, run::Tiles};
-use braid_kernels::{convert, scale};
+use super::{BaseRule, Class, Contract, Elementwise, MadeOf, Method, Parameter, Scope, TensorParameters, elementwise};
+use crate::{
+    MergeError,
+    run::{Tile, Tiles},
+};
+use braid_kernels::{KernelError, SliceMut, convert, scale};
 
 /// Also what the plan gives tensors that a method takes from one of its inputs.
 pub(crate) struct Passthrough;
@@ -26,18 +29,28 @@ impl Method for Passthrough {
         Class::Elementwise
     }
 
+    fn elementwise(&self) -> Option<&dyn Elementwise> {
+        Some(self)
+    }
+
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
-        let factor = factor(parameters);
-        if factor != 1.0 {
-            return tiles.write(|tile, mut out| scale(&tile.inputs[0], factor as f32, &mut out));
-        }
-        if tiles.inputs().next() == Some(tiles.dtype()) {
+        if factor(parameters) == 1.0 && tiles.inputs().next() == Some(tiles.dtype()) {
             return tiles.copy(0);
         }
-        tiles.write(|tile, mut out| convert(&tile.inputs[0], &mut out))
+        elementwise::run(self, parameters, tiles)
     }
 }
 
-fn factor(parameters: &TensorParameters) -> f64 {
+impl Elementwise for Passthrough {
+    fn tile(&self, of: &MadeOf<'_>, tile: &Tile<'_>, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
+        match factor(of.parameters) {
+            1.0 => convert(&tile.inputs[0], out),
+            factor => scale(&tile.inputs[0], factor as f32, out),
+        }
+    }
+}
+
+/// What the tensor is multiplied by.
+pub(crate) fn factor(parameters: &TensorParameters) -> f64 {
     parameters.inputs.first().and_then(|input| input.given(&SCALE)).unwrap_or(1.0)
 }

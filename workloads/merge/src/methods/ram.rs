@@ -12,9 +12,12 @@
 //! `ram` is of class E: inputs are read once, the output written once. `ramplus_tl` is of class T and reads twice. Flops: about
 //! 5 an element and expert.
 
-use super::{BadValue, BaseRule, Class, Contract, Method, Parameter, Scope, TensorParameters};
-use crate::{MergeError, run::Tiles};
-use braid_kernels::{Overlap, overlaps, ram};
+use super::{BadValue, BaseRule, Class, Contract, Elementwise, MadeOf, Method, Parameter, Scope, TensorParameters, elementwise};
+use crate::{
+    MergeError,
+    run::{Tile, Tiles},
+};
+use braid_kernels::{KernelError, Overlap, SliceMut, overlaps, ram};
 
 /// One method of the two.
 pub(super) struct Ram {
@@ -59,18 +62,31 @@ impl Method for Ram {
         Ok(())
     }
 
+    fn elementwise(&self) -> Option<&dyn Elementwise> {
+        if self.plus { None } else { Some(self) }
+    }
+
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
+        if !self.plus {
+            return elementwise::run(self, parameters, tiles);
+        }
         let shared = &parameters.shared;
         let epsilon = shared.number(&EPSILON) as f32;
         let base = parameters.base.unwrap_or(0);
-        let mut factors = vec![1.0; tiles.inputs().len().saturating_sub(1)];
-        if self.plus {
-            let mut sums = vec![Overlap::default(); factors.len()];
-            for tile in tiles.measure(|tile| overlaps(&tile.inputs[base], &tile.others(base), epsilon))? {
-                sums.iter_mut().zip(tile).for_each(|(sum, of_tile)| sum.add(of_tile));
-            }
-            factors = sums.iter().map(|sum| sum.factor(shared.number(&R), shared.number(&ALPHA))).collect();
+        let mut sums = vec![Overlap::default(); tiles.inputs().len().saturating_sub(1)];
+        for tile in tiles.measure(|tile| overlaps(&tile.inputs[base], &tile.others(base), epsilon))? {
+            sums.iter_mut().zip(tile).for_each(|(sum, of_tile)| sum.add(of_tile));
         }
+        let factors: Vec<_> = sums.iter().map(|sum| sum.factor(shared.number(&R), shared.number(&ALPHA))).collect();
         tiles.write(|tile, mut out| ram(&tile.inputs[base], &tile.others(base), &factors, epsilon, &mut out))
+    }
+}
+
+/// Of `ram`, which multiplies nothing.
+impl Elementwise for Ram {
+    fn tile(&self, of: &MadeOf<'_>, tile: &Tile<'_>, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
+        let base = of.parameters.base.unwrap_or(0);
+        let factors = vec![1.0; tile.inputs.len().saturating_sub(1)];
+        ram(&tile.inputs[base], &tile.others(base), &factors, of.parameters.shared.number(&EPSILON) as f32, out)
     }
 }

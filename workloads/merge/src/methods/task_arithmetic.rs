@@ -26,10 +26,15 @@
 //! input read twice, and the rows at the ends of a tile once more; flops: about 100 an element and expert, most of them for
 //! random numbers.
 
-use super::sparsify::{Sparsify, Vector};
-use super::{BadValue, BaseRule, Class, Contract, Method, Parameter, Reads, Scope, TensorParameters, reads::row, whole::experts};
-use crate::{MergeError, plan::PlannedTensor, run::Tiles};
-use braid_kernels::{Combine, GRANULE, TaskVector, kept};
+use super::sparsify::{Chosen, Sparse, Sparsify, Vector};
+use super::{BadValue, BaseRule, Class, Contract, Elementwise, MadeOf, Method, Parameter, Reads, Scope, TensorParameters};
+use super::{elementwise, reads::row, whole::experts};
+use crate::{
+    MergeError,
+    plan::PlannedTensor,
+    run::{Tile, Tiles},
+};
+use braid_kernels::{Combine, GRANULE, KernelError, SliceMut, TaskVector, kept};
 
 /// One method of the family.
 pub(super) struct TaskArithmetic {
@@ -205,8 +210,38 @@ impl Method for TaskArithmetic {
         Ok(())
     }
 
+    fn elementwise(&self) -> Option<&dyn Elementwise> {
+        (self.class() == Class::Elementwise).then_some(self)
+    }
+
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
-        let flag = |name| self.flag(parameters, name);
+        if self.class() == Class::Elementwise {
+            return elementwise::run(self, parameters, tiles);
+        }
+        let (base, vectors) = vectors(parameters);
+        let mut sparse = self.sparsify.prepare(tiles, base, &vectors, parameters.seed)?;
+        let scales = match self.flag(parameters, "rescale") {
+            true => sparse.rescale(tiles)?,
+            false => vec![1.0; vectors.len()],
+        };
+        let of = MadeOf { name: tiles.name(), parameters, arithmetic: tiles.arithmetic() };
+        sparse.write(tiles, |tile, chosen, mut out| self.combine(&of, tile, &vectors, (&sparse, chosen), &scales, &mut out))
+    }
+}
+
+/// Of those that measure nothing.
+impl Elementwise for TaskArithmetic {
+    fn tile(&self, of: &MadeOf<'_>, tile: &Tile<'_>, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
+        let (base, vectors) = vectors(of.parameters);
+        let sparse = self.sparsify.unseen(of.name, base, &vectors, of.parameters.seed);
+        let scale = |vector: &Vector| if self.by_density { inverse(vector.density) } else { 1.0 };
+        let scales: Vec<f32> = vectors.iter().map(scale).collect();
+        self.combine(of, tile, &vectors, (&sparse, &Chosen::default()), &scales, out)
+    }
+}
+
+/// Where the base is among the inputs, and the task vectors of the others.
+fn vectors(parameters: &TensorParameters) -> (usize, Vec<Vector>) {
         let base = parameters.base.unwrap_or(0);
         let vectors: Vec<Vector> = parameters
             .inputs
@@ -222,32 +257,35 @@ impl Method for TaskArithmetic {
                 identity: *identity,
             })
             .collect();
-        let mut sparse = self.sparsify.prepare(tiles, base, &vectors, parameters.seed)?;
-        let scales = match (self.by_density, flag("rescale")) {
-            (true, _) => vectors.iter().map(|vector| inverse(vector.density)).collect(),
-            (false, true) => sparse.rescale(tiles)?,
-            (false, false) => vec![1.0; vectors.len()],
-        };
-
-        let weights: Vec<f32> = vectors.iter().map(|vector| parameters.inputs[vector.expert].number(&WEIGHT) as f32).collect();
-        let combine = Combine {
-            elect_sign: self.elect_sign,
-            normalize: flag("normalize"),
-            lambda: parameters.shared.number(&LAMBDA) as f32,
-        };
-        sparse.write(tiles, |tile, chosen, mut out| {
-            let terms = vectors.iter().enumerate().map(|(index, vector)| TaskVector {
-                theta: tile.inputs[vector.expert],
-                keep: sparse.keep(tile, index, chosen),
-                scale: scales[index],
-                weight: weights[index],
-            });
-            tiles.arithmetic().task_vectors(&tile.inputs[base], &terms.collect::<Vec<_>>(), &combine, &mut out)
-        })
-    }
+        (base, vectors)
 }
 
 impl TaskArithmetic {
+    /// Adds up what stays of the task vectors in one tile, each times its scale.
+    fn combine(
+        &self,
+        of: &MadeOf<'_>,
+        tile: &Tile<'_>,
+        vectors: &[Vector],
+        (sparse, chosen): (&Sparse, &Chosen),
+        scales: &[f32],
+        out: &mut SliceMut<'_>,
+    ) -> Result<(), KernelError> {
+        let parameters = of.parameters;
+        let combine = Combine {
+            elect_sign: self.elect_sign,
+            normalize: self.flag(parameters, "normalize"),
+            lambda: parameters.shared.number(&LAMBDA) as f32,
+        };
+        let terms = vectors.iter().zip(scales).enumerate().map(|(index, (vector, scale))| TaskVector {
+            theta: tile.inputs[vector.expert],
+            keep: sparse.keep(tile, index, chosen),
+            scale: *scale,
+            weight: parameters.inputs[vector.expert].number(&WEIGHT) as f32,
+        });
+        of.arithmetic.task_vectors(&tile.inputs[sparse.base], &terms.collect::<Vec<_>>(), &combine, out)
+    }
+
     /// A switch that some of the family have.
     fn flag(&self, parameters: &TensorParameters, name: &str) -> bool {
         let parameter = self.parameters.iter().find(|parameter| parameter.name == name);

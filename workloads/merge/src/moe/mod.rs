@@ -23,7 +23,7 @@ pub(crate) use config::config;
 use gates::condition;
 pub(crate) use gates::{Fill, Filled, Gates};
 pub(crate) use layout::{Layout, Place};
-pub(crate) use prompts::{EMBEDDING, gates_of_prompts};
+pub(crate) use prompts::{EMBEDDING, gates_of_prompts, refuse_prompts_to_stages};
 
 use crate::recipe::Mixture;
 

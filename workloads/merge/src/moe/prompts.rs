@@ -9,7 +9,7 @@ use crate::{
     checkpoint::{Checkpoint, DataFile},
     open_files::OpenFiles,
     opened::lens_of,
-    recipe::{Expert, GateMode, Recipe},
+    recipe::{Expert, GateMode, Problem, Recipe, RecipeError},
     run::Lens,
 };
 use braid_kernels::{Dtype, Slice, SliceMut, convert};
@@ -45,6 +45,16 @@ pub(crate) fn gates_of_prompts(
     let prompted = mixture.shared.iter().enumerate().filter(|(_, expert)| !expert.positive.is_empty());
     let shared = prompted.map(gate).collect::<Result<_, _>>()?;
     Ok(Some(Gates { experts: Arc::new(experts), shared: Arc::new(shared) }))
+}
+
+/// Refuses prompts whose base an earlier recipe makes: they are looked up before anything is merged.
+pub(crate) fn refuse_prompts_to_stages(recipe: &Recipe, made: &[Option<usize>]) -> Result<(), MergeError> {
+    let prompted = recipe.mixture.as_ref().is_some_and(|mixture| mixture.gates == GateMode::CheapEmbed);
+    let base = recipe.base.filter(|base| prompted && made.get(*base).is_some_and(Option::is_some));
+    let Some(base) = base.and_then(|base| recipe.models.get(base)) else { return Ok(()) };
+    let problem = Problem::NotYet(format!("`gate_mode: cheap_embed` with a base (`{}`) that a recipe of the same file makes", base.path));
+    let error = RecipeError::new(recipe.place(base.at), problem);
+    Err(error.hint_is("merge the base first, by a file of its own, and name its folder here").into())
 }
 
 /// The embedding of a model.

@@ -83,8 +83,7 @@ pub(crate) fn set_tokenizer(
     }
     if !additions.is_empty() {
         extras.retain(|extra| !is_of_tokenizer(&extra.name) || is_fast(&extra.name));
-        let text = serde_json::to_string_pretty(&with_added(read_json(sources, &file.folder, file.digest)?, additions));
-        let text = text.map_err(|error| MergeError::Task(format!("cannot write JSON: {error}")))?;
+        let text = tokenizer_text(sources, vocabulary)?;
         for extra in extras.iter_mut().filter(|extra| extra.name == FILE) {
             extra.content = Content::Text(text.clone().into_bytes());
         }
@@ -94,6 +93,16 @@ pub(crate) fn set_tokenizer(
         true => Ok(()),
         false => edit(sources, extras, GENERATION_CONFIG, |config| renumber(config, &vocabulary.renumbered)),
     }
+}
+
+/// The text of the tokenizer of a vocabulary.
+///
+/// # Errors
+/// A file that cannot be read, or has changed.
+pub(crate) fn tokenizer_text(sources: &Sources, vocabulary: &Vocabulary) -> Result<String, MergeError> {
+    let file = &vocabulary.file;
+    let text = serde_json::to_string_pretty(&with_added(read_json(sources, &file.folder, file.digest)?, &vocabulary.additions));
+    text.map_err(|error| MergeError::Task(format!("cannot write JSON: {error}")))
 }
 
 fn is_of_tokenizer(name: &str) -> bool {

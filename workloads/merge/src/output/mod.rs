@@ -22,12 +22,12 @@ mod staging;
 mod target;
 
 pub(crate) use card::card;
-pub(crate) use companions::{companions, pretty, set_template, set_tokenizer, template};
-pub(crate) use files::read_if_there;
+pub(crate) use companions::{companions, pretty, set_template, set_tokenizer, template, tokenizer_text};
+pub(crate) use files::{read_if_there, remove_folder};
 pub use layout::{Layout, Place, Shard, TensorShape};
 pub(crate) use manifest::{MadeOf, Provenance, digest, manifest, result_digest};
 pub(crate) use progress::{Claim, Digest, Progress, Record, boot_id};
 pub(crate) use publish::{Content, Extra, publish};
 pub use shard_file::ShardFile;
 pub(crate) use staging::{PlanRecord, Staged, Staging};
-pub(crate) use target::{MANIFEST, OutputFolder};
+pub(crate) use target::{MANIFEST, OutputFolder, STAGES, STAGING, hidden};

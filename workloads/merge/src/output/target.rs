@@ -13,6 +13,19 @@ use std::{
 /// The file in a result that says what it is made of.
 pub(crate) const MANIFEST: &str = "braid.json";
 
+/// How the name of the folder ends in which a result is made.
+pub(crate) const STAGING: &str = ".braid";
+/// How the name of the folder ends that holds the results of stages.
+pub(crate) const STAGES: &str = ".stages";
+
+/// The hidden folder beside `out` whose name is made of that and of `ending`; none for a path that has no name.
+pub(crate) fn hidden(out: &Path, ending: &str) -> Option<PathBuf> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(out.file_name()?);
+    name.push(ending);
+    Some(out.parent()?.join(name))
+}
+
 /// Where the result goes, and where it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutputFolder {
@@ -50,7 +63,7 @@ impl OutputFolder {
         let out_is_link = fs::symlink_metadata(out).is_ok_and(|metadata| metadata.is_symlink());
         let real =
             if out_is_link { out.canonicalize().map_err(|_| wrong("is a link to nothing", None))? } else { out.to_owned() };
-        let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
+        let Some(staging) = hidden(&real, STAGING) else {
             return Err(wrong("is no name of a folder", Some("give a folder that the merge may create")));
         };
         if is_mount(&real) {
@@ -59,10 +72,7 @@ impl OutputFolder {
                 Some("give a folder inside it"),
             ));
         }
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(".braid");
-        Ok(Self { staging: parent.join(hidden), out: real })
+        Ok(Self { staging, out: real })
     }
 
     /// What stands at the place of the result.
@@ -92,16 +102,17 @@ impl OutputFolder {
         Ok(names.first().map_or(Found::Free, |name| Found::Other(name.to_string_lossy().into_owned())))
     }
 
-    /// Requires that a result of `bytes` bytes could be made here for the merge of this record; writes nothing.
-    pub(crate) fn check(&self, plan: &PlanRecord, bytes: u64) -> Result<(), MergeError> {
+    /// Requires that a result of `bytes` bytes could be made here for the merge of this record, or is there already, which is what it
+    /// returns; writes nothing.
+    pub(crate) fn check(&self, plan: &PlanRecord, bytes: u64) -> Result<bool, MergeError> {
         let found = self.find()?;
         if plan.made(&found) {
-            return Ok(());
+            return Ok(true);
         }
         if found != Found::Free {
             return Err(self.not_empty(&found));
         }
-        self.check_space(bytes)
+        self.check_space(bytes).map(|()| false)
     }
 
     /// That the folder holds something else and may not be replaced.

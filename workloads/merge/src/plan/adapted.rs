@@ -64,6 +64,7 @@ pub(super) fn modules(recipe: &Recipe, headers: &[ModelHeader], options: &PlanOp
                 dtype: info.dtype,
                 shape: info.shape.clone(),
                 rows: None,
+                computed: None,
             };
             let of = [source(&factors.a_name, &factors.a), source(&factors.b_name, &factors.b)];
             inputs.push((index, of, factors.clone()));

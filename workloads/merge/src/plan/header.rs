@@ -14,6 +14,8 @@ pub struct ModelHeader {
     pub tensors: BTreeMap<String, TensorHeader>,
     /// The types that tensors are taken to have which are stored in another one, by name.
     pub becomes: BTreeMap<String, Dtype>,
+    /// The bytes that are read for tensors that are computed as they are read, by name.
+    pub computed: BTreeMap<String, u64>,
     /// Its tokenizer, where the recipe brings vocabularies together and it has one.
     pub tokenizer: Option<Arc<TokenizerFile>>,
     /// What these are, where it is an adapter.

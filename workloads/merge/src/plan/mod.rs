@@ -33,7 +33,7 @@ pub use rows::{Pick, RowMap, Run};
 pub use vocabulary::Vocabulary;
 
 use crate::{
-    methods::{Folder, Joint, Method, Passthrough, TensorParameters},
+    methods::{Buffer, Folder, Joint, Method, Passthrough, TensorParameters},
     moe::Gates,
     recipe::{ChatTemplate, Recipe, Span},
     survey::Case,
@@ -117,6 +117,8 @@ pub struct Source {
     pub shape: Vec<u64>,
     /// What its rows are, where they are not those of the tensor in their order.
     pub rows: Option<Arc<RowMap>>,
+    /// The bytes that are read for all of it, where it is computed as it is read.
+    pub computed: Option<u64>,
 }
 
 impl Source {
@@ -127,9 +129,10 @@ impl Source {
 
     /// The bytes that are read of it in a pass.
     pub fn bytes(&self) -> u64 {
-        match &self.rows {
-            Some(rows) => rows.bytes(self.row_elements()),
-            None => header::elements(&self.shape).unwrap_or(u64::MAX).saturating_mul(self.dtype.size() as u64),
+        match (&self.rows, self.computed) {
+            (Some(rows), _) => rows.bytes(self.row_elements()),
+            (None, Some(bytes)) => bytes,
+            (None, None) => header::elements(&self.shape).unwrap_or(u64::MAX).saturating_mul(self.dtype.size() as u64),
         }
     }
 
@@ -200,6 +203,17 @@ impl PlannedTensor {
     /// Whether the method of the recipe makes it, and it is not copied.
     pub(crate) fn is_merged_by(&self, method: &dyn Method) -> bool {
         self.method.name() == method.name()
+    }
+
+    /// Whether it is copied as it is, because its elements are no weights.
+    pub(crate) fn is_buffer(&self) -> bool {
+        self.method.name() == Buffer.name()
+    }
+
+    /// Whether it can be made tile by tile, of the same tiles of its sources.
+    pub(crate) fn is_elementwise(&self) -> bool {
+        let alone = self.is_buffer() && self.sources.len() == 1;
+        (alone || self.method.elementwise().is_some()) && self.parameters.scaling.is_none()
     }
 
     /// The tensor of this name that is source `input` as it is.

@@ -191,13 +191,14 @@ impl Builder<'_> {
             );
             return Err(self.error(at, problem));
         }
+        let computed = header.and_then(|header| header.computed.get(tensor)).copied();
         let stored = found.dtype;
         let taken = header.and_then(|header| header.becomes.get(tensor)).copied().unwrap_or(stored);
         if !taken.is_float() {
             let model = self.path(model);
             return Err(self.error(at, format!("{tensor:?} of model `{model}` is {stored}, not floats")));
         }
-        let source = Source { model, tensor: tensor.to_owned(), dtype: stored, shape: found.shape.clone(), rows: None };
+        let source = Source { model, tensor: tensor.to_owned(), dtype: stored, shape: found.shape.clone(), rows: None, computed };
         let made = Made { name, dtype: self.dtype.unwrap_or(taken), shape: found.shape.clone() };
         let parameters = part.parameters(self.options.seed, number);
         self.push(made, vec![source], parameters, at)

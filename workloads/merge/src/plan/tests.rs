@@ -79,7 +79,7 @@ fn golden(name: &str) -> MergePlan {
     let path = goldens().join("recipes").join(format!("{name}.yml"));
     let recipe = Recipe::parse(&fs::read_to_string(&path).unwrap(), name).unwrap_or_else(|error: RecipeError| panic!("{error}"));
     let within = Within { folders: &[&goldens()], hub: &Hub::default(), exists: Path::exists };
-    let folders = recipe.locate(&within).unwrap();
+    let folders = recipe.locate(&[], &within).unwrap().into_iter().flatten();
     let models = folders.into_iter().map(|folder| (folder.clone(), header(&folder))).collect();
     MergePlan::new(&recipe, models, &PlanOptions::default()).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -26,9 +26,11 @@ pub(super) fn planned(
 ) -> Result<PlannedTensor, PlanError> {
     let mut sources: Vec<(&Input, Source)> = Vec::with_capacity(slice.inputs.len());
     for (input, tensor) in slice.inputs.iter().zip(draft.sources) {
-        let Some(header) = headers.get(input.model).and_then(|header| header.tensors.get(&tensor)) else { continue };
-        let (model, dtype, shape) = (input.model, header.dtype, header.shape.clone());
-        sources.push((input, Source { model, tensor, dtype, shape, rows: None }));
+        let Some(header) = headers.get(input.model) else { continue };
+        let Some(found) = header.tensors.get(&tensor) else { continue };
+        let (model, dtype, shape) = (input.model, found.dtype, found.shape.clone());
+        let computed = header.computed.get(&tensor).copied();
+        sources.push((input, Source { model, tensor, dtype, shape, rows: None, computed }));
     }
     if let Some(alignment) = alignment.filter(|_| names::follows_vocabulary(&draft.name)) {
         alignment.apply(slice, &mut sources)?;

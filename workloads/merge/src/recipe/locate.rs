@@ -19,12 +19,20 @@ pub(crate) struct Within<'a, F> {
 
 impl Recipe {
     /// The place of every model of [`Recipe::models`]: its URL, or the first folder under which it exists, or what was downloaded
-    /// under its name.
+    /// under its name. Those that a stage makes (`made`, as in [`Stage::models`](super::Stage::models)) have none.
     ///
     /// # Errors
     /// A model that is nowhere.
-    pub(crate) fn locate(&self, within: &Within<'_, impl Fn(&Path) -> bool>) -> Result<Vec<PathBuf>, RecipeError> {
-        self.models.iter().map(|model| find(self, model, &model.path, within)).collect()
+    pub(crate) fn locate(
+        &self,
+        made: &[Option<usize>],
+        within: &Within<'_, impl Fn(&Path) -> bool>,
+    ) -> Result<Vec<Option<PathBuf>>, RecipeError> {
+        let one = |(index, model): (usize, &ModelRef)| match made.get(index).copied().flatten() {
+            Some(_) => Ok(None),
+            None => find(self, model, &model.path, within).map(Some),
+        };
+        self.models.iter().enumerate().map(one).collect()
     }
 
     /// The place of every model's adapter, found alike; none where it has none.

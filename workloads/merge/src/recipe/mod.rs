@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! text ─ node (YAML tree) ─ fields, setting, layout, … (typed parts) ─ check (does it fit the method?) ─ Recipe
+//!
+//! a file of several ─ documents (text) ─ a Recipe of each ─ stages (which uses which?) ─ Stages
 //! ```
 //!
 //! A [`Recipe`] is plain data and says what the user wants; it has seen no checkpoint. What it comes to for given checkpoints
@@ -9,6 +11,7 @@
 
 mod chat_template;
 mod check;
+mod documents;
 mod error;
 mod fields;
 mod layout;
@@ -20,6 +23,7 @@ mod nearest;
 mod node;
 mod place;
 mod setting;
+mod stages;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
@@ -33,6 +37,7 @@ pub use model_ref::ModelRef;
 pub use moe::{Expert, GateMode, Mixture};
 pub use place::{At, Place, Span};
 pub use setting::Setting;
+pub use stages::{Stage, Stages};
 pub use tokenizer::{TokenName, TokenRule, TokenSource, Tokenizer, TokenizerSource};
 
 use crate::methods::{self, Method};
@@ -47,6 +52,8 @@ use std::sync::Arc;
 pub struct Recipe {
     /// The name under which it was given, as errors print it.
     pub file: Arc<str>,
+    /// The name that other recipes of its file may use for what it makes.
+    pub name: Option<At<String>>,
     /// How tensors are merged.
     pub method: &'static dyn Method,
     /// Every model that the recipe names, in the order of the inputs; bases that are no inputs come last.
@@ -84,7 +91,6 @@ const KEYS: [&str; 13] = [
     "tokenizer_source",
     "tokenizer",
     "chat_template",
-    // a name that mergekit-multi gives to one of several recipes
     "name",
 ];
 
@@ -139,10 +145,9 @@ impl Recipe {
             (None, Some(node)) => Some(tokenizer::mapping(&source, node)?),
             (None, None) => None,
         };
-        if let Some(node) = fields.take("name") {
-            source.text(node, "`name`")?;
-        }
+        let name = fields.take("name").map(|node| source.text(node, "`name`")).transpose()?;
         let mut recipe = Self {
+            name,
             method,
             models,
             base: base.map(|(base, _)| base),
@@ -163,6 +168,11 @@ impl Recipe {
     /// The model that gives the output its config, tokenizer and other files: the base, else the first input.
     pub fn donor(&self) -> usize {
         self.base.unwrap_or(0)
+    }
+
+    /// How messages call it among the recipes of its file.
+    pub(crate) fn called(&self) -> String {
+        self.name.as_ref().map_or_else(|| "the recipe without a name".into(), |name| format!("`{}`", name.value))
     }
 
     /// A position in this recipe, for an error.

@@ -23,7 +23,6 @@ const KEYS: [&str; 9] = [
     "dtype",
     "experts_per_token",
     "architecture",
-    // a name that mergekit-multi gives to one of several recipes
     "name",
     "merge_method",
 ];
@@ -124,14 +123,13 @@ pub(super) fn parse(source: Source, root: Node) -> Result<Recipe, RecipeError> {
     };
     let architecture = fields.take("architecture").map(|node| source.text(node, "`architecture`")).transpose()?;
     let dtype = fields.take("dtype").map(|node| dtype(&source, node, "`dtype`")).transpose()?;
-    if let Some(node) = fields.take("name") {
-        source.text(node, "`name`")?;
-    }
+    let name = fields.take("name").map(|node| source.text(node, "`name`")).transpose()?;
     let mixture = Mixture { experts, shared, gates, experts_per_token, architecture: architecture.map(|text| text.value), at };
     check(&source, &mixture)?;
     let input = Input { model: base, layers: None, settings: Settings::new(), companion: None, of: None, at: base_at };
     let slice = Slice { inputs: vec![input], base: None, settings: Settings::new(), at };
     Ok(Recipe {
+        name,
         method: &Moe,
         models: reader.models,
         base: Some(base),

@@ -102,8 +102,7 @@ fn explain(fault: &Error, error: impl Fn(Span, Problem) -> RecipeError) -> Recip
     // what is wrong with an alias is told where it stands, not where its anchor does
     let fault = if let Error::AliasError { error, .. } = fault { error.without_snippet() } else { fault };
     match fault {
-        Error::MultipleDocuments { .. } => error(at, Problem::NotYet("a file with several recipes (`---`)".into()))
-            .hint_is("put each recipe into a file of its own and merge them one after the other"),
+        Error::MultipleDocuments { .. } => error(at, Problem::Yaml("one recipe was expected, and here begins another".into())),
         Error::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().unwrap_or("…");
             error(at, Problem::Yaml(format!("the key `{key}` stands here for the second time")))

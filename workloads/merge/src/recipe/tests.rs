@@ -269,8 +269,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             &format!("{ONE}---\n{ONE}"),
-            "r.yml:4:1: a file with several recipes (`---`) is not supported yet\n\
-             hint: put each recipe into a file of its own and merge them one after the other",
+            "r.yml:4:1: one recipe was expected, and here begins another",
         ),
         ("dtype: float32\ndtype: float16", "r.yml:2:1: the key `dtype` stands here for the second time"),
         ("merge_method: [1", "r.yml:1:15: not valid YAML: unclosed bracket '['"),
@@ -341,6 +340,10 @@ fn hostile_yaml_is_refused_before_it_grows() {
     }
 }
 
+fn places(recipe: &Recipe, within: &Within<'_, impl Fn(&Path) -> bool>) -> Result<Vec<PathBuf>, RecipeError> {
+    Ok(recipe.locate(&[], within)?.into_iter().flatten().collect())
+}
+
 #[test]
 fn models_are_looked_for_in_each_folder_in_turn() {
     let recipe = parse("merge_method: linear\nparameters: {weight: 1}\nmodels: [{model: ./a}, {model: /b/c}, {model: org/name}]");
@@ -348,7 +351,7 @@ fn models_are_looked_for_in_each_folder_in_turn() {
     let cache = tempfile::tempdir().unwrap();
     let hub = Hub { cache: Some(cache.path().to_owned()), offline: false };
     let folders = [Path::new("/models"), Path::new("/models/recipes")];
-    let locate = |paths| recipe.locate(&Within { folders: &folders, hub: &hub, exists: there(paths) });
+    let locate = |paths| places(&recipe, &Within { folders: &folders, hub: &hub, exists: there(paths) });
     let found = locate(&["/models/a", "/models/recipes/a", "/b/c", "/models/recipes/org/name"]);
     assert_eq!(found.unwrap(), ["/models/a", "/b/c", "/models/recipes/org/name"].map(PathBuf::from));
 
@@ -391,7 +394,7 @@ fn urls_and_names_on_the_hub_are_places() {
     }
     let mut hub = Hub { cache: Some(cache.path().to_owned()), offline: true };
     let locate =
-        |recipe: &Recipe, hub: &Hub| recipe.locate(&Within { folders: &[Path::new("/none")], hub, exists: |_: &Path| false });
+        |recipe: &Recipe, hub: &Hub| places(recipe, &Within { folders: &[Path::new("/none")], hub, exists: |_: &Path| false });
     let [v1, pr] = ["11", "22"].map(|commit| model.join("snapshots").join(commit));
     assert_eq!(locate(&recipe, &hub).unwrap(), [PathBuf::from("s3://bucket/a@b"), v1.clone(), v1, pr]);
     let other = parse("merge_method: linear\nmodels: [{model: hf://org/other, parameters: {weight: 1}}]");

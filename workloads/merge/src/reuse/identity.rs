@@ -70,7 +70,7 @@ pub(crate) fn identities(checkpoint: &Checkpoint) -> Result<Vec<Identity>, Merge
             false => Err(MergeError::Changed { path: path.clone() }),
         }
     };
-    checkpoint.files.iter().zip(&checkpoint.stamps).map(one).collect()
+    checkpoint.found().map(one).collect()
 }
 
 /// An object is known by its version, if it has one.

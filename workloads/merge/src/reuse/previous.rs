@@ -109,7 +109,8 @@ impl Previous {
 
 /// The model that had these files.
 fn twin(files: &[Identity], kept: &[Files], begun: SystemTime) -> Option<usize> {
-    let same = |kept: &Files| kept.len() == files.len() && files.iter().zip(kept).all(|(file, kept)| file.is(kept, begun));
+    // what a recipe of the same file made has none
+    let same = |kept: &Files| !files.is_empty() && kept.len() == files.len() && files.iter().zip(kept).all(|(file, kept)| file.is(kept, begun));
     kept.iter().position(same)
 }
 
@@ -126,6 +127,7 @@ mod tests {
     fn a_model_has_a_twin_only_where_all_its_files_are_the_same() {
         let kept = |names: &[&str]| -> Files { names.iter().map(|name| (*name).to_owned()).collect() };
         let now = |names: &[&str]| -> Vec<Identity> { names.iter().map(|name| Identity::of(name)).collect() };
+        assert_eq!(super::twin(&[], &[kept(&[])], SystemTime::UNIX_EPOCH), None);
         let kept = [kept(&["a", "d"]), kept(&["b", "c"])];
         let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(2);
         let twin = |names: &[&str]| twin(&now(names), &kept, begun);

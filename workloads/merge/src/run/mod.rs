@@ -5,6 +5,7 @@
 //! tensor, so that neither a model of many small tensors nor one huge tensor leaves a thread idle.
 
 mod buffers;
+mod composed;
 mod digest;
 mod failure;
 mod gathered;
@@ -17,6 +18,7 @@ mod tiles;
 mod verify;
 
 pub use buffers::Buffers;
+pub use composed::Composed;
 pub use digest::TensorDigests;
 pub use gathered::Gathered;
 pub(crate) use gathered::mean_bytes;

@@ -1,7 +1,7 @@
 //! Where the elements of an input come from: a tensor in a file, as it is or through a lens, or rows of
-//! several such tensors.
+//! several such tensors, or what an earlier recipe makes of some.
 
-use super::{gathered::Gathered, lens::Lens, tiles::Passes};
+use super::{composed::Composed, gathered::Gathered, lens::Lens, tiles::Passes};
 use crate::{MergeError, checkpoint::DataFile};
 use braid_kernels::{Dtype, KernelError, Slice, SliceMut};
 use std::sync::{Arc, atomic::Ordering};
@@ -13,6 +13,8 @@ pub enum Origin {
     Stored(Stored),
     /// Rows of some.
     Gathered(Arc<Gathered>),
+    /// A tensor that is computed of others.
+    Composed(Box<Composed>),
 }
 
 /// A tensor in a file.
@@ -45,14 +47,16 @@ impl Origin {
         match self {
             Self::Stored(stored) => stored.seen(),
             Self::Gathered(rows) => rows.dtype,
+            Self::Composed(made) => made.dtype,
         }
     }
 
-    /// The type of what digests are of: the bytes as they lie in the file, or rows as a method sees them.
+    /// The type of what digests are of: the bytes as they lie in the file, or what else a method sees.
     pub(super) fn dtype(&self) -> Dtype {
         match self {
             Self::Stored(stored) => stored.dtype,
             Self::Gathered(rows) => rows.dtype,
+            Self::Composed(made) => made.dtype,
         }
     }
 
@@ -60,7 +64,7 @@ impl Origin {
     pub(super) fn is_plain(&self) -> bool {
         match self {
             Self::Stored(stored) => stored.lens.is_none(),
-            Self::Gathered(_) => true,
+            Self::Gathered(_) | Self::Composed(_) => true,
         }
     }
 
@@ -69,13 +73,24 @@ impl Origin {
         match self {
             Self::Stored(stored) => stored.lens.as_ref().map_or(0, |_| stored.dtype.size()),
             Self::Gathered(rows) => rows.spare(),
+            Self::Composed(made) => made.spare(),
+        }
+    }
+
+    /// The bytes that reading so many elements takes.
+    pub(super) fn moved(&self, elements: u64) -> u64 {
+        match self {
+            Self::Composed(made) => made.moved(elements),
+            Self::Stored(_) | Self::Gathered(_) => elements * self.dtype().size() as u64,
         }
     }
 
     /// Says that all of its elements will be read. Of rows that was said when they were gathered.
     pub(super) fn will_read(&self, elements: u64) {
-        if let Self::Stored(stored) = self {
-            stored.will_read(0, elements);
+        match self {
+            Self::Stored(stored) => stored.will_read(0, elements),
+            Self::Gathered(_) => {}
+            Self::Composed(made) => made.will_read(elements),
         }
     }
 
@@ -92,6 +107,10 @@ impl Origin {
             Self::Stored(stored) => stored.read(reader, first, buffer, spare),
             Self::Gathered(rows) => {
                 rows.read(reader, first, buffer, spare)?;
+                Ok(buffer)
+            }
+            Self::Composed(made) => {
+                made.read(reader, first, buffer, spare)?;
                 Ok(buffer)
             }
         }

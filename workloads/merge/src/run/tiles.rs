@@ -149,8 +149,8 @@ impl<'a> Tiles<'a> {
     /// # Errors
     /// A shape with more elements or bytes than a file can hold.
     pub fn new(target: Target<'a>, inputs: Vec<Input<'a>>, passes: &'a Passes<'a>) -> Result<Self, MergeError> {
-        let per_element: u64 =
-            inputs.iter().map(|input| input.origin.dtype().size() as u64).sum::<u64>() + target.dtype.size() as u64;
+        let spare = inputs.iter().map(|input| input.origin.spare()).max().unwrap_or(0).max(target.dtype.size());
+        let per_element: u64 = inputs.iter().map(|input| input.origin.seen().size() as u64).sum::<u64>() + spare as u64;
         let elements = target.shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n));
         let Some(elements) = elements.filter(|n| n.checked_mul(per_element).is_some_and(|bytes| bytes <= i64::MAX as u64)) else {
             return Err(MergeError::Task(format!(
@@ -277,7 +277,7 @@ impl<'a> Tiles<'a> {
         // an input that was computed as it was read has another type than the one that it is stored in
         let origin = self.inputs.get(input).map(|source| &source.origin);
         let floats = origin.is_some_and(|origin| {
-            !origin.is_plain() || (origin.seen() != self.target.dtype && matches!(origin, Origin::Gathered(_)))
+            !origin.is_plain() || (origin.seen() != self.target.dtype && !matches!(origin, Origin::Stored(_)))
         });
         if self.target.scaling.is_some() || floats {
             return self.write(|tile, mut out| convert(&tile.inputs[input], &mut out));
@@ -389,8 +389,8 @@ impl<'a> Tiles<'a> {
     }
 
     fn count(&self, tile: &Tile<'_>) {
-        let read: usize = tile.inputs.iter().map(|input| input.bytes().len()).sum();
-        self.passes.context.progress.add((read + tile.elements * self.target.dtype.size()) as u64);
+        let read: u64 = self.inputs.iter().map(|input| input.origin.moved(tile.elements as u64)).sum();
+        self.passes.context.progress.add(read + (tile.elements * self.target.dtype.size()) as u64);
     }
 
     fn written(&self, digest: Hash) -> Result<(), MergeError> {

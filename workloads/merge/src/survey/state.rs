@@ -1,7 +1,10 @@
 //! A survey between its tasks: the state of the job, which adds up what they find and decides what comes next. Pure.
 
 use super::{Answer, Case, Question, Search, Survey, counts};
-use crate::{MergeError, step::Group};
+use crate::{
+    MergeError,
+    step::{Group, Surveyed},
+};
 use braid_kernels::Buckets;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +23,8 @@ pub(crate) struct Looking {
     pub(crate) plan: String,
     /// The memory that a task needs at least.
     pub(crate) memory: u64,
+    /// The method that asks, by name.
+    pub(crate) method: String,
     case: Case,
     /// What each task looks at.
     groups: Vec<Group>,
@@ -96,9 +101,10 @@ impl Finding {
 
 impl Looking {
     /// The beginning of a survey of which each task looks at one of `groups`; none where nothing is asked.
-    pub(crate) fn begin(survey: &dyn Survey, plan: String, memory: u64, case: Case, groups: Vec<Group>) -> Option<Self> {
+    pub(crate) fn begin(survey: &dyn Survey, plan: String, memory: u64, surveyed: Surveyed) -> Option<Self> {
+        let Surveyed { case, groups, method } = surveyed;
         let round = open(&survey.question(&case, &[])?, groups.len());
-        Some(Self { plan, memory, case, groups, answers: Vec::new(), round })
+        Some(Self { plan, memory, method, case, groups, answers: Vec::new(), round })
     }
 
     /// The tasks of the present round.

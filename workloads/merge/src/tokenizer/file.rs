@@ -100,6 +100,11 @@ impl TokenizerFile {
         }
     }
 
+    /// The same tokenizer, copied to another folder.
+    pub(crate) fn in_folder(&self, folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), ..self.clone() }
+    }
+
     /// Understands the text of the tokenizer in this folder.
     ///
     /// # Errors

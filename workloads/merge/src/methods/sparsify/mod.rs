@@ -42,7 +42,8 @@ pub(super) struct Vector {
 
 /// What stays of each task vector.
 pub(super) struct Sparse {
-    base: usize,
+    /// Which input is the base.
+    pub(super) base: usize,
     vectors: Vec<(usize, Rule)>,
     /// What was chosen in each tile, where there was room to keep it.
     remembered: Vec<Chosen>,
@@ -65,16 +66,21 @@ impl Sparsify {
     /// Finds what stays of the task vectors, the differences of these experts to input `base`.
     pub(super) fn prepare(self, tiles: &Tiles<'_>, base: usize, vectors: &[Vector], seed: u64) -> Result<Sparse, MergeError> {
         let rules = match self {
-            Self::Nothing => vec![Rule::All; vectors.len()],
+            Self::Nothing | Self::Random => return Ok(self.unseen(tiles.name(), base, vectors, seed)),
             Self::Smallest => trim::largest(tiles, base, vectors)?.into_iter().map(Rule::Largest).collect(),
             Self::SmallestAndOutliers => trim::bands(tiles, base, vectors)?,
-            Self::Random => vectors.iter().map(|vector| random(tiles.name(), vector, seed)).collect(),
             Self::RandomByRank => {
                 vectors.iter().map(|vector| by_rank(tiles, base, vector, seed)).collect::<Result<Vec<_>, _>>()?
             }
         };
         let vectors = vectors.iter().map(|vector| vector.expert).zip(rules).collect();
         Ok(Sparse { base, vectors, remembered: Vec::new() })
+    }
+
+    /// The same for [`Sparsify::Nothing`] and [`Sparsify::Random`], of a tensor of this name that nobody has to look at for that.
+    pub(super) fn unseen(self, tensor: &str, base: usize, vectors: &[Vector], seed: u64) -> Sparse {
+        let rule = |vector: &Vector| if self == Self::Nothing { Rule::All } else { random(tensor, vector, seed) };
+        Sparse { base, vectors: vectors.iter().map(|vector| (vector.expert, rule(vector))).collect(), remembered: Vec::new() }
     }
 }
 

@@ -42,6 +42,10 @@ fn find(asked: &Asked, sources: &[Vec<u32>; 2]) -> Finding {
     }
 }
 
+fn of(case: Case, groups: Vec<Group>) -> Surveyed {
+    Surveyed { case, groups, method: "any".into() }
+}
+
 proptest! {
     /// In whatever order the tasks end, with the state written and read in between.
     #[test]
@@ -55,7 +59,7 @@ proptest! {
         let groups: Vec<Group> = (0..cuts).map(|cut| Group(n * cut / cuts, n * (cut + 1) / cuts, 1)).collect();
         let ranks = vec![1, n as u64 / 2];
         let case = Case { elements: n as u64, experts: 2, numbers: ranks.clone() };
-        let mut looking = Looking::begin(&Both, "plan".into(), 7, case, groups).unwrap();
+        let mut looking = Looking::begin(&Both, "plan".into(), 7, of(case, groups)).unwrap();
         let mut tasks = looking.tasks();
         let answers = loop {
             prop_assert_eq!(tasks.len(), cuts);
@@ -98,7 +102,7 @@ fn the_state_of_the_largest_survey_is_a_small_record() {
     }
     let groups = vec![Group(100_000, 200_000, 1 << 42); MOST_TASKS];
     let case = Case { elements: 1 << 40, experts: 16, numbers: vec![u64::MAX; 32] };
-    let mut looking = Looking::begin(&Many(ranks), "d".repeat(64), 1 << 40, case, groups).unwrap();
+    let mut looking = Looking::begin(&Many(ranks), "d".repeat(64), 1 << 40, of(case, groups)).unwrap();
     let (asked, _) = looking.tasks().remove(0);
     let Look::Counts(buckets) = &asked.look else { panic!() };
     let counts: usize = buckets.iter().flatten().map(|(_, _, intervals)| *intervals as usize + 2).sum();
@@ -113,7 +117,7 @@ fn the_state_of_the_largest_survey_is_a_small_record() {
 #[test]
 fn findings_of_another_question_are_refused() {
     let case = Case { elements: 4, experts: 2, numbers: vec![1] };
-    let mut looking = Looking::begin(&Both, "plan".into(), 7, case, vec![Group(0, 4, 1)]).unwrap();
+    let mut looking = Looking::begin(&Both, "plan".into(), 7, of(case, vec![Group(0, 4, 1)])).unwrap();
     for (index, finding) in [(1, Finding::Sums(vec![0, 0])), (0, Finding::Sums(vec![0])), (0, Finding::Counts("AAA".into()))] {
         let error = looking.take(index, finding).unwrap_err().to_string();
         assert!(error.contains("is not what was asked for"), "{error}");
