@@ -50,7 +50,10 @@ def compare(recipe, braid, mergekit, folder, seeds):
     """One row a text: what each reached, how far apart they may be, and whether they are not."""
     seeds, path = seeds if is_random(recipe) else 1, recipe.relative_to(ROOT)
     ours = losses_of([braid, "merge", path, "OUT"], folder / "braid" / recipe.stem, seeds)
-    theirs = losses_of([mergekit, path, "OUT"], folder / "mergekit" / recipe.stem, seeds)
+    theirs = [mergekit, path, "OUT"]
+    if "\n---\n" in recipe.read_text():  # several recipes that use each other
+        theirs = [mergekit.replace("-yaml", "-multi"), path, "--intermediate-dir", folder / "stages" / recipe.stem, "--out-path", "OUT"]
+    theirs = losses_of(theirs, folder / "mergekit" / recipe.stem, seeds)
     for domain in heldout_loss.DOMAINS:
         samples = [row[domain] for row in theirs]
         spread = statistics.stdev(samples) if len(samples) > 1 else 0.0

@@ -169,6 +169,18 @@ fn workers_change_nothing_where_matrices_are_decomposed() {
     );
 }
 
+/// Recipes that use each other: one computed as it is read, one of whole models written first, by the worker that another one reads it on.
+#[test]
+fn workers_change_nothing_where_recipes_use_each_other() {
+    let scratch = Scratch::new();
+    Family::write(scratch.path(), SMALL, 6);
+    let stages = "name: mean\nmerge_method: linear\nparameters: {weight: 1}\nmodels: [{model: expert1}, {model: expert2}]\n---\n\
+        name: voted\nmerge_method: ties_published\nbase_model: base\nmodels: [{model: mean}, {model: expert3}]\n---\n\
+        merge_method: ties\nbase_model: base\nparameters: {weight: 1, density: 0.6}\nmodels: [{model: voted}, {model: mean}]\n";
+    scratch.write("stages.yml", stages);
+    workers_change_nothing_in(&scratch, &[("stages", &["merge", "stages.yml", "{}"])]);
+}
+
 /// Runs each step in one process, into NAME-0, and on fleets of one to three workers; `{}` in its arguments is where it writes to.
 fn workers_change_nothing_in(scratch: &Scratch, steps: &[(&str, &[&str])]) {
     let named = |args: &[&str], out: &str| args.iter().map(|arg| arg.replace("{}", out)).collect::<Vec<_>>();

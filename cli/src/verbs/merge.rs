@@ -20,13 +20,13 @@ use std::{
 /// No recipe is longer; a checkpoint given by mistake is.
 const LONGEST_RECIPE: u64 = 1 << 20;
 
-/// Merge checkpoints as a recipe says, or several recipes of which later ones use what earlier ones make
+/// Merge checkpoints as a recipe says
 ///
 /// Without --coordinator everything happens inside this process. Run again after an interruption, it goes on where it
 /// stopped.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MergeArgs {
-    /// The recipe: YAML as mergekit reads it; several in one file, as mergekit-multi reads them
+    /// The recipe: YAML as mergekit reads it, or several that use each other, as mergekit-multi reads them
     recipe: PathBuf,
     /// The folder that becomes the merged checkpoint; must not exist or be empty
     out: PathBuf,

@@ -187,7 +187,8 @@ fn help_names_every_verb_and_exit_code() {
     Usage: braid merge [OPTIONS] <RECIPE> <OUT>
 
     Arguments:
-      <RECIPE>  The recipe: YAML as mergekit reads it
+      <RECIPE>  The recipe: YAML as mergekit reads it, or several that use each other, as mergekit-multi
+                reads them
       <OUT>     The folder that becomes the merged checkpoint; must not exist or be empty
 
     Options:

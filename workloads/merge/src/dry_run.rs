@@ -60,7 +60,7 @@ pub fn dry_run(spec: &MergeSpec) -> Result<DryRun, MergeError> {
         StageRun { name, written: !stage.composed, summary: stage.named_summary() }
     };
     let stages: Vec<StageRun> = opened.before.iter().map(stage).collect();
-    let warnings = opened.before.iter().flat_map(|stage| stage.warnings.clone()).chain(opened.warnings.clone()).collect();
+    let warnings = opened.recipes().flat_map(|recipe| recipe.warnings.clone()).collect();
     let mut planned = DryRun { summary: opened.named_summary(), stages, shards, memory, seconds: None, warnings };
     let (read, _, written) = planned.totals();
     let moved = read.saturating_add(written);
@@ -84,8 +84,8 @@ fn rate(opened: &Opened) -> Result<Option<f64>, MergeError> {
     let (mut read, start) = (0, Instant::now());
     // What comes over a network would be paid for only to tell how long it takes.
     let mounted = |path: &&PathBuf| url(path).is_none();
-    let recipes = opened.before.iter().map(Arc::as_ref).chain([opened]);
-    let found = recipes.flat_map(|recipe| &recipe.checkpoints).flat_map(|checkpoint| checkpoint.found().map(|(path, _)| path));
+    let found =
+        opened.recipes().flat_map(|recipe| &recipe.checkpoints).flat_map(|checkpoint| checkpoint.found().map(|(path, _)| path));
     for path in found.filter(mounted) {
         let file = opened.files.get(path)?;
         let mut end = file.stamp()?.bytes;

@@ -99,7 +99,7 @@ impl MergeExecute {
         };
         // the job of the recipe that this step is of
         let of = |plan: &str| {
-            let found = all.with_plan(plan).and_then(|opened| opened.check_unchanged().map(|()| opened));
+            let found = all.with_plan(plan).and_then(|opened| all.check_unchanged().map(|()| opened));
             found.map(job).inspect_err(|_| self.forget(spec))
         };
         match step {
@@ -148,6 +148,7 @@ fn plan_next<'a>(all: &'a Opened, job: impl Fn(&'a Opened) -> Job<'a>) -> Result
     // Whether there is a place for the result is found now, and not when all the others have been merged.
     if !all.before.is_empty() && !all.folder.check(&all.record, 0)? {
         for stage in all.before.iter().filter(|stage| !stage.composed) {
+            stage.folder.make_way(&stage.record)?;
             let job = job(stage);
             let planned = job.unless_made(|| job.plan())?;
             if !planned.published {

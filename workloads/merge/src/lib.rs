@@ -11,6 +11,9 @@
 //!                              output/ (staging folder, progress, publishing at once)
 //! ```
 //!
+//! Of a file of several recipes each goes this way, those before others that use them; or its tiles are computed as they are read
+//! (`opened.rs`, `run/composed.rs`).
+//!
 //! Everything up to the plan is pure but for the reading of headers; what touches files is at the edges.
 
 pub mod adapter;

@@ -32,6 +32,12 @@ use std::{
 /// Input files kept open between tasks.
 const OPEN: usize = 64;
 
+/// The most bytes that are read to compute one of a stage that is never written. Stages of stages multiply: beyond this, writing
+/// costs less.
+const MOST_READ: u64 = 16;
+/// The most bytes that an element of such a stage takes in memory while it is computed.
+const MOST_HELD: u64 = 128;
+
 /// A recipe of which everything but the tensors has been read.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -106,7 +112,12 @@ impl Opened {
         let headers = models.iter().map(header).collect::<Result<Vec<_>, MergeError>>()?;
         let tokenizer = match stage.tokenizer.and_then(|index| before.get(index)) {
             Some(stage) => stage.tokenizer()?,
-            None => spec.locate_tokenizer(stage)?.map(|folder| TokenizerFile::open(sources, &folder)).transpose()?.flatten().map(Arc::new),
+            None => spec
+                .locate_tokenizer(stage)?
+                .map(|folder| TokenizerFile::open(sources, &folder))
+                .transpose()?
+                .flatten()
+                .map(Arc::new),
         };
         let inputs = models.iter().map(Model::stamps).collect();
         let (checkpoints, made): (Vec<_>, Vec<_>) = models.into_iter().map(|model| (model.checkpoint, model.made)).unzip();
@@ -148,16 +159,26 @@ impl Opened {
         })
     }
 
-    /// Whether every tensor can be made tile by tile, and the rest of what it makes is that of its donor.
+    /// Whether every tensor can be made tile by tile, at a price that is worth it, and the rest of what it makes is that of its donor.
     fn can_be_composed(&self) -> bool {
         let plan = &self.plan;
         let as_its_donor = plan.vocabulary.is_none() && plan.chat_template.is_none() && plan.makes == Folder::Checkpoint;
-        as_its_donor && plan.pieces.is_empty() && plan.survey.is_none() && plan.tensors.iter().all(PlannedTensor::is_elementwise)
+        let cheap = |tensor: &PlannedTensor| {
+            let held: u64 = tensor.sources.iter().map(|source| source.dtype.size() as u64 + self.beside(source)).sum();
+            held <= MOST_HELD && tensor.bytes_in() <= tensor.bytes_out().saturating_mul(MOST_READ)
+        };
+        let tiled = |tensor: &PlannedTensor| tensor.is_elementwise() && cheap(tensor);
+        as_its_donor && plan.pieces.is_empty() && plan.survey.is_none() && plan.tensors.iter().all(tiled)
+    }
+
+    /// All recipes of the file, each after those that it uses; the last is this one.
+    pub(crate) fn recipes(&self) -> impl Iterator<Item = &Self> {
+        self.before.iter().map(Arc::as_ref).chain([self])
     }
 
     /// All recipes whose results are written, each after those that it uses; the last is this one.
     pub(crate) fn written(&self) -> impl Iterator<Item = &Self> {
-        self.before.iter().map(Arc::as_ref).filter(|stage| !stage.composed).chain([self])
+        self.recipes().filter(|recipe| !recipe.composed)
     }
 
     /// The one of [`written`](Self::written) whose plan has this digest.
@@ -203,11 +224,13 @@ impl Opened {
         self.checkpoints.get(source.model)?.folds.get(&source.tensor)
     }
 
-    /// The models that it goes back to: their folders, and the adapters on them as they are written.
+    /// The models of all recipes: their folders, and the adapters on them as they are written.
     pub(crate) fn models(&self) -> BTreeSet<(&Path, Option<&str>)> {
-        let mut models: BTreeSet<_> = self.made.iter().flatten().flat_map(|stage| stage.models()).collect();
-        let own = self.checkpoints.iter().zip(&self.recipe.models).zip(&self.made).filter(|(_, made)| made.is_none());
-        models.extend(own.map(|((checkpoint, model), _)| (checkpoint.root.as_path(), model.adapter.as_deref())));
+        let mut models = BTreeSet::new();
+        for Self { checkpoints, recipe, made, .. } in self.recipes() {
+            let own = checkpoints.iter().zip(&recipe.models).zip(made).filter(|(_, made)| made.is_none());
+            models.extend(own.map(|((checkpoint, model), _)| (checkpoint.root.as_path(), model.adapter.as_deref())));
+        }
         models
     }
 
@@ -216,10 +239,9 @@ impl Opened {
         self.made.get(model).is_some_and(Option::is_some)
     }
 
-    /// Requires that no input has changed since it was opened.
+    /// Requires that no input of any recipe has changed since it was opened.
     pub(crate) fn check_unchanged(&self) -> Result<(), MergeError> {
-        self.checkpoints.iter().try_for_each(Checkpoint::check_unchanged)?;
-        self.made.iter().flatten().try_for_each(|stage| stage.check_unchanged())
+        self.recipes().flat_map(|recipe| &recipe.checkpoints).try_for_each(Checkpoint::check_unchanged)
     }
 }
 

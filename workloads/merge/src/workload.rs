@@ -139,7 +139,8 @@ fn publish(plan: String) -> Result<TaskSpec, MergeError> {
 
 fn result(published: Published) -> JobResult {
     let size = |bytes| ByteSize::b(bytes).display().si();
-    let Published { out, recipes, models, tensors, bytes, reused_tensors, reused_bytes, repaired_tensors, taken, .. } = &published;
+    let Published { out, recipes, models, tensors, bytes, reused_tensors, reused_bytes, repaired_tensors, taken, .. } =
+        &published;
     let by = if *recipes > 1 { format!(" by {recipes} recipes") } else { String::new() };
     let mut summary = format!("merged {}{by} into {out} ({tensors} tensors, {})", checkpoints(*models), size(*bytes));
     if *reused_tensors > 0 {

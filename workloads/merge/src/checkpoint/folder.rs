@@ -77,7 +77,7 @@ pub struct TensorInfo {
 }
 
 /// What tells that a file has been replaced, without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp {
     /// Its length.
     pub bytes: u64,

@@ -33,7 +33,10 @@ fn models(root: &Path, dtype: Dtype, big: u64) {
 }
 
 const TILED: [(&str, &str); 5] = [
-    ("linear", "merge_method: linear\nmodels: [{model: x, parameters: {weight: 0.3}}, {model: v, parameters: {weight: [0.7, 0.2]}}]\n"),
+    (
+        "linear",
+        "merge_method: linear\nmodels: [{model: x, parameters: {weight: 0.3}}, {model: v, parameters: {weight: [0.7, 0.2]}}]\n",
+    ),
     (
         "task_arithmetic",
         "merge_method: task_arithmetic\nbase_model: base\nmodels: [{model: x, parameters: {weight: 0.3}}, {model: v, parameters: {weight: 1}}]\n\
@@ -48,8 +51,14 @@ const TILED: [(&str, &str); 5] = [
 ];
 const WRITTEN: [(&str, &str); 3] = [
     ("ties", "merge_method: ties\nbase_model: base\nparameters: {density: 0.5, weight: 1}\nmodels: [{model: x}, {model: v}]\n"),
-    ("ties_published", "merge_method: ties_published\nbase_model: base\nparameters: {density: 0.4}\nmodels: [{model: x}, {model: v}]\n"),
-    ("lines", "merge_method: task_arithmetic\nbase_model: base\nmodels: [{model: x, parameters: {weight: 1}}]\nlines: {alpha: 0.5, beta: 0.5}\n"),
+    (
+        "ties_published",
+        "merge_method: ties_published\nbase_model: base\nparameters: {density: 0.4}\nmodels: [{model: x}, {model: v}]\n",
+    ),
+    (
+        "lines",
+        "merge_method: task_arithmetic\nbase_model: base\nmodels: [{model: x, parameters: {weight: 1}}]\nlines: {alpha: 0.5, beta: 0.5}\n",
+    ),
 ];
 /// What merges it: one pass, two passes, whole rows, whole models, whole tensors, layers moved about.
 const USERS: [&str; 6] = [
@@ -143,12 +152,39 @@ fn what_tiles_can_be_made_of_is_never_written() {
             Tensor::f32("base_model.model.model.layers.0.mlp.up_proj.lora_B.weight", &[10, 1], (0..10).map(|n| n as f32 / 64.0)),
         ],
     );
-    let adapted = |first: &str| format!("merge_method: slerp\nbase_model: z\nmodels: [{{model: {first}+lora}}]\nparameters: {{t: 0.5}}\n");
+    let adapted =
+        |first: &str| format!("merge_method: slerp\nbase_model: z\nmodels: [{{model: {first}+lora}}]\nparameters: {{t: 0.5}}\n");
     let file = format!("name: first\n{}---\n{}", TILED[0].1, adapted("first"));
     assert_eq!(written(&file), [("first".to_owned(), true)]);
     merge(root, &file, "adapted", 2).unwrap();
     alone(&adapted("a"), "by-hand");
     assert!(read_checkpoint(&root.join("adapted")) == read_checkpoint(&root.join("by-hand")));
+}
+
+/// Tiles of tiles of tiles cost more than a disk: each of these reads the two before it.
+#[test]
+fn what_would_be_read_too_often_is_written() {
+    let house = tempfile::tempdir().unwrap();
+    let root = house.path();
+    models(root, Dtype::F32, 160);
+    let mut file = String::new();
+    let name = |index: usize| match index {
+        0 => "x".to_owned(),
+        1 => "v".to_owned(),
+        index => format!("s{index}"),
+    };
+    for index in 2..34 {
+        let (a, b, own) = (name(index - 1), name(index - 2), name(index));
+        file += &format!(
+            "name: {own}\nmerge_method: linear\nparameters: {{weight: 1}}\nmodels: [{{model: {a}}}, {{model: {b}}}]\n---\n"
+        );
+    }
+    let planned = dry_run(&serde_json::from_value(spec(root, &file, "nowhere")).unwrap()).unwrap();
+    let written = planned.stages.iter().filter(|stage| stage.written).count();
+    assert!((4..16).contains(&written), "{written} of {}", planned.stages.len());
+    let (read, _, _) = planned.totals();
+    assert!(read < 40 * 16 * planned.summary.bytes_out, "{read}");
+    merge(root, &file, "out", 2).unwrap();
 }
 
 #[test]
@@ -157,7 +193,9 @@ fn the_result_has_the_companions_of_the_donor_of_its_donor() {
     let root = house.path();
     models(root, Dtype::F32, 160);
     for (out, stage) in [("composed", TILED[0].1), ("written", WRITTEN[0].1)] {
-        let file = format!("name: first\n{stage}---\nmerge_method: linear\nparameters: {{weight: 1}}\nmodels: [{{model: first}}, {{model: z}}]\n");
+        let file = format!(
+            "name: first\n{stage}---\nmerge_method: linear\nparameters: {{weight: 1}}\nmodels: [{{model: first}}, {{model: z}}]\n"
+        );
         let result = merge(root, &file, out, 1).unwrap();
         let donor = if out == "composed" { "x" } else { "base" };
         assert_eq!(fs::read_to_string(root.join(out).join("tokenizer_config.json")).unwrap(), format!("{{\"of\": \"{donor}\"}}"));
@@ -179,15 +217,14 @@ fn an_interrupted_job_goes_on_with_the_stages_that_are_there() {
     );
     merge(root, &file, "undisturbed", 1).unwrap();
     let expected = read_checkpoint(&root.join("undisturbed"));
-    let mut tasks_of_runs = Vec::new();
+    let mut interrupted = 0;
     for stop in 1.. {
         let out = format!("out-{stop}");
         let spec = spec(root, &file, &out);
-        let finished = run(&spec, stop);
-        if finished {
+        if run(&spec, stop).0 {
             break;
         }
-        tasks_of_runs.push(stop);
+        interrupted += 1;
         drive(&MergeExecute::new(), &spec, &context(1, 256 << 20)).unwrap();
         assert!(read_checkpoint(&root.join(&out)) == expected, "after {stop} tasks");
         assert!(!root.join(format!(".{out}.stages")).exists());
@@ -195,27 +232,68 @@ fn an_interrupted_job_goes_on_with_the_stages_that_are_there() {
         let again = drive(&MergeExecute::new(), &spec, &context(1, 256 << 20)).unwrap();
         assert!(again.summary.ends_with("already holds this merge"), "{}", again.summary);
     }
-    assert!(tasks_of_runs.len() >= 9, "a plan, tensors and publishing for each of three: {tasks_of_runs:?}");
+    assert!(interrupted >= 8, "{interrupted}: a plan, tensors and publishing for each of three");
 }
 
-/// Runs so many tasks of a job, and whether that were all.
-fn run(spec: &Value, count: usize) -> bool {
+#[test]
+fn a_stage_of_inputs_that_have_changed_is_merged_again() {
+    let house = tempfile::tempdir().unwrap();
+    let root = house.path();
+    models(root, Dtype::F32, 160);
+    let file = format!("name: a\n{}---\n{}", WRITTEN[0].1, USERS[1].replace("STAGE", "a"));
+    let job = spec(root, &file, "out");
+    let tasks = (1..).find(|count| run(&job, *count).0 || there(&root.join(".out.stages"))).unwrap();
+    assert!(!root.join("out").exists(), "{tasks} tasks were all");
+    // the same headers, other numbers
+    let mut tensors = read_checkpoint(&root.join("x"));
+    tensors.iter_mut().for_each(|tensor| tensor.bytes.reverse());
+    tensors.iter_mut().for_each(|tensor| tensor.bytes.iter_mut().for_each(|byte| *byte &= 0x3f));
+    write_checkpoint(&root.join("x"), &config(&root.join("x")), &tensors, 2);
+    drive(&MergeExecute::new(), &job, &context(1, 256 << 20)).unwrap();
+    merge(root, &file, "fresh", 1).unwrap();
+    assert!(read_checkpoint(&root.join("out")) == read_checkpoint(&root.join("fresh")));
+}
+
+/// Whether a stage is there.
+fn there(stages: &Path) -> bool {
+    let entries = fs::read_dir(stages).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    entries.iter().any(|entry| entry.path().join("braid.json").exists())
+}
+
+/// Runs so many tasks of a job; whether that were all, and the bytes of inputs that they read.
+fn run(spec: &Value, count: usize) -> (bool, u64) {
     let execute = MergeExecute::new();
-    let (mut tasks, mut state) = (MergeWorkload.plan(spec).unwrap().tasks, Value::Null);
+    let (mut tasks, mut state, mut read) = (MergeWorkload.plan(spec).unwrap().tasks, Value::Null, 0);
     for index in 0..count {
-        let Some(task) = tasks.pop() else { return true };
+        let Some(task) = tasks.pop() else { return (true, read) };
         let context = context(1, 256 << 20);
         let context = TaskContext { task: TaskId { index: index as u32, ..context.task }, ..context };
         let value = execute.run(spec, &task, &context).unwrap();
+        read += value["read"].as_u64().unwrap_or(0);
         match MergeWorkload.advance(spec, &state, &task, &value, tasks.len()).unwrap() {
             Advance::Continue { tasks: more, state: next } => {
                 tasks.extend(more);
                 state = next.unwrap_or(state);
             }
-            _ => return true,
+            _ => return (true, read),
         }
     }
-    false
+    (false, read)
+}
+
+#[test]
+fn what_is_read_is_told_beforehand() {
+    let house = tempfile::tempdir().unwrap();
+    let root = house.path();
+    models(root, Dtype::BF16, 1600);
+    for (number, (name, stage)) in TILED.iter().chain(&WRITTEN[..1]).enumerate() {
+        for (other, user) in USERS[..2].iter().enumerate() {
+            let recipe = format!("name: first\n{stage}---\n{}", user.replace("STAGE", "first"));
+            let spec = spec(root, &recipe, &format!("out-{number}-{other}"));
+            let foretold = dry_run(&serde_json::from_value(spec.clone()).unwrap()).unwrap().totals().0;
+            assert_eq!(run(&spec, usize::MAX), (true, foretold), "{name} in {user}");
+        }
+    }
 }
 
 #[test]
@@ -226,12 +304,17 @@ fn what_cannot_be_done_in_one_file_is_refused_before_anything_is_written() {
     let extract = "name: adapter\nmerge_method: lora_extract\nbase_model: base\nmodels: [{model: x}]\nparameters: {rank: 1}\n";
     for (file, expected, hint) in [
         (
-            format!("{extract}---\nmerge_method: linear\nparameters: {{weight: 1}}\nmodels: [{{model: adapter}}, {{model: z}}]\n"),
+            format!(
+                "{extract}---\nmerge_method: linear\nparameters: {{weight: 1}}\nmodels: [{{model: adapter}}, {{model: z}}]\n"
+            ),
             "recipe.yml:9:18: `adapter`, an adapter that a recipe of the same file makes, is not supported yet",
             "make it first, by a file of its own, and name its folder here",
         ),
         (
-            format!("name: first\n{}---\nmerge_method: linear\nparameters: {{weight: 1}}\nmodels: [{{model: fisrt}}, {{model: first}}]\n", TILED[0].1),
+            format!(
+                "name: first\n{}---\nmerge_method: linear\nparameters: {{weight: 1}}\nmodels: [{{model: fisrt}}, {{model: first}}]\n",
+                TILED[0].1
+            ),
             "recipe.yml:7:18: model `fisrt` is not there",
             "did you mean `first`, a recipe of this file?",
         ),
@@ -245,7 +328,10 @@ fn what_cannot_be_done_in_one_file_is_refused_before_anything_is_written() {
     // a folder that is in use is known before the first stage is merged
     fs::create_dir(root.join("full")).unwrap();
     fs::write(root.join("full/notes"), "").unwrap();
-    let file = format!("name: first\n{}---\nmerge_method: linear\nparameters: {{weight: 1}}\nmodels: [{{model: first}}, {{model: z}}]\n", WRITTEN[0].1);
+    let file = format!(
+        "name: first\n{}---\nmerge_method: linear\nparameters: {{weight: 1}}\nmodels: [{{model: first}}, {{model: z}}]\n",
+        WRITTEN[0].1
+    );
     let failure = merge(root, &file, "full", 1).unwrap_err();
     assert!(failure.message.contains("is not empty: it holds \"notes\""), "{}", failure.message);
     assert!(!root.join(".full.stages").exists());

@@ -242,22 +242,22 @@ impl Elementwise for TaskArithmetic {
 
 /// Where the base is among the inputs, and the task vectors of the others.
 fn vectors(parameters: &TensorParameters) -> (usize, Vec<Vector>) {
-        let base = parameters.base.unwrap_or(0);
-        let vectors: Vec<Vector> = parameters
-            .inputs
-            .iter()
-            .zip(&parameters.identities)
-            .enumerate()
-            .filter(|(expert, _)| *expert != base)
-            .map(|(expert, (values, identity))| Vector {
-                expert,
-                density: values.number(&DENSITY),
-                gamma: values.number(&GAMMA),
-                epsilon: values.number(&EPSILON),
-                identity: *identity,
-            })
-            .collect();
-        (base, vectors)
+    let base = parameters.base.unwrap_or(0);
+    let vectors: Vec<Vector> = parameters
+        .inputs
+        .iter()
+        .zip(&parameters.identities)
+        .enumerate()
+        .filter(|(expert, _)| *expert != base)
+        .map(|(expert, (values, identity))| Vector {
+            expert,
+            density: values.number(&DENSITY),
+            gamma: values.number(&GAMMA),
+            epsilon: values.number(&EPSILON),
+            identity: *identity,
+        })
+        .collect();
+    (base, vectors)
 }
 
 impl TaskArithmetic {

@@ -52,7 +52,8 @@ pub(crate) fn refuse_prompts_to_stages(recipe: &Recipe, made: &[Option<usize>]) 
     let prompted = recipe.mixture.as_ref().is_some_and(|mixture| mixture.gates == GateMode::CheapEmbed);
     let base = recipe.base.filter(|base| prompted && made.get(*base).is_some_and(Option::is_some));
     let Some(base) = base.and_then(|base| recipe.models.get(base)) else { return Ok(()) };
-    let problem = Problem::NotYet(format!("`gate_mode: cheap_embed` with a base (`{}`) that a recipe of the same file makes", base.path));
+    let problem =
+        Problem::NotYet(format!("`gate_mode: cheap_embed` with a base (`{}`) that a recipe of the same file makes", base.path));
     let error = RecipeError::new(recipe.place(base.at), problem);
     Err(error.hint_is("merge the base first, by a file of its own, and name its folder here").into())
 }

@@ -22,7 +22,7 @@ impl Opened {
 
     /// What an element of a source takes beside its own bytes: what a lens makes of it is f32, and so are rows that are computed; what an
     /// earlier recipe makes takes its sources.
-    fn beside(&self, source: &Source) -> u64 {
+    pub(super) fn beside(&self, source: &Source) -> u64 {
         if let Some(stage) = self.composed_by(source) {
             let sources = stage.tensor(&source.tensor).map_or(&[][..], |tensor| &tensor.sources);
             return sources.iter().map(|source| source.dtype.size() as u64 + stage.beside(source)).sum();

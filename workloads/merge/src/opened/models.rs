@@ -14,7 +14,11 @@ use crate::{
     spec::MergeSpec,
     tokenizer::TokenizerFile,
 };
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 /// A model of a recipe.
 pub(super) struct Model {
@@ -79,9 +83,8 @@ impl Model {
     /// What the plan needs to know of it.
     pub(super) fn header(&self, sources: &Sources, with_tokenizer: bool) -> Result<ModelHeader, MergeError> {
         let Self { checkpoint, parts, made } = self;
-        let tensor = |(name, info): (&String, &TensorInfo)| {
-            (name.clone(), TensorHeader { dtype: info.dtype, shape: info.shape.clone() })
-        };
+        let tensor =
+            |(name, info): (&String, &TensorInfo)| (name.clone(), TensorHeader { dtype: info.dtype, shape: info.shape.clone() });
         let composed = made.as_ref().filter(|stage| stage.composed);
         let computed: BTreeMap<String, u64> = composed.iter().flat_map(|stage| stage.bytes_of_tensors()).collect();
         Ok(ModelHeader {
@@ -94,10 +97,10 @@ impl Model {
         })
     }
 
-    /// The files that it goes back to, as they were found.
+    /// The files that it goes back to, as they were found. Those of a stage that uses a model in two ways are there once.
     pub(super) fn stamps(&self) -> Vec<Stamp> {
-        let made = self.made.iter().flat_map(|stage| stage.record.inputs.iter().flatten());
-        made.chain(&self.checkpoint.stamps).copied().collect()
+        let made: BTreeSet<Stamp> = self.made.iter().flat_map(|stage| stage.record.inputs.iter().flatten()).copied().collect();
+        made.into_iter().chain(self.checkpoint.stamps.iter().copied()).collect()
     }
 }
 

@@ -1,6 +1,9 @@
 //! The folder that is to become the result, and whether it may.
 
-use super::{files::read_if_there, staging::PlanRecord};
+use super::{
+    files::{read_if_there, remove_folder},
+    staging::PlanRecord,
+};
 use crate::MergeError;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statvfs, statx};
 use serde::Deserialize;
@@ -113,6 +116,12 @@ impl OutputFolder {
             return Err(self.not_empty(&found));
         }
         self.check_space(bytes).map(|()| false)
+    }
+
+    /// Removes what was made of other inputs than those of this record. Only for a folder that no user has named.
+    pub(crate) fn make_way(&self, plan: &PlanRecord) -> Result<(), MergeError> {
+        let found = self.find()?;
+        if found == Found::Free || plan.made(&found) { Ok(()) } else { remove_folder(&self.out) }
     }
 
     /// That the folder holds something else and may not be replaced.

@@ -82,7 +82,8 @@ mod tests {
             ("", vec![]),
         ] {
             let expected: Vec<(u32, String)> = expected.into_iter().map(|(line, text)| (line, text.to_owned())).collect();
-            let found: Vec<(u32, String)> = split(text).into_iter().map(|(line, text)| (line, text.trim_end().to_owned())).collect();
+            let found: Vec<(u32, String)> =
+                split(text).into_iter().map(|(line, text)| (line, text.trim_end().to_owned())).collect();
             assert_eq!(found, expected, "{text:?}");
         }
     }

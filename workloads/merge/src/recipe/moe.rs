@@ -15,17 +15,8 @@ use crate::methods::Moe;
 /// The key that tells such a recipe from one of a merge.
 pub(super) const EXPERTS: &str = "experts";
 
-const KEYS: [&str; 9] = [
-    "base_model",
-    EXPERTS,
-    "shared_experts",
-    "gate_mode",
-    "dtype",
-    "experts_per_token",
-    "architecture",
-    "name",
-    "merge_method",
-];
+const KEYS: [&str; 9] =
+    ["base_model", EXPERTS, "shared_experts", "gate_mode", "dtype", "experts_per_token", "architecture", "name", "merge_method"];
 
 /// More experts than any mixture has.
 const MAX_EXPERTS: usize = 1024;

@@ -11,7 +11,9 @@
 //! folder. One recipe gives the result: that without a name, or else the one that no other uses. Pure: whether a stage is
 //! ever written to a disk is not decided here.
 
-use super::{ModelRef, Place, Problem, Recipe, RecipeError, Span, TokenizerSource, documents::documents, nearest::nearest};
+use super::{
+    ModelRef, Place, Problem, Recipe, RecipeError, Span, TokenizerSource, documents::documents, nearest::nearest, node::MAX_BYTES,
+};
 use std::sync::Arc;
 
 /// All recipes of a file, each after those that it uses; the last gives the result.
@@ -39,6 +41,10 @@ impl Stages {
     /// # Errors
     /// What is wrong in one of them, or in how they use each other, with its position.
     pub fn parse(text: &str, file: &str) -> Result<Self, RecipeError> {
+        if text.len() > MAX_BYTES {
+            let problem = Problem::TooLarge { bytes: text.len(), limit: MAX_BYTES };
+            return Err(RecipeError::new(Place { file: file.into(), at: Span::default() }, problem));
+        }
         let documents = documents(text);
         let mut recipes = Vec::with_capacity(documents.len().max(1));
         for document in &documents {
@@ -177,8 +183,11 @@ fn result(recipes: &[Parsed], uses: &[Uses], error: impl Fn(Span, Problem) -> Re
         (None, [only]) => *only,
         (None, [first, second, ..]) => {
             let (first, second) = (&recipes[*first], &recipes[*second]);
-            let problem =
-                Problem::Value(format!("{} and {} are used by no other recipe, and only one can give the result", first.called(), second.called()));
+            let problem = Problem::Value(format!(
+                "{} and {} are used by no other recipe, and only one can give the result",
+                first.called(),
+                second.called()
+            ));
             return Err(error(second.at(), problem).hint_is("merge them one after the other, from files of their own"));
         }
         // each is used by another: a circle, which `order` finds
@@ -201,17 +210,22 @@ fn order(
     error: impl Fn(Span, Problem) -> RecipeError,
 ) -> Result<Vec<usize>, RecipeError> {
     let mut order: Vec<usize> = Vec::with_capacity(recipes.len());
-    loop {
-        let done = |index: &usize| order.contains(index);
-        let left: Vec<usize> = (0..recipes.len()).filter(|index| !done(index)).collect();
-        let ready = |index: &usize| uses[*index].all().all(|used| done(&used));
+    let mut done = vec![false; recipes.len()];
+    while order.len() < recipes.len() {
         // the result comes last, whatever it uses: all others are of use to it, or in a circle
-        match left.iter().copied().filter(|index| *index != last || left.len() == 1).find(|index| ready(index)) {
-            Some(next) => order.push(next),
-            None if left.is_empty() => return Ok(order),
-            None => return Err(circle(recipes, uses, &left, error)),
+        let may_come = |index: &usize| !done[*index] && (*index != last || order.len() + 1 == recipes.len());
+        match (0..recipes.len()).filter(may_come).find(|index| uses[*index].all().all(|used| done[used])) {
+            Some(next) => {
+                done[next] = true;
+                order.push(next);
+            }
+            None => {
+                let left: Vec<usize> = (0..recipes.len()).filter(|index| !done[*index]).collect();
+                return Err(circle(recipes, uses, &left, error));
+            }
         }
     }
+    Ok(order)
 }
 
 /// Names the recipes of a circle, which is among `left`: each of them uses one of them.
@@ -235,8 +249,10 @@ fn circle(recipes: &[Parsed], uses: &[Uses], left: &[usize], error: impl Fn(Span
             text += ", which";
         }
     }
-    let at = start.recipe.models.iter().find(|model| path.iter().any(|index| recipes[*index].name() == Some(model.path.as_str())));
-    error(at.map_or_else(|| start.at(), |model| model.at), Problem::Value(text)).hint_is("a folder of that name is written `./name`")
+    let at =
+        start.recipe.models.iter().find(|model| path.iter().any(|index| recipes[*index].name() == Some(model.path.as_str())));
+    error(at.map_or_else(|| start.at(), |model| model.at), Problem::Value(text))
+        .hint_is("a folder of that name is written `./name`")
 }
 
 #[cfg(test)]

@@ -267,10 +267,7 @@ fn what_is_wrong_is_said_with_its_place() {
             &format!("{ONE}chat_template: chatlm"),
             "r.yml:3:16: chat_template \"chatlm\" is neither a known name nor a Jinja template\nhint: did you mean `chatml`?",
         ),
-        (
-            &format!("{ONE}---\n{ONE}"),
-            "r.yml:4:1: one recipe was expected, and here begins another",
-        ),
+        (&format!("{ONE}---\n{ONE}"), "r.yml:4:1: one recipe was expected, and here begins another"),
         ("dtype: float32\ndtype: float16", "r.yml:2:1: the key `dtype` stands here for the second time"),
         ("merge_method: [1", "r.yml:1:15: not valid YAML: unclosed bracket '['"),
         ("merge_method: *nobody", "r.yml:1:15: not valid YAML: alias references unknown anchor"),

@@ -110,7 +110,9 @@ impl Previous {
 /// The model that had these files.
 fn twin(files: &[Identity], kept: &[Files], begun: SystemTime) -> Option<usize> {
     // what a recipe of the same file made has none
-    let same = |kept: &Files| !files.is_empty() && kept.len() == files.len() && files.iter().zip(kept).all(|(file, kept)| file.is(kept, begun));
+    let same = |kept: &Files| {
+        !files.is_empty() && kept.len() == files.len() && files.iter().zip(kept).all(|(file, kept)| file.is(kept, begun))
+    };
     kept.iter().position(same)
 }
 
