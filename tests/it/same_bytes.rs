@@ -152,7 +152,7 @@ fn workers_change_nothing_where_matrices_are_decomposed() {
     let scratch = Scratch::new();
     Family::write(scratch.path(), Size { layers: 2, hidden: 128, vocabulary: 512, experts: 3, shards: 2 }, 5);
     let experts = "base_model: base\nmodels: [{model: expert1}, {model: expert2}, {model: expert3}]\n";
-    for method in ["tsvm", "opcm"] {
+    for method in ["tsvm", "tsvm_reweighted", "opcm"] {
         scratch.write(&format!("{method}.yml"), format!("merge_method: {method}\n{experts}"));
     }
     scratch.write("lego.yml", "merge_method: lora_lego\nmodels: [{model: one-0}, {model: two-0}]\n");
@@ -160,6 +160,7 @@ fn workers_change_nothing_where_matrices_are_decomposed() {
         &scratch,
         &[
             ("tsvm", &["merge", "tsvm.yml", "{}"]),
+            ("reweighted", &["merge", "tsvm_reweighted.yml", "{}"]),
             ("opcm", &["merge", "opcm.yml", "{}"]),
             ("one", &["lora", "extract", "base", "expert1", "{}", "--rank", "8", "--matrices-only"]),
             ("two", &["lora", "extract", "base", "expert2", "{}", "--rank", "8", "--matrices-only"]),

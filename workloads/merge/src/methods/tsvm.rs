@@ -1,4 +1,5 @@
-//! `tsvm`: task singular vectors, decorrelated (Gargiulo et al., CVPR 2025, arXiv 2412.00081).
+//! `tsvm`: task singular vectors, decorrelated (Gargiulo et al., CVPR 2025, arXiv 2412.00081); `tsvm_reweighted`, an experiment after
+//! R-TSVM (arXiv 2502.06876): see [`reweight`].
 //!
 //! Of each of N task vectors `δᵢ = Uᵢ Sᵢ Vᵢᵀ` of a matrix the `k = ⌊min(m, n) / N⌋` largest singular values stay (one at least). All that stay are
 //! put side by side, `U = [U₁ … U_N]`, `V` alike, and each side is replaced by the nearest one with orthonormal columns, so that no
@@ -10,11 +11,13 @@
 //! several tasks share exactly are kept once instead of being filled up at will. `weight` is Braid's.
 //!
 //! Class: whole tensors. Cost: reads N + 1 tensors and writes one; N thin decompositions, about 8 m n min(m, n) operations each, and
-//! 8 (m + n) (kN)² for the rest. Memory: ten times the matrix in f32.
+//! 8 (m + n) (kN)² for the rest. Memory: ten times the matrix in f32; reweighted, the task vectors beside that.
+
+mod reweight;
 
 use super::{
-    BaseRule, Case, Class, Contract, Joint, Made, Method, Parameter, Piece, Reads, Report, Scope, TensorParameters, Work,
-    joint::Matrices,
+    BadValue, BaseRule, Case, Class, Contract, Joint, Made, Method, Parameter, Piece, Reads, Report, Scope, TensorParameters,
+    Work, joint::Matrices,
 };
 use crate::{
     MergeError,
@@ -29,18 +32,28 @@ use braid_kernels::{
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-pub(super) struct Tsvm;
+pub(super) struct Tsvm {
+    name: &'static str,
+    parameters: &'static [Parameter],
+    /// Whether columns are weighed, and ranks shared out, by what is in the task vectors.
+    reweighted: bool,
+}
+
+pub(super) static TSVM: Tsvm = Tsvm { name: "tsvm", parameters: const { &[WEIGHT, LAMBDA] }, reweighted: false };
+pub(super) static TSVM_REWEIGHTED: Tsvm =
+    Tsvm { name: "tsvm_reweighted", parameters: const { &[WEIGHT, LAMBDA, OUTLIERS] }, reweighted: true };
 
 const WEIGHT: Parameter = Parameter::number("weight", Scope::Expert, 1.0);
 const LAMBDA: Parameter = Parameter::number("lambda", Scope::Shared, 1.0);
+const OUTLIERS: Parameter = Parameter::number("outliers", Scope::Shared, 3.0);
 
 impl Method for Tsvm {
     fn name(&self) -> &'static str {
-        "tsvm"
+        self.name
     }
 
     fn parameters(&self) -> &'static [Parameter] {
-        const { &[WEIGHT, LAMBDA] }
+        self.parameters
     }
 
     fn contract(&self) -> Contract {
@@ -56,7 +69,16 @@ impl Method for Tsvm {
     }
 
     fn joint(&self) -> Option<&'static dyn Joint> {
-        Some(&Self)
+        Some(if self.reweighted { &TSVM_REWEIGHTED } else { &TSVM })
+    }
+
+    fn check(&self, parameters: &TensorParameters) -> Result<(), BadValue> {
+        let outliers = parameters.shared.number(&OUTLIERS);
+        if outliers < 0.0 {
+            let problem = format!("{outliers} standard deviations above the mean cannot be negative");
+            return Err(BadValue { parameter: OUTLIERS.name, input: None, problem, hint: None });
+        }
+        Ok(())
     }
 
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
@@ -82,9 +104,10 @@ impl Joint for Tsvm {
             if tensor.method.name() != self.name() || has_vocabulary(&tensor.name) || rows == 0 || cols == 0 {
                 return Piece::Alone(tensor);
             }
-            let work = Decorrelate { parameters: tensor.parameters.clone() };
+            let work = Decorrelate { parameters: tensor.parameters.clone(), reweighted: self.reweighted };
+            let held = if self.reweighted { 10 + tensor.sources.len() as u64 } else { 10 };
             let makes = vec![Made { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape }];
-            let memory = rows.saturating_mul(cols).saturating_mul(10 * 4);
+            let memory = rows.saturating_mul(cols).saturating_mul(held.saturating_mul(4));
             let (sources, parameters) = (tensor.sources, tensor.parameters);
             Piece::Together { makes, sources, parameters, memory, work: Arc::new(work) }
         };
@@ -107,6 +130,7 @@ fn inputs(parameters: &TensorParameters) -> (usize, Vec<(usize, f32)>) {
 #[derive(Debug)]
 struct Decorrelate {
     parameters: TensorParameters,
+    reweighted: bool,
 }
 
 impl Work for Decorrelate {
@@ -115,13 +139,28 @@ impl Work for Decorrelate {
         let mut out = room.matrix(base)?;
         let (rows, cols) = (out.rows(), out.cols());
         let kept = (rows.min(cols) / experts.len().max(1)).max(1);
+        let vector = |expert: usize, base: &Dense| -> Result<Dense, MergeError> {
+            let mut delta = room.matrix(expert)?;
+            delta.data_mut().iter_mut().zip(base.data()).for_each(|(value, base)| *value -= base);
+            Ok(delta)
+        };
+        let mut ranks = vec![kept; experts.len()];
+        let mut held: Vec<Dense> = Vec::new();
+        if self.reweighted {
+            held = experts.iter().map(|(expert, _)| vector(*expert, &out)).collect::<Result<_, _>>()?;
+            ranks = reweight::ranks(&held);
+            reweight::weigh(&mut held, self.parameters.shared.number(&OUTLIERS));
+        }
+        let mut held = held.into_iter();
         // as rows, which is how they are put side by side
         let (mut left, mut right): (Vec<f32>, Vec<f32>) = (Vec::new(), Vec::new());
         let mut values: Vec<f32> = Vec::new();
-        for (expert, weight) in experts {
-            let mut delta = room.matrix(expert)?;
-            delta.data_mut().iter_mut().zip(out.data()).for_each(|(value, base)| *value -= base);
-            let Svd { left: u, values: s, right: v } = svd(&delta).map_err(|error| room.refused(error))?.truncated(kept);
+        for ((expert, weight), kept) in experts.into_iter().zip(&ranks) {
+            let delta = match held.next() {
+                Some(delta) => delta,
+                None => vector(expert, &out)?,
+            };
+            let Svd { left: u, values: s, right: v } = svd(&delta).map_err(|error| room.refused(error))?.truncated(*kept);
             left.extend(u.transposed().into_data());
             right.extend(v.into_data());
             values.extend(s.into_iter().map(|value| value * weight));
@@ -138,7 +177,10 @@ impl Work for Decorrelate {
         let change = multiply(left.view(), right.t());
         out.data_mut().iter_mut().zip(change.data()).for_each(|(value, change)| *value = change.mul_add(lambda, *value));
         room.write(0, out.data())?;
-        Ok(json!({ "rank": kept }))
+        Ok(match self.reweighted {
+            true => json!({ "ranks": ranks }),
+            false => json!({ "rank": kept }),
+        })
     }
 }
 

@@ -148,3 +148,60 @@ fn threads_change_nothing() {
     assert_eq!(bytes(1), bytes(2));
     assert_eq!(bytes(1), bytes(3));
 }
+
+/// The paper's sum of task vectors whose columns are weighed, with ranks shared out; worked out here anew, in f64.
+#[test]
+fn reweighted_it_is_what_its_file_says() {
+    let house = house();
+    let root = house.path();
+    let recipe = "merge_method: tsvm_reweighted\nbase_model: base\nparameters: {outliers: 1.2, lambda: 0.8}\nmodels: [{model: a}, {model: b}, {model: c}]\n";
+    let refused = merge(root, &recipe.replace("1.2", "-1"), "out", 2).unwrap_err();
+    assert!(refused.message.ends_with("-1 standard deviations above the mean cannot be negative"), "{}", refused.message);
+    merge(root, recipe, "out", 2).unwrap();
+    let (found, base) = (values(root, "out"), values(root, "base"));
+    let mut deltas: Vec<Vec<f64>> =
+        ["a", "b", "c"].iter().map(|name| values(root, name)[1].iter().zip(&base[1]).map(|(a, b)| a - b).collect()).collect();
+    let root_of = ((ROWS * COLS) as f64).sqrt();
+    let dense: Vec<f64> = deltas
+        .iter()
+        .map(|delta| {
+            let (l1, l2) = (delta.iter().map(|x| x.abs()).sum::<f64>(), dot(delta, delta).sqrt());
+            1.0 - (root_of - l1 / l2) / (root_of - 1.0)
+        })
+        .collect();
+    let ranks: Vec<usize> = dense.iter().map(|own| (COLS as f64 * own / dense.iter().sum::<f64>()) as usize).collect();
+    let scores: Vec<Vec<f64>> = deltas
+        .iter()
+        .map(|delta| {
+            let mut scores = vec![0.0; COLS];
+            for row in delta.chunks(COLS) {
+                let mean = row.iter().map(|x| x.abs()).sum::<f64>() / COLS as f64;
+                let deviation = (row.iter().map(|x| (x.abs() - mean).powi(2)).sum::<f64>() / COLS as f64).sqrt();
+                for (score, x) in scores.iter_mut().zip(row).filter(|(_, x)| x.abs() > mean + 1.2 * deviation) {
+                    *score += x.abs();
+                }
+            }
+            scores
+        })
+        .collect();
+    for (delta, own) in deltas.iter_mut().zip(&scores) {
+        for (index, x) in delta.iter_mut().enumerate() {
+            let total: f64 = scores.iter().map(|scores| scores[index % COLS]).sum();
+            *x *= if total > 0.0 { 3.0 * own[index % COLS] / total } else { 1.0 };
+        }
+    }
+    let (mut u, mut s, mut v) = (Columns::new(), Vec::new(), Columns::new());
+    for (delta, kept) in deltas.iter().zip(ranks) {
+        let columns: Columns = (0..COLS).map(|col| (0..ROWS).map(|row| delta[row * COLS + col]).collect()).collect();
+        let (left, values, right) = jacobi(&columns);
+        u.extend(left.into_iter().take(kept));
+        s.extend(values.into_iter().take(kept));
+        v.extend(right.into_iter().take(kept));
+    }
+    let (u, v) = (polar(&u), polar(&v));
+    for (i, found) in found[1].iter().enumerate() {
+        let change: f64 = (0..s.len()).map(|k| u[k][i / COLS] * s[k] * v[k][i % COLS]).sum();
+        let expected = base[1][i] + 0.8 * change;
+        assert!((found - expected).abs() < 5e-4, "element {i}: {found} for {expected}");
+    }
+}
