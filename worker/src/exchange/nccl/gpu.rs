@@ -1,17 +1,23 @@
 //! The fabric that is NCCL, and how the members of a gang come to one: all of them, or none.
 
-use super::{Fabric, FabricError, NcclExchange};
+use super::{Fabric, FabricError, Form, NcclExchange};
 use braid_gpu::{
     Device, GpuError,
     nccl::{Communicator, Nccl, NcclId},
 };
 use braid_workload::{Exchange, ExchangeError, Gang, Join};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// Meets the members of a gang as `inner` does, and lets their large gathers go over NCCL where every one of them has a GPU and NCCL.
 pub struct NcclJoin {
     inner: Arc<dyn Join>,
+}
+
+/// This member's library and GPU.
+struct Gpus {
+    library: Arc<Nccl>,
+    device: Device,
 }
 
 struct Gpu(Communicator);
@@ -53,8 +59,8 @@ impl NcclJoin {
 impl Join for NcclJoin {
     fn join(&self, gang: &Gang, cancel: &CancellationToken) -> Result<Arc<dyn Exchange>, ExchangeError> {
         let control = self.inner.join(gang, cancel)?;
-        let (rank, size) = (control.rank(), control.size());
-        if size == 1 {
+        let rank = control.rank();
+        if control.size() == 1 {
             return Ok(control);
         }
         let here = Nccl::load().and_then(|library| {
@@ -66,20 +72,26 @@ impl Join for NcclJoin {
             tracing::warn!(rank, "gathers of this gang go over TCP: {error}");
         }
         // what one member has not, all do without
-        if !all_agree(&*control, here.is_ok())? {
-            return Ok(control);
-        }
-        let Ok((library, device)) = here else { return Ok(control) };
-        let made = if rank == 0 { library.id() } else { Ok(NcclId([0; 128])) };
-        let mut id = made.as_ref().map_or([0; 128], |id| id.0);
-        control.broadcast(0, &mut id)?;
-        let joined = made.and_then(|_| Communicator::join(&library, &device, NcclId(id), (rank, size), control.timeout()));
-        if let Err(error) = &joined {
-            tracing::warn!(rank, "gathers of this gang go over TCP: {error}");
-        }
-        match (all_agree(&*control, joined.is_ok())?, joined) {
-            (true, Ok(group)) => Ok(Arc::new(NcclExchange::new(control, Box::new(Gpu(group))))),
+        match (all_agree(&*control, here.is_ok())?, here) {
+            (true, Ok((library, device))) => Ok(Arc::new(NcclExchange::new(control, Arc::new(Gpus { library, device }))?)),
             _ => Ok(control),
+        }
+    }
+}
+
+impl Form for Gpus {
+    fn form(&self, group: &dyn Exchange, limit: Duration) -> Result<Option<Box<dyn Fabric>>, ExchangeError> {
+        let (rank, size) = (group.rank(), group.size());
+        let made = if rank == 0 { self.library.id() } else { Ok(NcclId([0; 128])) };
+        let mut id = made.as_ref().map_or([0; 128], |id| id.0);
+        group.broadcast(0, &mut id)?;
+        let joined = made.and_then(|_| Communicator::join(&self.library, &self.device, NcclId(id), (rank, size), limit));
+        if let Err(error) = &joined {
+            tracing::warn!(rank, "gathers of this group go over TCP: {error}");
+        }
+        match (all_agree(group, joined.is_ok())?, joined) {
+            (true, Ok(group)) => Ok(Some(Box::new(Gpu(group)))),
+            _ => Ok(None),
         }
     }
 }

@@ -1,27 +1,30 @@
 //! The exchange over NCCL: gathers of equal parts go from GPU to GPU, everything else goes as it does without.
 //!
 //! ```text
-//!   all_gather, large, equal parts ──▶ all say over the control group what they bring ──▶ fabric ──▶ out, in rank order
+//!   all_gather, large, equal parts ──▶ lane (its turn, on the side group) ──▶ fabric ──▶ out, in rank order
 //!   everything else ─────────────────▶ control group (tcp, local)
 //! ```
 //!
-//! The control group is what the coordinator formed. It numbers the epoch, carries the id of NCCL's group from the first rank to the
-//! others, tells whether a member is lost, and finds out who calls something else. So a gather begins only when all have come to it, and
-//! while it is under way the loss of a member, an abort or the deadline ends it here: NCCL itself would wait without an end.
+//! The control group is what the coordinator formed. It numbers the epoch, tells whether a member is lost, and finds out who calls something
+//! else: all say there that they have come, and with how much. While a gather is under way the loss of a member, an abort or the deadline
+//! ends it here: NCCL itself would wait without an end. Groups that are split off, and gathers that are started and waited for later,
+//! go the same way. A group comes together on the fabric with its first large gather, over a side group of the same members, which carries the
+//! id of NCCL's group from the first rank to the others.
 //!
 //! Bytes of a gather are moved, never added up, so they are those of any other back-end. Sums stay with the control group, whose order
-//! they promise. Parts that were split off, and gathers that are started and waited for later, go over the control group too.
+//! they promise.
 
 #[cfg(feature = "cuda")]
 mod gpu;
+mod lane;
+mod started;
 #[cfg(test)]
 mod tests;
 
-use braid_workload::exchange::{Deadline, Exchange, ExchangeError, Operation, Pending};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use braid_workload::exchange::{Exchange, ExchangeError, Pending};
+use lane::{Lane, Limit};
+use started::Started;
+use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "cuda")]
 pub use gpu::NcclJoin;
@@ -43,6 +46,16 @@ pub trait Fabric: Send {
     ) -> Result<(), FabricError>;
 }
 
+/// Brings the members of a group together on a fabric.
+pub trait Form: Send + Sync {
+    /// The fabric of the members of `group`, all of whom call this; `None` for all of them where one of them cannot. Takes no longer
+    /// than `limit` once all have come.
+    ///
+    /// # Errors
+    /// A member is lost; the group has failed.
+    fn form(&self, group: &dyn Exchange, limit: Duration) -> Result<Option<Box<dyn Fabric>>, ExchangeError>;
+}
+
 /// Why a gather did not end.
 #[derive(Debug, thiserror::Error)]
 pub enum FabricError {
@@ -57,14 +70,24 @@ pub enum FabricError {
 /// A group whose large gathers go over a fabric.
 pub struct NcclExchange {
     control: Arc<dyn Exchange>,
-    fabric: Mutex<Option<Box<dyn Fabric>>>,
+    lane: Arc<Lane>,
+    form: Arc<dyn Form>,
     least: usize,
 }
 
 impl NcclExchange {
-    /// Over `fabric`, whose ranks are those of `control`.
-    pub fn new(control: Arc<dyn Exchange>, fabric: Box<dyn Fabric>) -> Self {
-        Self { control, fabric: Mutex::new(Some(fabric)), least: LEAST }
+    /// Over the fabric that `form` makes of the members of `control`. All of these call it.
+    ///
+    /// # Errors
+    /// The epoch has ended.
+    pub fn new(control: Arc<dyn Exchange>, form: Arc<dyn Form>) -> Result<Self, ExchangeError> {
+        Self::with_least(control, form, LEAST)
+    }
+
+    fn with_least(control: Arc<dyn Exchange>, form: Arc<dyn Form>, least: usize) -> Result<Self, ExchangeError> {
+        let side = control.split(&(0..control.size()).collect::<Vec<_>>())?;
+        let lane = Lane::new(side, Arc::clone(&form));
+        Ok(Self { control, lane, form, least })
     }
 
     /// Whether a gather goes over the fabric: on all ranks or on none, as all give the same lengths.
@@ -72,55 +95,46 @@ impl NcclExchange {
         self.size() > 1 && lens.first().is_some_and(|first| *first >= self.least.max(1) && lens.iter().all(|len| len == first))
     }
 
-    fn gather(&self, mine: &[u8], out: &mut [u8]) -> Result<(), ExchangeError> {
-        let rank = self.rank();
-        if out.len() != mine.len() * self.size() {
-            let detail = format!("{} bytes from {} ranks into {}", mine.len(), self.size(), out.len());
-            return Err(self.end(ExchangeError::Misuse { rank, operation: Operation::AllGather, detail }));
-        }
-        // All have come, and to the same call: from here on only a loss keeps anyone.
-        let mut all = vec![0; 8 * self.size()];
-        self.control.all_gather(&(mine.len() as u64).to_le_bytes(), &mut all)?;
-        let bytes = all.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
-        if let Some((other_rank, other_bytes)) = bytes.enumerate().find(|(_, bytes)| *bytes != mine.len() as u64) {
-            let (operation, bytes) = (Operation::AllGather, mine.len() as u64);
-            return Err(self.end(ExchangeError::Mismatch { operation, rank, bytes, other_rank, other_bytes }));
-        }
-        let deadline = Deadline::after(self.timeout());
-        let mut go_on = || {
-            if let Some(failure) = self.control.failure() {
-                return Err(failure);
-            }
-            if deadline.left().is_zero() {
-                let missing = (0..self.size()).filter(|other| *other != rank).collect();
-                return Err(ExchangeError::Deadline { operation: Operation::AllGather, limit: deadline.limit(), missing });
-            }
-            Ok(())
-        };
-        let mut fabric = self.fabric.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = match &mut *fabric {
-            Some(fabric) => fabric.all_gather(mine, out, &mut go_on),
-            None => Err(FabricError::Failed("the group of GPUs has ended".into())),
-        };
-        done.map_err(|error| {
-            *fabric = None;
-            match error {
-                FabricError::Stopped(error) => self.end(error),
-                FabricError::Failed(detail) => {
-                    self.end(ExchangeError::System { rank, attempt: "gather over NCCL".into(), detail })
-                }
-            }
-        })
+    /// Whether this member brings what `lens` says, and it goes over the fabric. The control group knows what is wrong otherwise.
+    fn goes_over(&self, mine: usize, lens: &[usize]) -> bool {
+        lens.len() == self.size() && lens.get(self.rank()) == Some(&mine) && self.is_large(lens)
     }
 
-    /// Ends the epoch for all members; the first cause stays, and is returned.
-    fn end(&self, error: ExchangeError) -> ExchangeError {
-        match self.control.failure() {
-            Some(first) => first,
-            None => {
-                self.control.abort(&error.to_string());
-                error
-            }
+    fn gather(&self, mine: &[u8], out: &mut [u8]) -> Result<(), ExchangeError> {
+        let ticket = self.lane.ticket();
+        let mut all = vec![0; size_of::<u64>() * self.size()];
+        self.control.all_gather(&length(mine.len()), &mut all)?;
+        agree(&*self.control, mine.len(), &all)?;
+        let done = ticket.gather(&*self.control, mine, out, Limit::Waited(self.timeout()));
+        done.map_err(|error| end(&*self.control, error))
+    }
+}
+
+/// What a member says when it comes to a gather.
+fn length(bytes: usize) -> [u8; size_of::<u64>()] {
+    (bytes as u64).to_le_bytes()
+}
+
+/// All have come, and bring equally much: from here on only a loss keeps anyone.
+fn agree(control: &dyn Exchange, bytes: usize, all: &[u8]) -> Result<(), ExchangeError> {
+    match all.as_chunks().0.iter().all(|other| *other == length(bytes)) {
+        true => Ok(()),
+        // It fails, on every rank alike, with what there is to say about parts of different length.
+        false => control.all_gather(&vec![0; bytes], &mut vec![0; bytes * control.size()]),
+    }
+}
+
+/// Ends the epoch for all members of `control`; the first cause stays, and is returned.
+fn end(control: &dyn Exchange, error: FabricError) -> ExchangeError {
+    let error = match error {
+        FabricError::Stopped(error) => error,
+        FabricError::Failed(detail) => ExchangeError::System { rank: control.rank(), attempt: "gather over NCCL".into(), detail },
+    };
+    match control.failure() {
+        Some(first) => first,
+        None => {
+            control.abort(&error.to_string());
+            error
         }
     }
 }
@@ -155,13 +169,16 @@ impl Exchange for NcclExchange {
     }
 
     fn all_gather_varied(&self, mine: &[u8], lens: &[usize], out: &mut [u8]) -> Result<(), ExchangeError> {
-        let agreed = lens.len() == self.size() && lens.get(self.rank()) == Some(&mine.len());
-        if agreed && self.is_large(lens) { self.gather(mine, out) } else { self.control.all_gather_varied(mine, lens, out) }
+        match self.goes_over(mine.len(), lens) && out.len() == mine.len() * self.size() {
+            true => self.gather(mine, out),
+            false => self.control.all_gather_varied(mine, lens, out),
+        }
     }
 
     fn all_gather_in_place(&self, lens: &[usize], out: &mut [u8]) -> Result<(), ExchangeError> {
         let own = lens.first().map(|len| self.rank().saturating_mul(*len)..(self.rank() + 1).saturating_mul(*len));
-        match own.and_then(|own| out.get(own)).filter(|_| lens.len() == self.size() && self.is_large(lens)) {
+        let whole = lens.first().is_some_and(|len| out.len() == len * self.size());
+        match own.and_then(|own| out.get(own)).filter(|mine| whole && self.goes_over(mine.len(), lens)) {
             Some(mine) => {
                 let mine = mine.to_vec();
                 self.gather(&mine, out)
@@ -171,7 +188,12 @@ impl Exchange for NcclExchange {
     }
 
     fn start_all_gather_varied(&self, mine: Vec<u8>, lens: &[usize]) -> Result<Box<dyn Pending>, ExchangeError> {
-        self.control.start_all_gather_varied(mine, lens)
+        if self.goes_over(mine.len(), lens) {
+            let (ticket, arrival) = (self.lane.ticket(), self.control.start_all_gather(length(mine.len()).to_vec())?);
+            Ok(Box::new(Started::new(Arc::clone(&self.control), ticket, mine, arrival)?))
+        } else {
+            self.control.start_all_gather_varied(mine, lens)
+        }
     }
 
     fn all_reduce_f32(&self, values: &mut [f32]) -> Result<(), ExchangeError> {
@@ -203,6 +225,7 @@ impl Exchange for NcclExchange {
     }
 
     fn split(&self, members: &[usize]) -> Result<Arc<dyn Exchange>, ExchangeError> {
-        self.control.split(members)
+        let control = self.control.split(members)?;
+        Ok(Arc::new(Self::with_least(control, Arc::clone(&self.form), self.least)?))
     }
 }

@@ -93,7 +93,9 @@ fn recipes() -> Vec<String> {
         recipes.push(with("sce", &format!("select_topk: {density}"), THREE));
         recipes.push(with("sce_published", &format!("select_topk: {density}"), THREE));
     }
-    recipes.extend(["ram", "ramplus_tl", "varm", "widen", "pcb", "opcm", "tsvm", "tsvm_reweighted"].map(|method| with(method, "", THREE)));
+    recipes.extend(
+        ["ram", "ramplus_tl", "varm", "widen", "pcb", "opcm", "tsvm", "tsvm_reweighted"].map(|method| with(method, "", THREE)),
+    );
     let scaled = |method: &str, parameters: &str| with(method, parameters, &format!("{THREE}lines: {{alpha: 0.3, beta: 0.2}}\n"));
     recipes.extend([scaled("ties", "weight: 1, density: 0.4"), scaled("tsvm", ""), scaled("opcm", "")]);
     recipes
