@@ -1,7 +1,9 @@
-//! Merges of the command on a GPU, through a driver that has none: the bytes of the CPU, and what is said where there is no GPU.
+//! Merges and gathers on GPUs, through a driver and an NCCL that have none: the bytes of the CPU and of TCP, and what is said where there
+//! is no GPU.
 
-use crate::harness::{Family, Run, Scratch, Size, command, finish};
+use crate::harness::{Coordinator, Family, Run, Scratch, Size, Worker, WorkerSetup, command, finish};
 use crate::same_bytes::Output;
+use crate::train::training;
 use braid_gpu::shim;
 use std::path::Path;
 
@@ -66,4 +68,42 @@ fn a_machine_without_a_gpu_says_so_and_merges_on_the_cpu() {
     let run = on_gpu(&scratch, &libraries, &[("BRAID_MERGE_ON", "tpu")], &[recipe, "wrong"]);
     assert_eq!(run.code, Some(2), "{run}");
     assert!(run.stderr.contains(r#"BRAID_MERGE_ON is "tpu", and may be cpu or gpu"#), "{run}");
+}
+
+/// A gang of two workers on GPUs that are none, whose states are gathered by a library with NCCL's name: split groups, gathers beside the
+/// computing, parts of different length.
+#[test]
+fn a_gang_that_gathers_over_nccl_trains_as_one_over_tcp_does() {
+    let scratch = training(3);
+    // a document over two ranks, with states that are large enough to be worth the way
+    let spec = "documents: [texts]\ncontext: 512\nranks: 2\ntokens_per_rank: 256\nsteps: 3\nsequences_per_step: 2\n\
+        model: { width: 16, heads: 2, head_dim: 96, mlp_width: 24, layers: [gla, softmax] }\n";
+    scratch.write("train.yml", spec);
+    let libraries = scratch.join("libraries");
+    let meeting = scratch.join("meeting");
+    for folder in [&libraries, &meeting] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    shim::build_driver(&libraries).unwrap();
+    shim::build_nccl(&libraries).unwrap();
+    let variables = [("BRAID_EXCHANGE", "nccl"), ("BRAID_LOG", "info")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let folders = [("LD_LIBRARY_PATH", &libraries), ("TMPDIR", &meeting)];
+    let folders = folders.map(|(name, folder)| (name.to_owned(), folder.display().to_string()));
+    for (out, environment) in [("tcp", Vec::new()), ("nccl", [variables, folders].concat())] {
+        let coordinator = Coordinator::spawn(None);
+        let worker =
+            || Worker::start(coordinator.address(), WorkerSetup { environment: environment.clone(), ..WorkerSetup::default() });
+        let workers = [worker(), worker()];
+        coordinator.wait_for_nodes(2);
+        coordinator.braid_in(scratch.path(), ["train", "train.yml", out]).ok();
+        let logs = workers.map(|worker| worker.log()).concat();
+        assert!(!logs.contains("gathers of this g"), "they went over TCP all the same: {logs}");
+    }
+    let file = |out: &str, name: &str| std::fs::read(scratch.join(out).join(name)).unwrap();
+    for name in ["losses.jsonl", "model.safetensors"] {
+        assert!(file("tcp", name) == file("nccl", name), "{name} has other bytes");
+    }
+    // what the first rank left in its first gather of a group
+    let groups = std::fs::read_dir(&meeting).unwrap().flatten().filter(|entry| entry.path().join("1-0").exists());
+    assert!(groups.count() > 0, "no gather went over NCCL");
 }

@@ -77,6 +77,7 @@ impl Lane {
         &self,
         state: &mut State,
         mine: &[u8],
+        lens: &[usize],
         out: &mut [u8],
         limit: Duration,
         go_on: &mut dyn FnMut() -> Result<(), ExchangeError>,
@@ -85,16 +86,46 @@ impl Lane {
             *state = self.form.form(&*self.side, limit)?.map_or(State::Absent, State::Formed);
         }
         match state {
-            State::Formed(fabric) => fabric.all_gather(mine, out, go_on),
-            State::Absent => Ok(self.side.all_gather(mine, out)?),
+            State::Formed(fabric) if lens.iter().all(|len| *len == mine.len()) => fabric.all_gather(mine, out, go_on),
+            State::Formed(fabric) => filled_up(&mut **fabric, mine, lens, out, go_on),
+            State::Absent => Ok(self.side.all_gather_varied(mine, lens, out)?),
             State::Unformed | State::Ended => Err(FabricError::Failed("the group of GPUs has ended".into())),
         }
     }
 }
 
+/// A gather of parts of different length: each is filled up to the longest.
+fn filled_up(
+    fabric: &mut dyn Fabric,
+    mine: &[u8],
+    lens: &[usize],
+    out: &mut [u8],
+    go_on: &mut dyn FnMut() -> Result<(), ExchangeError>,
+) -> Result<(), FabricError> {
+    let largest = lens.iter().max().copied().unwrap_or(0);
+    let mut filled = mine.to_vec();
+    filled.resize(largest, 0);
+    let mut all = vec![0; largest * lens.len()];
+    fabric.all_gather(&filled, &mut all, go_on)?;
+    let mut rest = out;
+    for (part, len) in all.chunks(largest.max(1)).zip(lens) {
+        let (own, next) = std::mem::take(&mut rest).split_at_mut(*len);
+        own.copy_from_slice(&part[..*len]);
+        rest = next;
+    }
+    Ok(())
+}
+
 impl Ticket {
     /// Gathers when its turn has come. `control` is asked for the end of the epoch, and `limit` says how long it may take from now.
-    pub(super) fn gather(self, control: &dyn Exchange, mine: &[u8], out: &mut [u8], limit: Limit) -> Result<(), FabricError> {
+    pub(super) fn gather(
+        self,
+        control: &dyn Exchange,
+        mine: &[u8],
+        lens: &[usize],
+        out: &mut [u8],
+        limit: Limit,
+    ) -> Result<(), FabricError> {
         let (lane, rank) = (&self.lane, control.rank());
         let deadline = Deadline::after(match limit {
             Limit::Waited(limit) => limit,
@@ -118,7 +149,7 @@ impl Ticket {
         drop(turns);
         lane.side.set_timeout(deadline.limit());
         let mut state = lane.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = lane.carry(&mut state, mine, out, control.timeout(), &mut go_on);
+        let done = lane.carry(&mut state, mine, lens, out, control.timeout(), &mut go_on);
         if done.is_err() {
             *state = State::Ended;
         }

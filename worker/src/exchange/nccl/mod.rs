@@ -1,8 +1,8 @@
-//! The exchange over NCCL: gathers of equal parts go from GPU to GPU, everything else goes as it does without.
+//! The exchange over NCCL: large gathers go from GPU to GPU, everything else goes as it does without.
 //!
 //! ```text
-//!   all_gather, large, equal parts ──▶ lane (its turn, on the side group) ──▶ fabric ──▶ out, in rank order
-//!   everything else ─────────────────▶ control group (tcp, local)
+//!   all_gather, large, of parts of about one length ──▶ lane (its turn, on the side group) ──▶ fabric ──▶ out, in rank order
+//!   everything else ──────────────────────────────────▶ control group (tcp, local)
 //! ```
 //!
 //! The control group is what the coordinator formed. It numbers the epoch, tells whether a member is lost, and finds out who calls something
@@ -90,37 +90,42 @@ impl NcclExchange {
         Ok(Self { control, lane, form, least })
     }
 
-    /// Whether a gather goes over the fabric: on all ranks or on none, as all give the same lengths.
-    fn is_large(&self, lens: &[usize]) -> bool {
-        self.size() > 1 && lens.first().is_some_and(|first| *first >= self.least.max(1) && lens.iter().all(|len| len == first))
-    }
-
-    /// Whether this member brings what `lens` says, and it goes over the fabric. The control group knows what is wrong otherwise.
+    /// Whether a gather goes over the fabric: on all ranks or on none, as all give the same lengths. There all parts are equally long, so
+    /// that shorter ones are filled up; it must not become more than twice as much.
     fn goes_over(&self, mine: usize, lens: &[usize]) -> bool {
-        lens.len() == self.size() && lens.get(self.rank()) == Some(&mine) && self.is_large(lens)
+        let (largest, total) =
+            (lens.iter().max().copied().unwrap_or(0), lens.iter().fold(0usize, |sum, len| sum.saturating_add(*len)));
+        let worth_it = largest >= self.least.max(1) && largest.saturating_mul(self.size()) <= total.saturating_mul(2);
+        // where it is not as the lengths say, the control group knows what to say about it
+        worth_it && self.size() > 1 && lens.len() == self.size() && lens.get(self.rank()) == Some(&mine)
     }
 
-    fn gather(&self, mine: &[u8], out: &mut [u8]) -> Result<(), ExchangeError> {
+    fn gather(&self, mine: &[u8], lens: &[usize], out: &mut [u8]) -> Result<(), ExchangeError> {
         let ticket = self.lane.ticket();
-        let mut all = vec![0; size_of::<u64>() * self.size()];
-        self.control.all_gather(&length(mine.len()), &mut all)?;
-        agree(&*self.control, mine.len(), &all)?;
-        let done = ticket.gather(&*self.control, mine, out, Limit::Waited(self.timeout()));
+        let said = said(mine.len(), lens);
+        let mut all = vec![0; said.len() * self.size()];
+        self.control.all_gather(&said, &mut all)?;
+        agree(&*self.control, mine.len(), lens, &all)?;
+        let done = ticket.gather(&*self.control, mine, lens, out, Limit::Waited(self.timeout()));
         done.map_err(|error| end(&*self.control, error))
     }
 }
 
-/// What a member says when it comes to a gather.
-fn length(bytes: usize) -> [u8; size_of::<u64>()] {
-    (bytes as u64).to_le_bytes()
+/// What a member says when it comes to a gather: how much it brings, and a digest (FNV-1a) of how much it expects of all.
+fn said(bytes: usize, lens: &[usize]) -> [u8; 16] {
+    let digest = lens.iter().fold(0xcbf2_9ce4_8422_2325u64, |sum, len| (sum ^ *len as u64).wrapping_mul(0x0100_0000_01b3));
+    let mut said = [0; 16];
+    said[..8].copy_from_slice(&(bytes as u64).to_le_bytes());
+    said[8..].copy_from_slice(&digest.to_le_bytes());
+    said
 }
 
-/// All have come, and bring equally much: from here on only a loss keeps anyone.
-fn agree(control: &dyn Exchange, bytes: usize, all: &[u8]) -> Result<(), ExchangeError> {
-    match all.as_chunks().0.iter().all(|other| *other == length(bytes)) {
+/// All have come, and bring what all expect: from here on only a loss keeps anyone.
+fn agree(control: &dyn Exchange, mine: usize, lens: &[usize], all: &[u8]) -> Result<(), ExchangeError> {
+    match all.as_chunks().0.iter().zip(lens).all(|(other, len)| *other == said(*len, lens)) {
         true => Ok(()),
-        // It fails, on every rank alike, with what there is to say about parts of different length.
-        false => control.all_gather(&vec![0; bytes], &mut vec![0; bytes * control.size()]),
+        // It fails, on every rank alike, with what there is to say about it.
+        false => control.all_gather_varied(&vec![0; mine], lens, &mut vec![0; lens.iter().sum()]),
     }
 }
 
@@ -169,19 +174,20 @@ impl Exchange for NcclExchange {
     }
 
     fn all_gather_varied(&self, mine: &[u8], lens: &[usize], out: &mut [u8]) -> Result<(), ExchangeError> {
-        match self.goes_over(mine.len(), lens) && out.len() == mine.len() * self.size() {
-            true => self.gather(mine, out),
+        match self.goes_over(mine.len(), lens) && out.len() == lens.iter().sum::<usize>() {
+            true => self.gather(mine, lens, out),
             false => self.control.all_gather_varied(mine, lens, out),
         }
     }
 
     fn all_gather_in_place(&self, lens: &[usize], out: &mut [u8]) -> Result<(), ExchangeError> {
-        let own = lens.first().map(|len| self.rank().saturating_mul(*len)..(self.rank() + 1).saturating_mul(*len));
-        let whole = lens.first().is_some_and(|len| out.len() == len * self.size());
-        match own.and_then(|own| out.get(own)).filter(|mine| whole && self.goes_over(mine.len(), lens)) {
+        let start: usize = lens.iter().take(self.rank()).sum();
+        let own = lens.get(self.rank()).and_then(|len| out.get(start..start.checked_add(*len)?));
+        let whole = out.len() == lens.iter().sum::<usize>();
+        match own.filter(|mine| whole && self.goes_over(mine.len(), lens)) {
             Some(mine) => {
                 let mine = mine.to_vec();
-                self.gather(&mine, out)
+                self.gather(&mine, lens, out)
             }
             None => self.control.all_gather_in_place(lens, out),
         }
@@ -189,8 +195,8 @@ impl Exchange for NcclExchange {
 
     fn start_all_gather_varied(&self, mine: Vec<u8>, lens: &[usize]) -> Result<Box<dyn Pending>, ExchangeError> {
         if self.goes_over(mine.len(), lens) {
-            let (ticket, arrival) = (self.lane.ticket(), self.control.start_all_gather(length(mine.len()).to_vec())?);
-            Ok(Box::new(Started::new(Arc::clone(&self.control), ticket, mine, arrival)?))
+            let (ticket, arrival) = (self.lane.ticket(), self.control.start_all_gather(said(mine.len(), lens).to_vec())?);
+            Ok(Box::new(Started::new(Arc::clone(&self.control), ticket, mine, lens.to_vec(), arrival)?))
         } else {
             self.control.start_all_gather_varied(mine, lens)
         }

@@ -18,6 +18,8 @@ pub(super) struct Started {
     control: Arc<dyn Exchange>,
     /// How much this member brings.
     own: usize,
+    /// How much all bring.
+    lens: Vec<usize>,
     /// Who has come, and with how much.
     arrival: Box<dyn Pending>,
     result: Receiver<Result<Vec<u8>, ExchangeError>>,
@@ -29,15 +31,16 @@ impl Started {
         control: Arc<dyn Exchange>,
         ticket: Ticket,
         mine: Vec<u8>,
+        lens: Vec<usize>,
         arrival: Box<dyn Pending>,
     ) -> Result<Self, ExchangeError> {
-        let (own, bytes) = (mine.len(), mine.len() * control.size());
+        let (own, bytes) = (mine.len(), lens.iter().sum());
         let (sender, result) = mpsc::sync_channel(1);
         let gather = {
-            let control = Arc::clone(&control);
+            let (control, lens) = (Arc::clone(&control), lens.clone());
             move || {
                 let mut out = vec![0; bytes];
-                let done = ticket.gather(&*control, &mine, &mut out, Limit::Started).map(|()| out);
+                let done = ticket.gather(&*control, &mine, &lens, &mut out, Limit::Started).map(|()| out);
                 // Where nobody waits for it any more, the others have this member's bytes all the same.
                 drop(sender.send(done.map_err(|error| end(&*control, error))));
             }
@@ -47,13 +50,13 @@ impl Started {
             let (rank, attempt) = (control.rank(), "start a gather".into());
             end(&*control, ExchangeError::System { rank, attempt, detail: error.to_string() }.into())
         })?;
-        Ok(Self { control, own, arrival, result })
+        Ok(Self { control, own, lens, arrival, result })
     }
 }
 
 impl Pending for Started {
     fn bytes(&self) -> usize {
-        self.own * self.control.size()
+        self.lens.iter().sum()
     }
 
     fn wait_into(self: Box<Self>, out: &mut [u8]) -> Result<(), ExchangeError> {
@@ -63,7 +66,7 @@ impl Pending for Started {
             return Err(end(&*self.control, ExchangeError::Misuse { rank, operation: Operation::AllGather, detail }.into()));
         }
         let all = self.arrival.wait()?;
-        agree(&*self.control, self.own, &all)?;
+        agree(&*self.control, self.own, &self.lens, &all)?;
         match self.result.recv_timeout(limit) {
             Ok(done) => {
                 out.copy_from_slice(&done?);

@@ -140,7 +140,7 @@ fn together<R: Send>(group: &[Arc<NcclExchange>], program: impl Fn(&NcclExchange
 }
 
 #[test]
-fn large_gathers_of_equal_parts_go_over_the_fabric_and_have_the_same_bytes() {
+fn large_gathers_go_over_the_fabric_and_have_the_same_bytes() {
     let bytes = |rank: usize, len: usize| (0..len).map(|place| (place * 7 + rank * 31) as u8).collect::<Vec<u8>>();
     let (members, gathers) = group(3, 1000, &[]);
     let gathered = together(&members, |member| {
@@ -154,18 +154,22 @@ fn large_gathers_of_equal_parts_go_over_the_fabric_and_have_the_same_bytes() {
             assert_eq!(out, place);
             all.extend(out);
         }
-        let lens = [2000, 1, 3000];
-        let mut out = vec![0; 5001];
-        member.all_gather_varied(&bytes(member.rank(), lens[member.rank()]), &lens, &mut out).unwrap();
-        all.extend(out);
+        // shorter parts are filled up, unless it would be more than twice as much
+        for lens in [[2000, 1, 3000], [0, 4000, 1]] {
+            let mut out = vec![0; lens.iter().sum()];
+            member.all_gather_varied(&bytes(member.rank(), lens[member.rank()]), &lens, &mut out).unwrap();
+            let pending = member.start_all_gather_varied(bytes(member.rank(), lens[member.rank()]), &lens).unwrap();
+            assert_eq!(pending.wait().unwrap(), out);
+            all.extend(out);
+        }
         all
     });
-    let expected: Vec<u8> = [[10; 3], [1000; 3], [4096; 3], [2000, 1, 3000]]
+    let expected: Vec<u8> = [[10; 3], [1000; 3], [4096; 3], [2000, 1, 3000], [0, 4000, 1]]
         .iter()
         .flat_map(|lens| lens.iter().enumerate().flat_map(|(rank, len)| bytes(rank, *len)))
         .collect();
     assert!(gathered.iter().all(|found| *found == expected));
-    assert_eq!(gathers.load(Ordering::Relaxed), 3 * 4, "two lengths, twice each, on three ranks");
+    assert_eq!(gathers.load(Ordering::Relaxed), 3 * 6, "two lengths and three parts, twice each, on three ranks");
 }
 
 /// As NCCL does where a member is lost after it has come to the call: the deadline ends it, for all, and stays.
