@@ -182,6 +182,28 @@ fn workers_change_nothing_where_recipes_use_each_other() {
     workers_change_nothing_in(&scratch, &[("stages", &["merge", "stages.yml", "{}"])]);
 }
 
+/// What an earlier result gives is taken by whichever worker merges that tensor.
+#[test]
+fn workers_change_nothing_where_an_earlier_result_is_reused() {
+    let scratch = Scratch::new();
+    Family::write(scratch.path(), SMALL, 7);
+    let recipe = |layer: &str| {
+        let weight = format!("[{{filter: layers.{layer}., value: 0.3}}, {{value: 0.6}}]");
+        format!(
+            "merge_method: ties\nbase_model: base\nparameters: {{weight: {weight}, density: 0.5}}\nmodels: [{{model: expert1}}, {{model: expert2}}]\n"
+        )
+    };
+    scratch.write("first.yml", recipe("0"));
+    scratch.write("second.yml", recipe("1"));
+    let steps: [(&str, &[&str]); 3] = [
+        ("first", &["merge", "first.yml", "{}"]),
+        ("anew", &["merge", "second.yml", "{}"]),
+        ("second", &["merge", "second.yml", "{}", "--reuse", "first-0"]),
+    ];
+    workers_change_nothing_in(&scratch, &steps);
+    assert_eq!(Tensors::read(&scratch.join("second-3")), Tensors::read(&scratch.join("anew-0")));
+}
+
 /// Runs each step in one process, into NAME-0, and on fleets of one to three workers; `{}` in its arguments is where it writes to.
 fn workers_change_nothing_in(scratch: &Scratch, steps: &[(&str, &[&str])]) {
     let named = |args: &[&str], out: &str| args.iter().map(|arg| arg.replace("{}", out)).collect::<Vec<_>>();

@@ -148,6 +148,30 @@ fn the_tokenizer_of_another_model_brings_its_files_and_numbers() {
     assert!(root.join("cut/vocab.json").exists());
 }
 
+#[test]
+fn rows_of_eight_bit_embeddings_are_read_through_their_scales() {
+    let house = tempfile::tempdir().unwrap();
+    let root = house.path();
+    model(&root.join("a"), &["p", "q"], &[], Dtype::F32, &rows(2, 1));
+    model(&root.join("b"), &["q", "p"], &[], Dtype::F32, &rows(2, 2));
+    // 1 and 2 in E4M3, times the scales of their rows
+    let codes = [[0x38; 48], [0x40; 48]].concat();
+    let embed = Tensor { name: EMBED.into(), dtype: Dtype::F8E4M3, shape: vec![2, 48], bytes: codes };
+    let scales = Tensor::f32(&format!("{EMBED}_scale"), &[2, 1], [0.5, 0.75]);
+    let norm = Tensor { shape: vec![48], ..tensor("model.norm.weight", Dtype::F32, &rows(1, 3)) };
+    let weights = json!({"num_bits": 8, "type": "float", "strategy": "channel"});
+    let config = json!({"vocab_size": 2, "torch_dtype": "bfloat16", "quantization_config": {
+        "quant_method": "compressed-tensors", "format": "float-quantized", "config_groups": {"group_0": {"weights": weights}},
+    }});
+    write_checkpoint(&root.join("b"), &config, &[embed, scales, tensor(HEAD, Dtype::F32, &rows(2, 2)), norm], 1);
+    let recipe = "merge_method: linear\nparameters: {weight: 1}\nmodels: [{model: a}, {model: b}]\ntokenizer_source: base\ndtype: float32\n";
+    let (result, a) = (merge(root, recipe, "out", 2), rows(2, 1));
+    for (id, of_b) in [(0, 1.5), (1, 0.5)] {
+        let expected: Vec<f32> = a[id].iter().map(|value| (value + of_b) / 2.0).collect();
+        assert_eq!(row(&result, EMBED, id), expected, "row {id}");
+    }
+}
+
 /// Recipes of every class: per element, with a mask, per row, per tensor, over whole models, whole tensors in memory.
 const METHODS: [&str; 7] = [
     "merge_method: linear\nparameters: {weight: 0.7}\nmodels: [{model: base}, {model: x}, {model: v}]\n",
