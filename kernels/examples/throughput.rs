@@ -8,8 +8,9 @@
 use std::ops::Range;
 
 use braid_kernels::{
-    Combine, Dtype, Keep, KernelError, Mask, MaskKey, Selection, Slice, SliceMut, TaskVector, convert, dots, kept, l1, linear,
-    measure_together, scale, task_vectors,
+    Chances, Combine, Dtype, Floor, Keep, KernelError, Mask, MaskKey, MaskedPiece, Part, Pieces, Selected, Selection, Slice,
+    SliceMut, Source, TaskVector, chosen, convert, dots, energies, kept, l1, linear, measure_sources, measure_together, ranked,
+    scale, sce, task_vectors,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -112,16 +113,69 @@ fn kernels(dtype: Dtype, bench: &Bench<'_>) -> Result<(), KernelError> {
                 let thetas = [part(1, first..end)?, part(2, first..end)?, part(3, first..end)?];
                 measure_together(&[a, b, c], &part(0, first..end)?, &thetas, first as u64)
             };
-            let found: Result<Vec<_>, KernelError> = match a.pieces() {
-                Some(pieces) => pieces.iter().map(|piece| measure(piece.start as usize, piece.end as usize)).collect(),
-                None => (0..ELEMENTS).step_by(TILE).map(|first| measure(first, first + TILE)).collect(),
-            };
-            let mut columns = found?.into_iter().map(Vec::into_iter).collect::<Vec<_>>();
-            for selection in &mut selections {
-                selection.absorb(columns.iter_mut().filter_map(Iterator::next).collect())?;
-            }
+            let found = parts(a.pieces(), &measure)?;
+            absorb(&mut selections, found)?;
         }
         Ok(())
+    })?;
+    bench(&format!("{dtype} band selection, 1 expert"), 2 * size, &mut || {
+        let mut selections = [0.01, 0.51].map(|density| Selection::new(N, kept(density, N), 16 << 20));
+        while let [Some(a), Some(b)] = selections.each_ref().map(Selection::pass) {
+            let measure = |first: usize, end: usize| {
+                let source = Source::Difference { base: part(0, first..end)?, theta: part(1, first..end)? };
+                measure_sources(&[(source, vec![a, b])], first as u64)
+            };
+            let found = parts(a.pieces(), &measure)?;
+            absorb(&mut selections, found)?;
+        }
+        Ok(())
+    })?;
+    bench(&format!("{dtype} spread selection, 3 experts"), 4 * size, &mut || {
+        let mut selections = [Selection::of_nonzero(N, 0.5, 16 << 20)];
+        while let [Some(pass)] = selections.each_ref().map(Selection::pass) {
+            let measure = |first: usize, end: usize| {
+                let experts = vec![part(1, first..end)?, part(2, first..end)?, part(3, first..end)?];
+                measure_sources(&[(Source::Spread { base: part(0, first..end)?, experts }, vec![pass])], first as u64)
+            };
+            let found = parts(pass.pieces(), &measure)?;
+            absorb(&mut selections, found)?;
+        }
+        Ok(())
+    })?;
+    let trim = braid_kernels::TileTrim { threshold: braid_kernels::magnitude(1e-6), ties: 1000 };
+    bench(&format!("{dtype} bits by spread, 3 experts"), 4 * size, &mut || {
+        (0..tiles).try_for_each(|tile| {
+            let experts = vec![tile_of(1, tile)?, tile_of(2, tile)?, tile_of(3, tile)?];
+            chosen(&Source::Spread { base: tile_of(0, tile)?, experts }, trim).map(drop)
+        })
+    })?;
+    let bits = vec![0x5a5a_1234_9876_ffff; TILE / 64];
+    bench(&format!("{dtype} energies of what is chosen, 3 experts"), 4 * size, &mut || {
+        (0..tiles).try_for_each(|tile| {
+            let experts = [tile_of(1, tile)?, tile_of(2, tile)?, tile_of(3, tile)?];
+            energies(&tile_of(0, tile)?, &experts, Selected::Chosen(&bits)).map(drop)
+        })
+    })?;
+    bench(&format!("{dtype} sce, 3 experts"), 5 * size, &mut || {
+        for (tile, out) in out.chunks_mut(TILE * size).enumerate() {
+            let experts = [tile_of(1, tile)?, tile_of(2, tile)?, tile_of(3, tile)?];
+            let mut out = SliceMut::new(dtype, out)?;
+            sce(&tile_of(0, tile)?, &experts, &[0.5, 0.3, 0.2], Selected::Chosen(&bits), Floor::MERGEKIT, &mut out)?;
+        }
+        Ok(())
+    })?;
+    for row in [1024, 4096] {
+        bench(&format!("{dtype} bits by rank, rows of {row}"), 2 * size, &mut || {
+            (0..tiles).try_for_each(|tile| {
+                let piece = MaskedPiece { key: MaskKey::new(1, 1, "w"), first: (tile * TILE) as u64 };
+                let chances = Chances { low: 0.35, high: 0.65 };
+                ranked(&tile_of(0, tile)?, &tile_of(1, tile)?, row, 0..TILE, &chances, piece).map(drop)
+            })
+        })?;
+    }
+    bench(&format!("{dtype} l1 of what is chosen"), 2 * size, &mut || {
+        (0..tiles)
+            .try_for_each(|tile| l1(&tile_of(0, tile)?, &tile_of(1, tile)?, Keep::Chosen { bits: &bits, first: 0 }).map(drop))
     })?;
     bench(&format!("{dtype} scale"), 2 * size, &mut || {
         for (tile, out) in out.chunks_mut(TILE * size).enumerate() {
@@ -137,6 +191,23 @@ fn kernels(dtype: Dtype, bench: &Bench<'_>) -> Result<(), KernelError> {
         Ok(())
     })?;
     Ok(())
+}
+
+/// Of all tiles, or of the pieces of a sample.
+fn parts(
+    pieces: Option<Pieces>,
+    measure: &dyn Fn(usize, usize) -> Result<Vec<Part>, KernelError>,
+) -> Result<Vec<Vec<Part>>, KernelError> {
+    match pieces {
+        Some(pieces) => pieces.iter().map(|piece| measure(piece.start as usize, piece.end as usize)).collect(),
+        None => (0..ELEMENTS).step_by(TILE).map(|first| measure(first, first + TILE)).collect(),
+    }
+}
+
+/// Gives each selection its parts.
+fn absorb(selections: &mut [Selection], found: Vec<Vec<Part>>) -> Result<(), KernelError> {
+    let mut columns = found.into_iter().map(Vec::into_iter).collect::<Vec<_>>();
+    selections.iter_mut().try_for_each(|selection| selection.absorb(columns.iter_mut().filter_map(Iterator::next).collect()))
 }
 
 /// Processor time of this thread: what other processes take does not count.

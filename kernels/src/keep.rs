@@ -1,7 +1,7 @@
 //! Which elements of a task vector stay: all, the largest, or a random share. A new way to sparsify is a variant of [`Keep`] and
 //! an arm of `Keeper::apply`; how a threshold is found is not decided here but in [`crate::select`].
 
-use crate::block::BLOCK;
+use crate::bits;
 use crate::mask::{Mask, MaskWords};
 
 /// The rule for the elements of one tile of a task vector.
@@ -65,31 +65,47 @@ impl<'a> Keeper<'a> {
         match &mut self.0 {
             Keep::All => {}
             Keep::Trim(trim) => trim.apply(values),
-            Keep::Band { kept, outliers } => {
-                let mut largest = [0.0; BLOCK];
-                for values in values.chunks_mut(BLOCK) {
-                    let largest = &mut largest[..values.len()];
-                    largest.copy_from_slice(values);
-                    outliers.apply(largest);
-                    kept.apply(values);
-                    for (value, outlier) in values.iter_mut().zip(&*largest) {
-                        // NaN stays, so that it is noticed
-                        *value = if *outlier == 0.0 || value.is_nan() { *value } else { 0.0 };
-                    }
-                }
-            }
+            Keep::Band { kept, outliers } => apply_band(kept, outliers, values),
             Keep::Bernoulli { mask, first } => {
                 mask.apply(*first, values, words);
                 *first = first.wrapping_add(values.len() as u64);
             }
             Keep::Chosen { bits, first } => {
-                for (offset, value) in values.iter_mut().enumerate() {
-                    let place = *first + offset;
-                    let chosen = bits.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1);
-                    *value = if chosen { *value } else { 0.0 };
-                }
+                bits::zero_others(bits, *first, values);
                 *first += values.len();
             }
+        }
+    }
+}
+
+/// Zeroes what `outliers` would keep, and what `kept` would not. NaN stays, so that it is noticed.
+#[inline(always)]
+fn apply_band(kept: &mut TileTrim, outliers: &mut TileTrim, values: &mut [f32]) {
+    let (mut low_ties, mut high_ties) = (0u32, 0u32);
+    for value in values.iter() {
+        low_ties += u32::from(magnitude(*value) == kept.threshold);
+        high_ties += u32::from(magnitude(*value) == outliers.threshold);
+    }
+    let (low_ties, high_ties) = (u64::from(low_ties), u64::from(high_ties));
+    let (Some(low), Some(high)) = (kept.floor(low_ties), outliers.floor(high_ties)) else {
+        return apply_band_with_ties(kept, outliers, values);
+    };
+    kept.pass(low_ties);
+    outliers.pass(high_ties);
+    for value in values.iter_mut() {
+        let own = magnitude(*value);
+        *value = if (own >= low) & ((own < high) | value.is_nan()) { *value } else { 0.0 };
+    }
+}
+
+/// The two blocks of a tensor in which the ties of a border run out.
+#[cold]
+fn apply_band_with_ties(kept: &mut TileTrim, outliers: &mut TileTrim, values: &mut [f32]) {
+    for value in values.iter_mut() {
+        // both count their ties, whatever the other says
+        let (stays, outlier) = (kept.next(magnitude(*value)), outliers.next(magnitude(*value)));
+        if !stays || (outlier && !value.is_nan()) {
+            *value = 0.0;
         }
     }
 }
@@ -107,25 +123,42 @@ impl TileTrim {
             equal += u32::from(magnitude(*value) == self.threshold);
         }
         let equal = u64::from(equal);
-        let floor = match self.ties {
-            0 => self.threshold.saturating_add(1),
-            ties if ties >= equal => self.threshold,
-            _ => return self.apply_with_ties(values),
-        };
-        self.ties -= equal.min(self.ties);
+        let Some(floor) = self.floor(equal) else { return self.apply_with_ties(values) };
+        self.pass(equal);
         for value in values.iter_mut() {
             *value = if magnitude(*value) >= floor { *value } else { 0.0 };
         }
+    }
+
+    /// The smallest magnitude that stays of the next elements, of which so many are equal to the threshold; none where only the
+    /// first of these do.
+    #[inline(always)]
+    pub(crate) fn floor(&self, equal: u64) -> Option<u32> {
+        match self.ties {
+            0 => Some(self.threshold.saturating_add(1)),
+            ties if ties >= equal => Some(self.threshold),
+            _ => None,
+        }
+    }
+
+    /// Goes past elements of which so many are equal to the threshold.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self, equal: u64) {
+        self.ties -= equal.min(self.ties);
+    }
+
+    /// Whether the next element stays, by its magnitude.
+    pub(crate) fn next(&mut self, own: u32) -> bool {
+        let tied = own == self.threshold && self.ties > 0;
+        self.ties -= u64::from(tied);
+        own > self.threshold || tied
     }
 
     /// The one block of a tensor in which the ties run out.
     #[cold]
     fn apply_with_ties(&mut self, values: &mut [f32]) {
         for value in values.iter_mut() {
-            let own = magnitude(*value);
-            let tied = own == self.threshold && self.ties > 0;
-            self.ties -= u64::from(tied);
-            if own <= self.threshold && !tied {
+            if !self.next(magnitude(*value)) {
                 *value = 0.0;
             }
         }
@@ -157,6 +190,32 @@ mod tests {
                 keeper.apply(tail, &mut MaskWords::new());
                 assert_eq!(values, expected, "{ties} ties, cut at {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn a_band_is_what_stays_without_its_outliers() {
+        let source: Vec<f32> =
+            (0..700).map(|n| [1.0, -2.0, 2.0, 3.0, -0.0, f32::NAN, -3.0, 4.0, f32::INFINITY][(n * 7 + n / 10) % 9]).collect();
+        let trim = |threshold: f32, ties| TileTrim { threshold: magnitude(threshold), ties };
+        let all = [(trim(2.0, 0), trim(3.0, 0)), (trim(2.0, 70), trim(3.0, 7)), (trim(1.0, 1), trim(4.0, 300))];
+        for (kept, outliers) in all.into_iter().chain([(TileTrim::EVERYTHING, trim(3.0, 5)), (trim(2.0, 3), trim(2.0, 1))]) {
+            let alone = |mut trim: TileTrim| {
+                let mut values = source.clone();
+                values.chunks_mut(256).for_each(|values| trim.apply(values));
+                values
+            };
+            let expected = alone(kept).into_iter().zip(alone(outliers)).map(|(kept, outlier)| match outlier {
+                outlier if outlier == 0.0 || outlier.is_nan() => kept,
+                _ => 0.0,
+            });
+            let mut keeper = Keeper::new(Keep::Band { kept, outliers });
+            let mut values = source.clone();
+            values.chunks_mut(256).for_each(|values| keeper.apply(values, &mut MaskWords::new()));
+            assert!(
+                values.iter().zip(expected).all(|(a, b)| a.to_bits() & 0x7fff_ffff == b.to_bits() & 0x7fff_ffff),
+                "{kept:?} {outliers:?}"
+            );
         }
     }
 }

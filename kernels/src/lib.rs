@@ -4,7 +4,7 @@
 //! |---|---|
 //! | what a tensor is made of | [`Dtype`], [`Slice`], [`SliceMut`] |
 //! | statistics, a pass before the last | [`dots`] → [`slerp_coefficients`]; [`gram`] → [`nuslerp`], [`multislerp`], [`karcher`], [`model_stock`]; [`l1`] → [`L1::rescale`]; [`Selection`] → [`Trim`]; over several tensors, [`count_in_buckets`], [`sign_balance`] |
-//! | which elements of a task vector stay | [`Keep`]: all, [`Trim::keep`], [`Mask`], [`RankTable`] |
+//! | which elements of a task vector stay | [`Keep`]: all, [`Trim::keep`], [`Mask`], [`ranked`], [`chosen`] |
 //! | whole tensors at once: singular values, matching | [`linalg`] |
 //! | the output, the last pass | [`linear`], [`task_vectors`], [`weighted`], [`sce`], [`ram`], [`nearswap`], [`fuse`], [`balanced`], [`informed_mean`], [`scale`], [`convert`], [`LowRank`], [`BlockScales`], [`noisy`] |
 //!
@@ -19,6 +19,7 @@
 //! There are no files, threads, clocks or recipes here; those who call decide what is a tile and which thread works on it.
 
 pub mod attention;
+mod bits;
 mod block;
 mod convert;
 mod dtype;
@@ -49,10 +50,10 @@ pub use merge::{
 };
 pub use normal::{normal, uniform};
 pub use philox::philox4x32;
-pub use ranks::{Chances, MaskedPiece, RankCounts, RankTable};
+pub use ranks::{Chances, MaskedPiece, RankCounts, RankTable, ranked};
 pub use select::{
-    Buckets, Part, Pass, Pieces, RowFactors, Selection, Source, Trim, count_in_buckets, kept, measure_sources, measure_together,
-    of_ordered, ordered, sampled,
+    Buckets, Part, Pass, Pieces, RowFactors, Selection, Source, Trim, chosen, count_in_buckets, kept, measure_sources,
+    measure_together, of_ordered, ordered, sampled,
 };
 pub use slice::{Slice, SliceMut};
 pub use statistics::{

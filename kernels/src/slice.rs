@@ -121,6 +121,13 @@ impl Floats<'_> {
         self.bytes.len() / self.kind.size()
     }
 
+    /// The elements of a range.
+    #[inline(always)]
+    pub(crate) fn part(&self, range: &Range<usize>) -> Self {
+        let size = self.kind.size();
+        Self { kind: self.kind, bytes: &self.bytes[range.start * size..range.end * size] }
+    }
+
     /// Decodes elements `range`; `out` has as many.
     #[inline(always)]
     pub(crate) fn decode(&self, range: &Range<usize>, out: &mut [f32]) {

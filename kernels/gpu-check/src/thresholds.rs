@@ -1,6 +1,6 @@
 //! What stays of a task vector: the k largest, and what is drawn by rank.
 
-use braid_kernels::{Chances, Dtype, Keep, MaskKey, MaskedPiece, RankTable, Selection, Slice, TileTrim};
+use braid_kernels::{Chances, Dtype, Keep, MaskKey, MaskedPiece, Selection, Slice, TileTrim, ranked};
 
 use crate::{FLOATS, TAKEN, Tensor};
 use braid_gpu::Lane;
@@ -50,12 +50,7 @@ pub(super) fn draws_by_rank_are_the_same_bit_for_bit(lane: &mut Lane) {
         let (base, theta) = (Tensor::new(dtype, rows * row, 2), Tensor::new(dtype, rows * row, seed));
         let (base, theta) = (base.slice(), theta.slice());
         let first = 640 + u64::from(seed);
-        let mut expected = vec![0; (rows * row).div_ceil(64)];
-        for start in (0..rows * row).step_by(row) {
-            let (base, theta) = (base.part(start..start + row).expect(TAKEN), theta.part(start..start + row).expect(TAKEN));
-            let table = RankTable::of_row(&base, &theta, &chances).expect(TAKEN);
-            table.choose(&base, &theta, MaskedPiece { key, first: first + start as u64 }, &mut expected, start).expect(TAKEN);
-        }
+        let expected = ranked(&base, &theta, row, 0..rows * row, &chances, MaskedPiece { key, first }).expect(TAKEN);
         let found = lane.ranked(&base, &theta, row, &chances, MaskedPiece { key, first }).expect(TAKEN);
         assert!(found == expected, "{rows} rows of {row} {dtype}");
     }

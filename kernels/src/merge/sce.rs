@@ -4,8 +4,8 @@
 //! share of its [`energies`] in those of all. In each element those δᵢ are left out that have not the sign of Σ δᵢ (+ for 0);
 //! what is left is averaged by weight: θ = θ₀ + Σ wᵢδᵢ / Σ wᵢ, where small sums of weights count as the [`Floor`] says.
 
+use crate::bits;
 use crate::block::{BLOCK, Block, blocks, dispatched, finish};
-use crate::keep::TileTrim;
 use crate::merge::difference;
 use crate::slice::{Floats, FloatsMut, same_length};
 use crate::statistics::{GRANULE, Lanes, granule_blocks};
@@ -28,39 +28,49 @@ impl Floor {
 /// The variance of each element over the experts, from their task vectors.
 #[inline(always)]
 pub(crate) fn spread(deltas: &[Block], out: &mut [f32]) {
+    /// Elements whose sums stay in registers from the first expert to the last.
+    const TOGETHER: usize = 8;
     let count = deltas.len() as f64;
-    let mut mean = [0.0f64; BLOCK];
-    let mut squares = [0.0f64; BLOCK];
-    for delta in deltas {
-        for (mean, delta) in mean.iter_mut().zip(&delta[..out.len()]) {
-            *mean += f64::from(*delta);
+    for (place, out) in out.chunks_mut(TOGETHER).enumerate() {
+        // Of the last elements as many as of all others: what a block holds after them is not looked at. Plain loops over lanes:
+        // `map` and `zip` of arrays are calls that not every build inlines.
+        let (mut mean, mut squares) = ([0.0f64; TOGETHER], [0.0f64; TOGETHER]);
+        for delta in deltas {
+            let delta = &delta.as_chunks::<TOGETHER>().0[place];
+            for lane in 0..TOGETHER {
+                mean[lane] += f64::from(delta[lane]);
+            }
         }
-    }
-    for mean in &mut mean[..out.len()] {
-        *mean /= count;
-    }
-    for delta in deltas {
-        for ((square, mean), delta) in squares.iter_mut().zip(&mean).zip(&delta[..out.len()]) {
-            let off = f64::from(*delta) - mean;
-            *square += off * off;
+        for mean in &mut mean {
+            *mean /= count;
         }
-    }
-    for (out, square) in out.iter_mut().zip(&squares) {
-        *out = (square / count) as f32;
+        for delta in deltas {
+            let delta = &delta.as_chunks::<TOGETHER>().0[place];
+            for lane in 0..TOGETHER {
+                let off = f64::from(delta[lane]) - mean[lane];
+                squares[lane] += off * off;
+            }
+        }
+        let mut spreads = [0.0f32; TOGETHER];
+        for lane in 0..TOGETHER {
+            spreads[lane] = (squares[lane] / count) as f32;
+        }
+        out.copy_from_slice(&spreads[..out.len()]);
     }
 }
 
 /// Which elements of a tile are selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Selected {
+pub enum Selected<'a> {
     /// All.
     All,
-    /// Those whose [`spread`](crate::Source::Spread) stays.
-    Largest(TileTrim),
+    /// Those whose bit is set, the lowest bit of a word first; of their [`spread`](crate::Source::Spread),
+    /// [`chosen`](crate::chosen) makes such bits.
+    Chosen(&'a [u64]),
 }
 
 /// Σ δ² over the selected elements of each granule of a tile, for each expert. The tile starts at a multiple of [`GRANULE`].
-pub fn energies(base: &Slice<'_>, experts: &[Slice<'_>], selected: Selected) -> Result<Vec<Vec<f64>>, KernelError> {
+pub fn energies(base: &Slice<'_>, experts: &[Slice<'_>], selected: Selected<'_>) -> Result<Vec<Vec<f64>>, KernelError> {
     let mut group = Group::new("energies", base, experts, selected)?;
     let mut sums = vec![vec![0.0; experts.len()]; base.len().div_ceil(GRANULE)];
     dispatch_energies(&mut group, &mut sums);
@@ -73,7 +83,7 @@ pub fn sce(
     base: &Slice<'_>,
     experts: &[Slice<'_>],
     weights: &[f32],
-    selected: Selected,
+    selected: Selected<'_>,
     floor: Floor,
     out: &mut SliceMut<'_>,
 ) -> Result<(), KernelError> {
@@ -92,12 +102,17 @@ pub fn sce(
 struct Group<'a> {
     base: Floats<'a>,
     experts: Vec<Floats<'a>>,
-    selected: Selected,
+    selected: Selected<'a>,
     deltas: Vec<Block>,
 }
 
 impl<'a> Group<'a> {
-    fn new(operation: &'static str, base: &Slice<'a>, experts: &[Slice<'a>], selected: Selected) -> Result<Self, KernelError> {
+    fn new(
+        operation: &'static str,
+        base: &Slice<'a>,
+        experts: &[Slice<'a>],
+        selected: Selected<'a>,
+    ) -> Result<Self, KernelError> {
         let floats = |expert: &Slice<'a>| {
             same_length(operation, base.len(), expert.len())?;
             expert.floats(operation)
@@ -107,7 +122,7 @@ impl<'a> Group<'a> {
         Ok(Self { base: base.floats(operation)?, experts, selected, deltas })
     }
 
-    /// Reads a block; `theta0` gets the base. NaN is selected always, so that it is noticed.
+    /// Reads a block; `theta0` gets the base.
     #[inline(always)]
     fn read(&mut self, range: &std::ops::Range<usize>, theta0: &mut [f32]) {
         let n = range.len();
@@ -115,16 +130,8 @@ impl<'a> Group<'a> {
         for (expert, delta) in self.experts.iter().zip(&mut self.deltas) {
             expert.decode(range, &mut delta[..n]);
             difference(&mut delta[..n], theta0);
-        }
-        if let Selected::Largest(trim) = &mut self.selected {
-            let mut spreads: Block = [0.0; BLOCK];
-            let spreads = &mut spreads[..n];
-            spread(&self.deltas, spreads);
-            trim.apply(spreads);
-            for delta in &mut self.deltas {
-                for (delta, spread) in delta[..n].iter_mut().zip(&*spreads) {
-                    *delta = if *spread != 0.0 { *delta } else { 0.0 };
-                }
+            if let Selected::Chosen(bits) = self.selected {
+                bits::zero_others(bits, range.start, &mut delta[..n]);
             }
         }
     }
@@ -168,12 +175,7 @@ fn body(group: &mut Group<'_>, weights: &[f32], floor: Floor, out: &mut FloatsMu
             }
         }
         for (index, (delta, weight)) in group.deltas.iter().zip(weights).enumerate() {
-            for (((total, delta), sum), agreed) in total.iter().zip(&delta[..n]).zip(&mut *sum).zip(&mut *agreed) {
-                #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must pass")]
-                let agrees = if *total >= 0.0 { *delta > 0.0 } else { !(*delta >= 0.0) };
-                *sum = if index == 0 { 0.0 } else { *sum } + if agrees { *delta * *weight } else { 0.0 };
-                *agreed = if index == 0 { 0.0 } else { *agreed } + if agrees { *weight } else { 0.0 };
-            }
+            erase(index == 0, total, &delta[..n], *weight, sum, agreed);
         }
         for ((sum, agreed), theta0) in sum.iter_mut().zip(&*agreed).zip(&*theta0) {
             *sum = *theta0 + *sum / if *agreed < floor.below { floor.counts_as } else { *agreed };
@@ -181,6 +183,19 @@ fn body(group: &mut Group<'_>, weights: &[f32], floor: Floor, out: &mut FloatsMu
         finish(out, &range, sum)?;
     }
     Ok(())
+}
+
+/// Adds the elements of one task vector times its weight, and the weight, where it has the sign of `total`. A NaN makes the total
+/// one; all NaN then take the last comparison, which is negated to let them agree.
+#[inline(always)]
+fn erase(first: bool, total: &[f32], delta: &[f32], weight: f32, sum: &mut [f32], agreed: &mut [f32]) {
+    for (((total, delta), sum), agreed) in total.iter().zip(delta).zip(sum).zip(agreed) {
+        #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must pass")]
+        let agrees = if *total >= 0.0 { *delta > 0.0 } else { !(*delta >= 0.0) };
+        let weighed = *delta * weight;
+        *sum = if first { 0.0 } else { *sum } + if agrees { weighed } else { 0.0 };
+        *agreed = if first { 0.0 } else { *agreed } + if agrees { weight } else { 0.0 };
+    }
 }
 
 #[cfg(test)]
@@ -192,7 +207,8 @@ mod tests {
     fn every_processor_gives_the_same_bits() {
         for (kind, numel) in KINDS.into_iter().flat_map(|kind| LENGTHS.map(|numel| (kind, numel))) {
             let [base, a, b, c] = [0, 2, 4, 6].map(|seed| tensor(kind, numel, seed));
-            for selected in [Selected::All, Selected::Largest(TileTrim { threshold: crate::magnitude(0.1), ties: 2 })] {
+            let chosen: Vec<u64> = (0..numel as u64).step_by(64).map(|n| (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+            for selected in [Selected::All, Selected::Chosen(&chosen)] {
                 let group = || Group {
                     base: floats(kind, &base),
                     experts: [&a, &b, &c].map(|bytes| floats(kind, bytes)).to_vec(),

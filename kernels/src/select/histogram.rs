@@ -1,17 +1,15 @@
 //! One pass that counts how many elements fall in each of 65,536 equal parts of an interval: the way out when a bracket missed,
 //! or held more than memory allows.
 
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use super::bracket::{Bracket, Interval};
 use super::pass::{Part, PartKind};
-use super::source::Opened;
 use crate::KernelError;
-use crate::block::{BLOCK, blocks, dispatched};
+use crate::block::BLOCK;
 
 const BUCKETS: usize = 1 << 16;
-/// Counters of a tile are 32 bits wide; it hands them in before they could overflow.
+/// Counters of a tile are 32 bits wide; it hands them in once they hold so much, a granule before they could overflow.
 const FULL: u64 = 1 << 31;
 
 /// A histogram under way over all tiles. There is one set of sums, whatever the number of tiles.
@@ -60,15 +58,30 @@ impl Histogram {
         Counts { elements: 0, zeros: 0, pending: 0, counters: vec![0; BUCKETS + 1] }
     }
 
-    /// Counts these elements of a tile.
-    pub(super) fn feed(&self, counts: &mut Counts, source: &mut Opened<'_>, range: &Range<usize>) {
-        let elements = range.len() as u64;
-        if counts.pending + elements > FULL {
+    /// Counts the next keys of a tile, at most a block.
+    #[inline(always)]
+    pub(super) fn feed(&self, counts: &mut Counts, keys: &[u32]) {
+        let Cut { low, high, shift } = self.cut;
+        let mut buckets = [0u32; BLOCK];
+        let buckets = &mut buckets[..keys.len()];
+        let mut zeros = 0u32;
+        for (bucket, key) in buckets.iter_mut().zip(keys) {
+            zeros += u32::from(*key == 0);
+            *bucket = if (*key >= low) & (*key <= high) { (*key - low) >> shift } else { BUCKETS as u32 };
+        }
+        for bucket in &*buckets {
+            counts.counters[*bucket as usize] += 1;
+        }
+        counts.zeros += u64::from(zeros);
+        counts.elements += keys.len() as u64;
+        counts.pending += keys.len() as u64;
+    }
+
+    /// Hands counters in before they could overflow.
+    pub(super) fn settle(&self, counts: &mut Counts) {
+        if counts.pending > FULL {
             self.hand_in(counts);
         }
-        counts.pending += elements;
-        counts.elements += elements;
-        counts.zeros += dispatch(source, range, self.cut, &mut counts.counters);
     }
 
     /// Adds the counters of a tile to the sums of all.
@@ -79,6 +92,11 @@ impl Histogram {
             *sum += u64::from(std::mem::take(counter));
         }
         counts.pending = 0;
+    }
+
+    #[cfg(test)]
+    pub(super) fn sums(&self) -> Vec<u64> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn collect(&self, parts: Vec<Part>, numel: u64) -> Result<Finished, KernelError> {
@@ -112,55 +130,5 @@ impl Finished {
             above += inside;
         }
         Err(KernelError::Changed)
-    }
-}
-
-dispatched! {
-    fn dispatch / dispatch_avx2(source: &mut Opened<'_>, elements: &Range<usize>, cut: Cut, counters: &mut [u32]) -> u64 = body;
-}
-
-/// How many of them are zero.
-#[inline(always)]
-fn body(source: &mut Opened<'_>, elements: &Range<usize>, cut: Cut, counters: &mut [u32]) -> u64 {
-    let Cut { low, high, shift } = cut;
-    let mut buckets = [0u32; BLOCK];
-    let mut zeros = 0;
-    for range in blocks(elements.len()) {
-        let buckets = &mut buckets[..range.len()];
-        source.keys(&(elements.start + range.start..elements.start + range.end), buckets);
-        for bucket in &mut *buckets {
-            let key = *bucket;
-            zeros += u64::from(key == 0);
-            *bucket = if (key >= low) & (key <= high) { (key - low) >> shift } else { BUCKETS as u32 };
-        }
-        for bucket in &*buckets {
-            counters[*bucket as usize] += 1;
-        }
-    }
-    zeros
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keep::magnitude;
-    use crate::testing::{KINDS, LENGTHS, assert_same, floats, tensor};
-
-    #[test]
-    fn every_processor_counts_the_same() {
-        for (kind, numel) in KINDS.into_iter().flat_map(|kind| LENGTHS.map(|numel| (kind, numel))) {
-            let [a, b] = [1, 2].map(|seed| tensor(kind, numel, seed));
-            let cut = Cut { low: magnitude(0.1), high: magnitude(0.5), shift: 10 };
-            type Version = fn(&mut Opened<'_>, &Range<usize>, Cut, &mut [u32]) -> u64;
-            let versions: [Version; 3] = [body, dispatch_avx2, dispatch];
-            let counts = versions.map(|version| {
-                let mut counters = vec![0; BUCKETS + 1];
-                let mut source = Opened::Difference { base: floats(kind, &a), theta: floats(kind, &b) };
-                let zeros = version(&mut source, &(0..numel), cut, &mut counters);
-                (zeros, counters)
-            });
-            assert_eq!(counts[0].1.iter().sum::<u32>() as usize, numel);
-            assert_same(counts, (kind, numel));
-        }
     }
 }

@@ -29,6 +29,7 @@
 
 mod bracket;
 mod buckets;
+mod chosen;
 mod exact;
 mod histogram;
 mod pass;
@@ -37,6 +38,7 @@ mod scan;
 mod source;
 
 pub use buckets::{Buckets, count_in_buckets};
+pub use chosen::chosen;
 pub use pass::{Part, Pass, measure_sources, measure_together};
 pub use sample::{Pieces, sampled};
 pub use source::{RowFactors, Source, of_ordered, ordered};

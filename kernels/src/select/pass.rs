@@ -7,7 +7,7 @@ use super::histogram::{Counts, Histogram};
 use super::sample::{Pieces, Sample};
 use super::scan::{Scan, Scanning};
 use super::source::{Opened, Source};
-use crate::block::{BLOCK, blocks};
+use crate::block::{BLOCK, blocks, dispatched};
 use crate::slice::same_length;
 use crate::statistics::GRANULE;
 use crate::{KernelError, Slice};
@@ -80,31 +80,64 @@ impl Pass {
 
 /// Measures one tile for several experts, which share its base: the part of `thetas[i]` under `passes[i]` is the i-th. Faster
 /// than one [`Pass::measure`] after the other, since the base is fetched from memory once.
-pub fn measure_together(passes: &[&Pass], base: &Slice<'_>, thetas: &[Slice<'_>], first: u64) -> Result<Vec<Part>, KernelError> {
-    let sources: Vec<Source<'_>> = thetas.iter().map(|theta| Source::Difference { base: *base, theta: *theta }).collect();
-    measure_sources(passes, &sources, first)
-}
-
-/// Measures one tile of several sources: the part of `sources[i]` under `passes[i]` is the i-th. They are looked at in turn,
-/// granule by granule, so that what they share is fetched from memory once.
-pub fn measure_sources(passes: &[&Pass], sources: &[Source<'_>], first: u64) -> Result<Vec<Part>, KernelError> {
-    if passes.len() != sources.len() {
-        let (expected, found) = (passes.len(), sources.len());
+pub fn measure_together<'a>(
+    passes: &[&Pass],
+    base: &Slice<'a>,
+    thetas: &[Slice<'a>],
+    first: u64,
+) -> Result<Vec<Part>, KernelError> {
+    if passes.len() != thetas.len() {
+        let (expected, found) = (passes.len(), thetas.len());
         return Err(KernelError::CountMismatch { operation: NAME, what: "experts", expected, found });
     }
-    let length = sources.first().map_or(0, Source::length);
-    let mut measurings = Vec::with_capacity(passes.len());
-    for (pass, source) in passes.iter().zip(sources) {
+    let difference = |theta: &Slice<'a>| Source::Difference { base: *base, theta: *theta };
+    let sources: Vec<_> = thetas.iter().zip(passes).map(|(theta, pass)| (difference(theta), vec![*pass])).collect();
+    measure_sources(&sources, first)
+}
+
+/// Measures one tile of several sources, each under some passes: the parts come in the order of the passes, source by source.
+///
+/// The sources are looked at in turn, granule by granule, so that what they share is fetched from memory once; the numbers of a
+/// source are computed once for all of its passes.
+pub fn measure_sources(sources: &[(Source<'_>, Vec<&Pass>)], first: u64) -> Result<Vec<Part>, KernelError> {
+    let length = sources.first().map_or(0, |(source, _)| source.length());
+    let mut looks = Vec::with_capacity(sources.len());
+    for (source, passes) in sources {
         same_length(NAME, length, source.length())?;
-        measurings.push((pass.start(), source.open(NAME)?));
+        looks.push((source.open(NAME)?, passes.iter().map(|pass| pass.start()).collect::<Vec<_>>()));
     }
     for start in (0..length).step_by(GRANULE) {
         let range = start..length.min(start + GRANULE);
-        for (measuring, source) in &mut measurings {
-            measuring.feed(source, &range, first);
+        for (source, measurings) in &mut looks {
+            dispatch(source, &range, first, measurings);
+            measurings.iter_mut().for_each(Measuring::settle);
         }
     }
-    Ok(measurings.into_iter().map(|(measuring, _)| measuring.finish()).collect())
+    Ok(looks.into_iter().flat_map(|(_, measurings)| measurings).map(Measuring::finish).collect())
+}
+
+dispatched! {
+    fn dispatch / dispatch_avx2(
+        source: &mut Opened<'_>, elements: &Range<usize>, first: u64, measurings: &mut [Measuring<'_>]
+    ) = body;
+}
+
+/// Looks at these elements of a tile, which starts at element `first` of the tensor.
+#[inline(always)]
+fn body(source: &mut Opened<'_>, elements: &Range<usize>, first: u64, measurings: &mut [Measuring<'_>]) {
+    let mut keys = [0u32; BLOCK];
+    for range in blocks(elements.len()) {
+        let keys = &mut keys[..range.len()];
+        let start = elements.start + range.start;
+        source.keys(&(start..start + range.len()), keys);
+        for measuring in &mut *measurings {
+            match measuring {
+                Measuring::Sample(pieces, sample) => draw(pieces, first.saturating_add(start as u64), keys, sample),
+                Measuring::Scan(scanning, scan) => scanning.feed(scan, keys),
+                Measuring::Histogram(histogram, counts) => histogram.feed(counts, keys),
+            }
+        }
+    }
 }
 
 /// A tile half measured.
@@ -115,12 +148,12 @@ enum Measuring<'a> {
 }
 
 impl Measuring<'_> {
-    /// Looks at elements `range` of the tile, which starts at element `first` of the tensor.
-    fn feed(&mut self, source: &mut Opened<'_>, range: &Range<usize>, first: u64) {
+    /// After a granule: what tiles share, they are told now and then.
+    fn settle(&mut self) {
         match self {
-            Self::Sample(pieces, keys) => draw(pieces, source, range, first, keys),
-            Self::Scan(scanning, scan) => scanning.feed(scan, source, range),
-            Self::Histogram(histogram, counts) => histogram.feed(counts, source, range),
+            Self::Sample(..) => {}
+            Self::Scan(scanning, scan) => scanning.settle(scan),
+            Self::Histogram(histogram, counts) => histogram.settle(counts),
         }
     }
 
@@ -139,16 +172,48 @@ impl Measuring<'_> {
     }
 }
 
-/// Appends the magnitudes of those elements `range` of a tile that are in the sample. Too few to be worth more than plain code.
-fn draw(pieces: &Pieces, source: &mut Opened<'_>, range: &Range<usize>, first: u64, keys: &mut Vec<u32>) {
-    let mut block = [0u32; BLOCK];
-    let (start, end) = (first.saturating_add(range.start as u64), first.saturating_add(range.end as u64));
-    for piece in pieces.within(start..end) {
-        let start = (piece.start - first) as usize;
-        for part in blocks((piece.end - piece.start) as usize) {
-            let block = &mut block[..part.len()];
-            source.keys(&(start + part.start..start + part.end), block);
-            keys.extend_from_slice(block);
+/// Appends those keys, of elements from `start` of the tensor on, that are in the sample.
+fn draw(pieces: &Pieces, start: u64, keys: &[u32], sample: &mut Vec<u32>) {
+    for piece in pieces.within(start..start.saturating_add(keys.len() as u64)) {
+        sample.extend_from_slice(&keys[(piece.start - start) as usize..(piece.end - start) as usize]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keep::magnitude;
+    use crate::select::bracket::{Bracket, Interval};
+    use crate::testing::{KINDS, LENGTHS, assert_same, floats, tensor};
+
+    #[test]
+    fn every_processor_finds_the_same() {
+        let bracket =
+            |low: f32, high: f32, atom: f32| Bracket { low: magnitude(low), high: magnitude(high), atoms: vec![magnitude(atom)] };
+        let brackets = [bracket(0.3, 0.31, 0.305), bracket(0.0, f32::INFINITY, 0.0)];
+        let scans = brackets.map(|bracket| Scanning::new(bracket, 1 << 24));
+        for (kind, numel) in KINDS.into_iter().flat_map(|kind| LENGTHS.map(|numel| (kind, numel))) {
+            let [a, b] = [1, 2].map(|seed| tensor(kind, numel, seed));
+            type Version = fn(&mut Opened<'_>, &Range<usize>, u64, &mut [Measuring<'_>]);
+            let versions: [Version; 3] = [body, dispatch_avx2, dispatch];
+            let found = versions.map(|version| {
+                let interval = Interval { low: magnitude(0.1), high: magnitude(0.5), ..Interval::whole(numel as u64) };
+                let histogram = Histogram::over(&interval);
+                let mut measurings: Vec<_> = scans.iter().map(|scan| Measuring::Scan(scan, scan.start())).collect();
+                measurings.push(Measuring::Histogram(&histogram, histogram.start()));
+                let mut source = Opened::Difference { base: floats(kind, &a), theta: floats(kind, &b) };
+                version(&mut source, &(0..numel), 0, &mut measurings);
+                let parts: Vec<Part> = measurings.into_iter().map(Measuring::finish).collect();
+                for part in &parts {
+                    match &part.0 {
+                        PartKind::Scan(scan) => assert_eq!(scan.inside, scan.loose.len() as u64 + scan.atoms[0]),
+                        PartKind::Histogram { elements, .. } => assert_eq!(*elements, numel as u64),
+                        PartKind::Sample(_) => unreachable!("no sample was asked for"),
+                    }
+                }
+                (format!("{parts:?}"), histogram.sums())
+            });
+            assert_same(found, (kind, numel));
         }
     }
 }

@@ -1,17 +1,12 @@
 //! One pass that counts what is above a bracket and collects what is inside. The hot loop of trimming.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::bracket::Bracket;
 use super::exact::KEY_BYTES;
 use super::pass::{Part, PartKind};
-use super::source::Opened;
 use crate::KernelError;
-use crate::block::{BLOCK, blocks, dispatched};
-
-/// Elements of which it is asked together whether any is to be collected.
-const GROUP: usize = 64;
+use crate::bits::{self, GROUP};
 
 /// A scan under way over all tiles.
 #[derive(Debug)]
@@ -35,6 +30,8 @@ pub(super) struct Scan {
     /// The magnitudes of all others inside, in order; worthless unless complete.
     pub(super) loose: Vec<u32>,
     pub(super) complete: bool,
+    /// How many of these all tiles have been told of.
+    settled: usize,
 }
 
 impl Scanning {
@@ -48,18 +45,50 @@ impl Scanning {
 
     pub(super) fn start(&self) -> Scan {
         let atoms = vec![0; self.bracket.atoms.len()];
-        Scan { elements: 0, zeros: 0, above: 0, inside: 0, atoms, loose: Vec::new(), complete: true }
+        Scan { elements: 0, zeros: 0, above: 0, inside: 0, atoms, loose: Vec::new(), complete: true, settled: 0 }
     }
 
-    /// Looks at these elements of a tile.
-    pub(super) fn feed(&self, scan: &mut Scan, source: &mut Opened<'_>, elements: &Range<usize>) {
-        let before = scan.loose.len();
-        dispatch(source, elements, &self.bracket, scan);
-        let fresh = scan.loose.len() - before;
+    /// Looks at the next keys of a tile, at most a block.
+    #[inline(always)]
+    pub(super) fn feed(&self, scan: &mut Scan, keys: &[u32]) {
+        let bracket = &self.bracket;
+        let (low, high, width) = (bracket.low, bracket.high, bracket.high - bracket.low);
+        let (mut above, mut inside, mut zeros) = (0u32, 0u32, 0u32);
+        for key in keys {
+            zeros += u32::from(*key == 0);
+            above += u32::from(*key > high);
+            inside += u32::from(key.wrapping_sub(low) <= width);
+        }
+        scan.elements += keys.len() as u64;
+        scan.zeros += u64::from(zeros);
+        scan.above += u64::from(above);
+        scan.inside += u64::from(inside);
+        if inside == 0 {
+            return;
+        }
+        let mut counted = 0u32;
+        for (atom, count) in bracket.atoms.iter().zip(&mut scan.atoms) {
+            let atom = *atom;
+            let mut equal = 0u32;
+            for key in keys {
+                equal += u32::from(*key == atom);
+            }
+            *count += u64::from(equal);
+            counted += equal;
+        }
+        if scan.complete && counted < inside {
+            collect(keys, bracket, &mut scan.loose);
+        }
+    }
+
+    /// Gives up on the keys of a tile once those of all tiles are too many.
+    pub(super) fn settle(&self, scan: &mut Scan) {
+        let fresh = scan.loose.len() - scan.settled;
         if scan.complete && self.collected.fetch_add(fresh, Ordering::Relaxed).saturating_add(fresh) > self.most {
             scan.complete = false;
             scan.loose = Vec::new();
         }
+        scan.settled = scan.loose.len();
     }
 
     pub(super) fn collect(&self, parts: Vec<Part>, numel: u64) -> Result<Vec<Scan>, KernelError> {
@@ -73,47 +102,6 @@ impl Scanning {
         }
         let found = scans.iter().map(|scan| scan.elements).sum();
         if found == numel { Ok(scans) } else { Err(KernelError::IncompletePass { expected: numel, found }) }
-    }
-}
-
-dispatched! {
-    fn dispatch / dispatch_avx2(source: &mut Opened<'_>, elements: &Range<usize>, bracket: &Bracket, scan: &mut Scan) = body;
-}
-
-#[inline(always)]
-fn body(source: &mut Opened<'_>, elements: &Range<usize>, bracket: &Bracket, scan: &mut Scan) {
-    let (low, high) = (bracket.low, bracket.high);
-    let mut keys = [0u32; BLOCK];
-    for range in blocks(elements.len()) {
-        let n = range.len();
-        let keys = &mut keys[..n];
-        source.keys(&(elements.start + range.start..elements.start + range.end), keys);
-        let (mut above, mut inside, mut zeros) = (0u32, 0u32, 0u32);
-        for key in &*keys {
-            zeros += u32::from(*key == 0);
-            above += u32::from(*key > high);
-            inside += u32::from((*key >= low) & (*key <= high));
-        }
-        scan.elements += n as u64;
-        scan.zeros += u64::from(zeros);
-        scan.above += u64::from(above);
-        scan.inside += u64::from(inside);
-        if inside == 0 {
-            continue;
-        }
-        let mut counted = 0u32;
-        for (atom, count) in bracket.atoms.iter().zip(&mut scan.atoms) {
-            let atom = *atom;
-            let mut equal = 0u32;
-            for key in &*keys {
-                equal += u32::from(*key == atom);
-            }
-            *count += u64::from(equal);
-            counted += equal;
-        }
-        if scan.complete && counted < inside {
-            collect(keys, bracket, &mut scan.loose);
-        }
     }
 }
 
@@ -132,53 +120,23 @@ fn collect(keys: &[u32], bracket: &Bracket, loose: &mut Vec<u32>) {
     }
 }
 
-/// Groups of a constant size: most hold nothing to collect, which a few comparisons of whole registers tell.
+/// Groups of a constant size, compared in whole registers. Plain loops: `map` of arrays is a call that not every build inlines.
 #[inline(always)]
 fn collect_group(keys: &[u32; GROUP], bracket: &Bracket, loose: &mut Vec<u32>) {
-    let (low, high) = (bracket.low, bracket.high);
-    let mut wanted = keys.map(|key| u32::from((key >= low) & (key <= high)));
+    let (low, width) = (bracket.low, bracket.high - bracket.low);
+    let mut wanted = [0u8; GROUP];
+    for place in 0..GROUP {
+        wanted[place] = u8::from(keys[place].wrapping_sub(low) <= width);
+    }
     for atom in &bracket.atoms {
         let atom = *atom;
-        for (wanted, key) in wanted.iter_mut().zip(keys) {
-            *wanted &= u32::from(*key != atom);
+        for place in 0..GROUP {
+            wanted[place] &= u8::from(keys[place] != atom);
         }
     }
-    if wanted.iter().fold(0, |any, wanted| any | wanted) == 0 {
-        return;
-    }
-    let mut found = [0u32; GROUP];
-    let mut count = 0;
-    for (wanted, key) in wanted.iter().zip(keys) {
-        found[count % GROUP] = *key;
-        count += *wanted as usize;
-    }
-    loose.extend_from_slice(&found[..count]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keep::magnitude;
-    use crate::testing::{KINDS, LENGTHS, assert_same, floats, tensor};
-
-    #[test]
-    fn every_processor_finds_the_same() {
-        let bracket =
-            |low: f32, high: f32, atom: f32| Bracket { low: magnitude(low), high: magnitude(high), atoms: vec![magnitude(atom)] };
-        for (kind, numel) in KINDS.into_iter().flat_map(|kind| LENGTHS.map(|numel| (kind, numel))) {
-            let [a, b] = [1, 2].map(|seed| tensor(kind, numel, seed));
-            for bracket in [bracket(0.3, 0.31, 0.305), bracket(0.0, f32::INFINITY, 0.0)] {
-                type Version = fn(&mut Opened<'_>, &Range<usize>, &Bracket, &mut Scan);
-                let versions: [Version; 3] = [body, dispatch_avx2, dispatch];
-                let scans = versions.map(|version| {
-                    let mut scan = Scanning::new(bracket.clone(), 1 << 24).start();
-                    let mut source = Opened::Difference { base: floats(kind, &a), theta: floats(kind, &b) };
-                    version(&mut source, &(0..numel), &bracket, &mut scan);
-                    assert_eq!(scan.inside, scan.loose.len() as u64 + scan.atoms[0]);
-                    (scan.zeros, scan.above, scan.inside, scan.atoms, scan.loose)
-                });
-                assert_same(scans, (kind, numel));
-            }
-        }
+    let mut places = bits::packed(&wanted);
+    while places != 0 {
+        loose.push(keys[places.trailing_zeros() as usize % GROUP]);
+        places &= places - 1;
     }
 }

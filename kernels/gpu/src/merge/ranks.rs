@@ -1,4 +1,4 @@
-//! Bits of della's pruning: [`braid_kernels::RankTable`], all rows of a piece at once.
+//! Bits of della's pruning: [`braid_kernels::ranked`].
 
 use braid_kernels::{Chances, KernelError, MaskedPiece, Slice};
 
@@ -10,7 +10,7 @@ use crate::{
 
 impl Lane {
     /// The bits of the elements that stay of whole rows of `row` elements, at least one, of the task vector `theta - base`: what
-    /// [`RankTable::of_row`](braid_kernels::RankTable::of_row) and [`choose`](braid_kernels::RankTable::choose) set, row by row.
+    /// [`braid_kernels::ranked`] gives of all of them.
     ///
     /// # Errors
     /// Operands of unequal length or without arithmetic, or that are no whole rows; those of the device.

@@ -60,7 +60,7 @@ impl Method for ArceeFusion {
             let place = (u128::from(numel.saturating_sub(1)) * u128::from(quarters) / 4) as u64;
             Selection::order_statistic(numel, numel - place.min(numel), limit(tiles, 3))
         };
-        let trims = search(tiles, vec![quartile(1), quartile(2), quartile(3)], |tile, _| Source::Scaled {
+        let trims = search(tiles, vec![quartile(1), quartile(2), quartile(3)], 3, |tile, _| Source::Scaled {
             base: tile.inputs[base],
             theta: tile.inputs[other],
             rows: rows(tile),

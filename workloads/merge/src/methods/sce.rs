@@ -19,7 +19,8 @@
 //! Ties at the border of the selection are broken by place, and the variance is computed in f64; the weights are sums in f64.
 //!
 //! Class T. Bytes: every input is read three times (twice with `select_topk: 1`), the output written once. Flops: about 20 an
-//! element and expert.
+//! element and expert. Which elements are selected is kept as a bit for each from the second pass to the last, where memory allows it, and
+//! else found again.
 
 use super::{
     BadValue, BaseRule, Class, Contract, Method, Parameter, Reads, Scope, TensorParameters,
@@ -30,7 +31,8 @@ use crate::{
     plan::PlannedTensor,
     run::{Tile, Tiles},
 };
-use braid_kernels::{Floor, Keep, Selected, Selection, Source, TileTrim, Trim, energies, sce};
+use braid_kernels::{Floor, Keep, KernelError, Selected, Selection, Source, Trim, chosen, energies, sce};
+use std::borrow::Cow;
 
 /// One form of the two.
 pub(super) struct Sce {
@@ -89,17 +91,17 @@ impl Method for Sce {
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
         let base = parameters.base.unwrap_or(0);
         let experts = tiles.inputs().len().saturating_sub(1);
-        let trim = select(tiles, base, parameters.shared.number(&SELECT_TOPK))?;
-        let selected = |tile: &Tile<'_>| match trim.keep(tile.index) {
-            Keep::All => Selected::All,
-            Keep::Trim(trim) => Selected::Largest(trim),
-            // a trim keeps all or trims
-            _ => Selected::Largest(TileTrim::NOTHING),
-        };
+        let selection = Selecting::find(tiles, base, parameters.shared.number(&SELECT_TOPK))?;
+        let remember = !self.published && tiles.elements() / 8 <= tiles.room() / 4;
+        let measured = tiles.measure(|tile| {
+            let chosen = selection.choose(tile)?;
+            let granules = energies(&tile.inputs[base], &tile.others(base), selected(chosen.as_deref()))?;
+            Ok((granules, chosen.filter(|_| remember)))
+        })?;
+        let (granules, remembered): (Vec<_>, Vec<_>) = measured.into_iter().unzip();
         let mut sums = vec![0.0; experts];
-        let granules = tiles.measure(|tile| energies(&tile.inputs[base], &tile.others(base), selected(tile)))?;
         for granule in granules.into_iter().flatten() {
-            sums.iter_mut().zip(granule).for_each(|(sum, part)| *sum += part);
+            sums.iter_mut().zip(granule).for_each(|(sum, part): (&mut f64, f64)| *sum += part);
         }
         let total: f64 = sums.iter().sum();
         let mean = total / tiles.elements().max(1) as f64;
@@ -108,19 +110,47 @@ impl Method for Sce {
         let weight = |sum: f64| if alike { 1.0 / experts as f64 } else { sum / total };
         let weights: Vec<f32> = sums.into_iter().map(|sum| weight(sum) as f32).collect();
         tiles.write(|tile, mut out| {
-            let (seen, floor) = if self.published { (Selected::All, Floor::ZERO) } else { (selected(tile), Floor::MERGEKIT) };
-            sce(&tile.inputs[base], &tile.others(base), &weights, seen, floor, &mut out)
+            let (base, experts) = (&tile.inputs[base], tile.others(base));
+            if self.published {
+                return sce(base, &experts, &weights, Selected::All, Floor::ZERO, &mut out);
+            }
+            let chosen = match remembered.get(tile.index) {
+                Some(Some(chosen)) => Some(Cow::Borrowed(chosen.as_slice())),
+                _ => selection.choose(tile)?.map(Cow::Owned),
+            };
+            sce(base, &experts, &weights, selected(chosen.as_deref()), Floor::MERGEKIT, &mut out)
         })
     }
 }
 
-fn select(tiles: &Tiles<'_>, base: usize, share: f64) -> Result<Trim, MergeError> {
-    if share >= 1.0 {
-        return Ok(Trim::All);
+/// Which elements of a tensor the selection takes.
+struct Selecting {
+    base: usize,
+    trim: Trim,
+}
+
+impl Selecting {
+    fn find(tiles: &Tiles<'_>, base: usize, share: f64) -> Result<Self, MergeError> {
+        if share >= 1.0 {
+            return Ok(Self { base, trim: Trim::All });
+        }
+        let searches = vec![Selection::of_nonzero(tiles.elements(), share, limit(tiles, 1))];
+        // one search, one answer
+        let trim = search(tiles, searches, 1, |tile, _| Self::spread(tile, base))?.into_iter().next().unwrap_or(Trim::All);
+        Ok(Self { base, trim })
     }
-    let limit = limit(tiles, 1);
-    let searches = vec![Selection::of_nonzero(tiles.elements(), share, limit)];
-    let trims = search(tiles, searches, |tile, _| Source::Spread { base: tile.inputs[base], experts: tile.others(base) })?;
-    // one search, one answer
-    Ok(trims.into_iter().next().unwrap_or(Trim::All))
+
+    /// A bit for each element of a tile, unless all are taken.
+    fn choose(&self, tile: &Tile<'_>) -> Result<Option<Vec<u64>>, KernelError> {
+        let Keep::Trim(trim) = self.trim.keep(tile.index) else { return Ok(None) };
+        chosen(&Self::spread(tile, self.base), trim).map(Some)
+    }
+
+    fn spread<'t>(tile: &Tile<'t>, base: usize) -> Source<'t> {
+        Source::Spread { base: tile.inputs[base], experts: tile.others(base) }
+    }
+}
+
+fn selected(chosen: Option<&[u64]>) -> Selected<'_> {
+    chosen.map_or(Selected::All, Selected::Chosen)
 }

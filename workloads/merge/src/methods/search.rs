@@ -14,9 +14,9 @@ pub(super) fn limit(tiles: &Tiles<'_>, searches: usize) -> usize {
     usize::try_from(tiles.room()).unwrap_or(usize::MAX).min(BYTES) / searches.max(1)
 }
 
-/// The answers of searches side by side: each pass over the tensor serves all that still need one. The `index`-th looks at
-/// `source(tile, index)`.
-pub(super) fn search<F>(tiles: &Tiles<'_>, mut searches: Vec<Selection>, source: F) -> Result<Vec<Trim>, MergeError>
+/// The answers of searches side by side: each pass over the tensor serves all that still need one. The first `each` of them look at
+/// `source(tile, 0)`, the next as many at `source(tile, 1)`, and so on.
+pub(super) fn search<F>(tiles: &Tiles<'_>, mut searches: Vec<Selection>, each: usize, source: F) -> Result<Vec<Trim>, MergeError>
 where
     F: for<'t> Fn(&Tile<'t>, usize) -> Source<'t> + Sync,
 {
@@ -27,8 +27,11 @@ where
             break;
         }
         let measure = |tile: &Tile<'_>| {
-            let sources: Vec<Source<'_>> = running.iter().map(|index| source(tile, *index)).collect();
-            measure_sources(&passes, &sources, tile.first).map(|parts| parts.into_iter().map(Some).collect())
+            let alike = running.chunk_by(|one, next| one / each == next / each);
+            let passes = |group: &[usize]| group.iter().filter_map(|index| searches[*index].pass()).collect();
+            let sources: Vec<(Source<'_>, Vec<&Pass>)> =
+                alike.map(|group| (source(tile, group[0] / each), passes(group))).collect();
+            measure_sources(&sources, tile.first).map(|parts| parts.into_iter().map(Some).collect())
         };
         let mut of_tiles = match sample(&passes) {
             Some(pieces) => tiles.glance(&pieces.iter().collect::<Vec<_>>(), measure)?,

@@ -9,7 +9,7 @@ use braid_kernels::{Selection, Source, Trim, kept};
 pub(super) fn largest(tiles: &Tiles<'_>, base: usize, vectors: &[Vector]) -> Result<Vec<Trim>, MergeError> {
     let (numel, limit) = (tiles.elements(), limit(tiles, vectors.len()));
     let searches = vectors.iter().map(|vector| Selection::new(numel, kept(vector.density, numel), limit)).collect();
-    search(tiles, searches, |tile, index| Source::Difference {
+    search(tiles, searches, 1, |tile, index| Source::Difference {
         base: tile.inputs[base],
         theta: tile.inputs[vectors[index].expert],
     })
@@ -23,9 +23,9 @@ pub(super) fn bands(tiles: &Tiles<'_>, base: usize, vectors: &[Vector]) -> Resul
     let limit = limit(tiles, 2 * vectors.len());
     let searches = cuts.iter().flat_map(|cut| [cut.outliers, cut.outliers + cut.kept]);
     let searches = searches.map(|rank| Selection::new(numel, rank, limit)).collect();
-    let trims = search(tiles, searches, |tile, index| Source::Difference {
+    let trims = search(tiles, searches, 2, |tile, index| Source::Difference {
         base: tile.inputs[base],
-        theta: tile.inputs[vectors[index / 2].expert],
+        theta: tile.inputs[vectors[index].expert],
     })?;
     let rule = |(trims, cut): (&[Trim; 2], &Cut)| match (cut.kept, cut.outliers) {
         (0, _) => Rule::Largest(Trim::Nothing),
