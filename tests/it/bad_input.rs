@@ -148,14 +148,44 @@ fn a_dtype_that_cannot_be_merged() {
 }
 
 #[test]
-fn a_result_in_a_store() {
+fn a_result_in_a_store_of_a_program_without_stores() {
     let scratch = Scratch::new();
     scratch.write("recipe.yml", "merge_method: linear\nmodels: [{model: a}]\n");
-    see!(scratch, scratch.braid(["merge", "recipe.yml", "s3://bucket/out"]), @"
+    let run = scratch.braid(["merge", "recipe.yml", "s3://bucket/out", "-q"]);
+    assert_eq!(run.to_string(), scratch.braid(["merge", "recipe.yml", "s3://bucket/out", "--dry-run"]).to_string());
+    see!(scratch, run, @"
+    exit: 1
+    --- stdout
+    --- stderr
+    error: cannot write to s3://bucket/out: this program was built without the feature cloud, and writes to mounted file systems only
+
+    hint: build it with `--features cloud`, or give a folder
+    ");
+}
+
+#[test]
+fn a_result_where_none_goes() {
+    let scratch = Scratch::new();
+    scratch.write("recipe.yml", "merge_method: linear\nmodels: [{model: a}]\n");
+    for out in ["https://host/out", "hf://org/out"] {
+        let run = scratch.braid(["merge", "recipe.yml", out]);
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.stderr.contains("results are written to folders, and to s3://, gs:// and az:// alone"), "{run:?}");
+        assert!(run.stderr.contains("hint: give a folder, or a folder in a bucket"), "{run:?}");
+    }
+    see!(scratch, scratch.braid(["merge", "recipe.yml", "s3://bucket"]), @"
     exit: 2
     --- stdout
     --- stderr
-    error: s3://bucket/out is in a store, where only the models of a recipe may be: give a folder
+    error: output s3://bucket: is no name of a folder in a bucket
+
+    hint: give a folder that the merge may fill
+    ");
+    see!(scratch, scratch.braid(["merge", "recipe.yml", "out", "--reuse", "s3://bucket/earlier"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: s3://bucket/earlier is in a store, where only the models of a recipe and the result of a merge may be: give a folder
     ");
 }
 

@@ -1,7 +1,7 @@
 //! `braid lora`: adapters merged with each other, folded into their base, extracted from two checkpoints. Each verb is a recipe that it
 //! writes itself, and a merge from then on.
 
-use super::{absolute, merge};
+use super::{absolute, destination, merge};
 use crate::{
     console::Console,
     error::{Error, Result},
@@ -48,7 +48,7 @@ pub(crate) struct FoldArgs {
     base: PathBuf,
     /// The folder of the adapter
     adapter: PathBuf,
-    /// The folder that becomes the checkpoint; must not exist or be empty
+    /// The folder that becomes the checkpoint, or its URL in a store; must not exist or be empty
     out: PathBuf,
     /// Largest file of the result
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = units::size)]
@@ -153,7 +153,7 @@ fn spec(
         recipe: format!("{recipe:#}\n"),
         recipe_file: format!("braid {verb}"),
         directory: absolute(Path::new("."))?,
-        out: absolute(out)?,
+        out: destination(out)?,
         max_shard_size: braid_merge::DEFAULT_MAX_SHARD,
         seed: 0,
         reuse: None,

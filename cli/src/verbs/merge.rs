@@ -2,7 +2,7 @@
 
 mod dry_run;
 
-use super::absolute;
+use super::{absolute, destination};
 use crate::{
     console::Console,
     error::{Error, Result},
@@ -28,7 +28,7 @@ const LONGEST_RECIPE: u64 = 1 << 20;
 pub(crate) struct MergeArgs {
     /// The recipe: YAML as mergekit reads it, or several that use each other, as mergekit-multi reads them
     recipe: PathBuf,
-    /// The folder that becomes the merged checkpoint; must not exist or be empty
+    /// The folder that becomes the merged checkpoint, or its URL in a store; must not exist or be empty
     out: PathBuf,
     #[command(flatten)]
     place: WhereArgs,
@@ -55,9 +55,9 @@ pub(super) async fn run(args: MergeArgs, console: &Console) -> Result {
     submit(&spec, args.place, console, start).await
 }
 
-/// A recipe that does not parse never reaches a coordinator.
+/// What is wrong in itself never reaches a coordinator: a recipe that does not parse, a result where none can be.
 pub(super) fn check(spec: &MergeSpec) -> Result {
-    spec.stages().map(drop).map_err(|error| merge_error(Exit::Usage, &error))
+    spec.stages().and_then(|_| spec.check_out()).map_err(|error| merge_error(Exit::Usage, &error))
 }
 
 /// Has it done, here or on a fleet.
@@ -73,7 +73,7 @@ fn spec(args: &MergeArgs) -> Result<MergeSpec> {
         recipe: read(&args.recipe).map_err(|error| Error::usage(format!("cannot read the recipe {file}: {error}")))?,
         recipe_file: file,
         directory: absolute(Path::new("."))?,
-        out: absolute(&args.out)?,
+        out: destination(&args.out)?,
         max_shard_size: args.max_shard_size,
         seed: args.random_seed,
         reuse: args.reuse.as_deref().map(absolute).transpose()?,

@@ -1,4 +1,5 @@
-//! Work inside this process: a fleet of one is started for it, with its state beside the output.
+//! Work inside this process: a fleet of one is started for it, with its state beside the output, or in the temporary folder where the
+//! output is in a store.
 //!
 //! What a resume needs lies in the output, so the state of a process that was killed is not continued: a new coordinator
 //! starts with an empty store, and the work finds what is done.
@@ -12,6 +13,7 @@ use crate::{
     local::{Limits, Local},
     request_id,
     signals::Signals,
+    verbs::is_url,
 };
 use braid_proto::v1::Job;
 use std::{
@@ -23,6 +25,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+use tempfile::TempDir;
 use tokio::time::sleep;
 
 /// How long another process may hold the folder before it is believed to live. One that was killed lets go of its files only
@@ -31,8 +34,8 @@ const LETTING_GO: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(work: &Work<'_>, limits: Limits, console: &Console) -> Result<Job> {
     let mut signals = Signals::listen()?;
-    let state = StateFolder::claim(work.out, LETTING_GO).await?;
-    let mut local = Local::start(&state.path, limits).await?;
+    let state = State::of(work.out).await?;
+    let mut local = Local::start(state.path(), limits).await?;
     let client = local.client().clone();
     let ended = async {
         let job = client.submit(work.kind, work.spec.clone(), request_id::random()).await?;
@@ -47,6 +50,29 @@ pub(super) async fn run(work: &Work<'_>, limits: Limits, console: &Console) -> R
         // Its number is of no use to anyone: the job ends with the process.
         Some(failure) => Err(Error { hint: failure.hint, ..Error::new(Exit::JobFailed, failure.message) }),
         None => verdict(&job).map(|()| job),
+    }
+}
+
+/// Where the state of this process lies; removed when dropped.
+enum State {
+    Beside(StateFolder),
+    Temporary(TempDir),
+}
+
+impl State {
+    async fn of(out: &Path) -> Result<Self> {
+        if is_url(out) {
+            let cannot = |error| Error::unavailable(format!("cannot create a temporary folder: {error}"));
+            return tempfile::Builder::new().prefix("braid-state-").tempdir().map(Self::Temporary).map_err(cannot);
+        }
+        StateFolder::claim(out, LETTING_GO).await.map(Self::Beside)
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Beside(folder) => &folder.path,
+            Self::Temporary(folder) => folder.path(),
+        }
     }
 }
 

@@ -189,7 +189,8 @@ fn help_names_every_verb_and_exit_code() {
     Arguments:
       <RECIPE>  The recipe: YAML as mergekit reads it, or several that use each other, as mergekit-multi
                 reads them
-      <OUT>     The folder that becomes the merged checkpoint; must not exist or be empty
+      <OUT>     The folder that becomes the merged checkpoint, or its URL in a store; must not exist or
+                be empty
 
     Options:
           --threads <N>            Compute threads [default: all that this process may use]

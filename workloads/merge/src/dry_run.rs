@@ -2,7 +2,7 @@
 
 use crate::{
     MergeError,
-    checkpoint::url,
+    checkpoint::{Sources, url},
     cloud::{Room, sources},
     opened::Opened,
     plan::Summary,
@@ -50,11 +50,15 @@ pub struct StageRun {
 /// # Errors
 /// What the merge would fail with.
 pub fn dry_run(spec: &MergeSpec) -> Result<DryRun, MergeError> {
-    let opened = Opened::open(spec, &sources(Room::LEAST))?;
-    opened.folder.check(&opened.record, opened.written().map(|recipe| recipe.layout.file_bytes()).sum())?;
+    dry_run_in(&sources(Room::LEAST), spec)
+}
+
+/// The same, where checkpoints lie in these places.
+pub(crate) fn dry_run_in(sources: &Sources, spec: &MergeSpec) -> Result<DryRun, MergeError> {
+    let opened = Opened::open(spec, sources)?;
+    opened.output.check(&opened.record, opened.written().map(|recipe| recipe.layout.file_bytes()).sum())?;
     let shards = opened.layout.shards.iter().map(|shard| (shard.name.clone(), shard.bytes)).collect();
-    let memory = |recipe: &Opened| recipe.tile_bytes().max(recipe.piece_bytes()).saturating_mul(2);
-    let memory = opened.written().map(memory).max().unwrap_or(0);
+    let memory = opened.written().map(Opened::memory).max().unwrap_or(0);
     let stage = |stage: &Arc<Opened>| {
         let name = stage.recipe.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
         StageRun { name, written: !stage.composed, summary: stage.named_summary() }

@@ -127,6 +127,16 @@ pub enum MergeError {
         /// Bytes available.
         free: u64,
     },
+    /// Less free space than the shards take that a task makes before they go to a store.
+    #[error("{}: shards of {needed} bytes are made here before they go to the store, but only {free} are free", path.display())]
+    NoScratch {
+        /// The folder that they are made in.
+        path: PathBuf,
+        /// Bytes that they take.
+        needed: u64,
+        /// Bytes available.
+        free: u64,
+    },
     /// The inputs are not those that the job was planned for.
     #[error("{}: changed since the merge was planned", path.display())]
     Changed {
@@ -170,6 +180,9 @@ impl MergeError {
             Self::ShortRead { .. } => Some("the file is truncated: fetch it again".into()),
             Self::Busy { .. } => Some("wait for it, cancel it, or choose another folder for the result".into()),
             Self::NoSpace { .. } => Some("free some space, or choose another folder for the result".into()),
+            Self::NoScratch { .. } => {
+                Some("start the worker with TMPDIR set to a folder with more room, or make shards smaller".into())
+            }
             Self::OtherPlan { .. } => {
                 Some("mount the same checkpoints on all nodes, and start the merge again if one was replaced".into())
             }

@@ -4,7 +4,9 @@
 //! each may run alone, on any worker, after any other was killed.
 
 mod flush;
+mod folder;
 mod plan;
+mod prefix;
 mod publish;
 mod reuse;
 mod survey;
@@ -15,7 +17,7 @@ use crate::{
     checkpoint::Sources,
     cloud::{Room, sources},
     opened::Opened,
-    output::{Staged, boot_id, remove_folder},
+    output::{Output, Staged, boot_id, remove_folder},
     run::{Buffers, Passes, Phases},
     spec::KIND,
     step::{self, Planned, Step},
@@ -146,9 +148,11 @@ impl MergeExecute {
 /// Plans the first recipe whose result is to be written and is not there yet; the last one, if all are there.
 fn plan_next<'a>(all: &'a Opened, job: impl Fn(&'a Opened) -> Job<'a>) -> Result<Planned, MergeError> {
     // Whether there is a place for the result is found now, and not when all the others have been merged.
-    if !all.before.is_empty() && !all.folder.check(&all.record, 0)? {
+    if !all.before.is_empty() && !all.output.check(&all.record, 0)? {
         for stage in all.before.iter().filter(|stage| !stage.composed) {
-            stage.folder.make_way(&stage.record)?;
+            if let Output::Folder(folder) = &stage.output {
+                folder.make_way(&stage.record)?;
+            }
             let job = job(stage);
             let planned = job.unless_made(|| job.plan())?;
             if !planned.published {
@@ -208,8 +212,8 @@ impl Job<'_> {
 
     /// Removes what stages have made, which the result does not need. What cannot be removed is only in the way.
     fn remove_stages(&self) {
-        if let Some(stage) = self.opened.before.first() {
-            let _ = remove_folder(stage.folder.parent());
+        if let Some(Output::Folder(folder)) = self.opened.before.first().map(|stage| &stage.output) {
+            let _ = remove_folder(folder.parent());
         }
     }
 
@@ -233,7 +237,7 @@ impl Job<'_> {
     }
 
     fn staged(&self) -> Result<Staged, MergeError> {
-        crate::output::Staging::open(&self.opened.folder, &self.opened.record)
+        self.opened.output.open(&self.opened.record)
     }
 }
 

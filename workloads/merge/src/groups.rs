@@ -20,6 +20,22 @@ pub(crate) fn whole_groups(pending: &[Option<u64>], pieces: &[Range<usize>]) -> 
     of_items.into_iter().map(|Group(first, end, bytes)| Group(items[first].start, items[end - 1].end, bytes)).collect()
 }
 
+/// The tensors that one task makes all of, where it does so with those of each piece and of each shard: ranges, in order. A shard may
+/// have tensors between which others lie, and a piece may reach into two shards.
+pub(crate) fn unparted<'a>(pieces: Vec<Range<usize>>, shards: impl Iterator<Item = &'a [usize]>) -> Vec<Range<usize>> {
+    let range = |tensors: &[usize]| Some(*tensors.iter().min()?..tensors.iter().max()? + 1);
+    let mut all: Vec<Range<usize>> = shards.filter_map(range).chain(pieces).collect();
+    all.sort_by_key(|range| range.start);
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for range in all {
+        match ranges.last_mut().filter(|last| range.start < last.end) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => ranges.push(range),
+        }
+    }
+    ranges
+}
+
 /// Runs of consecutive tensors of about equal size for at most `most` tasks that look at them; `bytes` has what each reads. Those
 /// that read nothing may be left out at the ends.
 pub(crate) fn survey_groups(bytes: &[u64], most: usize) -> Vec<Group> {
@@ -101,6 +117,15 @@ mod tests {
         done[4..9].fill(None);
         done[1] = None;
         assert_eq!(whole_groups(&done, &[1..4, 4..8]), [Group(0, 4, 120 * MIB)]);
+    }
+
+    #[test]
+    fn shards_and_pieces_that_overlap_are_made_together() {
+        let of = |pieces: &[Range<usize>], shards: &[&[usize]]| unparted(pieces.to_vec(), shards.iter().copied());
+        assert_eq!(of(&[], &[&[1, 0], &[2], &[3, 4]]), [0..2, 2..3, 3..5]);
+        assert_eq!(of(&[], &[&[1], &[0, 2], &[3]]), [0..3, 3..4], "a large tensor lies inside the shard before it");
+        assert_eq!(of(&[1..3, 4..5], &[&[0, 1], &[2, 3], &[4, 5]]), [0..4, 4..6]);
+        assert_eq!(of(&[0..2], &[&[]]), [0..2]);
     }
 
     proptest! {

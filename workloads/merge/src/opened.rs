@@ -10,13 +10,14 @@ pub(crate) use inputs::lens_of;
 use crate::{
     MergeError, adapter,
     checkpoint::{Checkpoint, DataFile, Fold, Sources, Stamp},
+    groups::unparted,
     methods::Folder,
     moe::{self, Gates},
     open_files::OpenFiles,
-    output::{Claim, Layout, OutputFolder, PlanRecord, Staging, TensorShape},
+    output::{Claim, Layout, Output, PlanRecord, StagingFolder, TensorShape},
     plan::{MergePlan, PlanOptions, PlannedTensor, Source},
     recipe::{ModelRef, Recipe, Stage, Stages},
-    reuse::Previous,
+    reuse::{Previous, identities, write_inputs},
     spec::MergeSpec,
     tokenizer::TokenizerFile,
 };
@@ -57,7 +58,8 @@ pub(crate) struct Opened {
     /// The number of each tensor of the plan.
     numbers: HashMap<String, usize>,
     pub(crate) layout: Layout,
-    pub(crate) folder: OutputFolder,
+    /// Where the result goes.
+    pub(crate) output: Output,
     /// Identifies the merge.
     pub(crate) record: PlanRecord,
     /// What a person should know about the result.
@@ -79,21 +81,22 @@ impl Opened {
     /// Reads the recipes and the headers, and plans; what is returned is the one that gives the result.
     pub(crate) fn open(spec: &MergeSpec, sources: &Sources) -> Result<Self, MergeError> {
         let stages = spec.stages()?;
-        let folder = spec.output()?;
+        spec.check_out()?;
+        let output = spec.output(sources)?;
         let parent = spec.stages_folder(&stages)?.unwrap_or_default();
         let mut before: Vec<Arc<Self>> = Vec::new();
         for (index, stage) in stages.before().iter().enumerate() {
             let spec = MergeSpec { recipe: stage.text.clone(), reuse: None, ..spec.clone() };
-            let mut opened = Self::open_one(spec, &stages, stage, &before, sources, folder.clone())?;
+            let mut opened = Self::open_one(spec, &stages, stage, &before, sources, output.clone())?;
             opened.is_stage = true;
             opened.composed = opened.can_be_composed() && stages.users(index).all(|(by, model)| takes_tiles(by, model));
             // Named by what it makes: another recipe finds nothing of it.
             let name = opened.record.plan.get(..16).unwrap_or(&opened.record.plan);
             opened.spec.out = parent.join(name);
-            opened.folder = opened.spec.output()?;
+            opened.output = opened.spec.output(sources)?;
             before.push(Arc::new(opened));
         }
-        let last = Self::open_one(spec.clone(), &stages, stages.result(), &before, sources, folder)?;
+        let last = Self::open_one(spec.clone(), &stages, stages.result(), &before, sources, output)?;
         Ok(Self { before, ..last })
     }
 
@@ -103,7 +106,7 @@ impl Opened {
         stage: &Stage,
         before: &[Arc<Self>],
         sources: &Sources,
-        folder: OutputFolder,
+        mut output: Output,
     ) -> Result<Self, MergeError> {
         let recipe = stage.recipe.clone();
         let models = Model::open_all(&spec, stages, stage, before, sources)?;
@@ -121,6 +124,9 @@ impl Opened {
         };
         let inputs = models.iter().map(Model::stamps).collect();
         let (checkpoints, made): (Vec<_>, Vec<_>) = models.into_iter().map(|model| (model.checkpoint, model.made)).unzip();
+        if let Output::Prefix(prefix) = &mut output {
+            prefix.inputs = write_inputs(checkpoints.iter().map(identities).collect::<Result<_, _>>()?)?;
+        }
         let files = OpenFiles::new(OPEN, {
             let sources = sources.clone();
             move |path: &Path| sources.open(path)
@@ -149,7 +155,7 @@ impl Opened {
             plan,
             numbers,
             layout,
-            folder,
+            output,
             record,
             warnings,
             sources: sources.clone(),
@@ -196,7 +202,7 @@ impl Opened {
     }
 
     /// What an earlier run had done. The file is long where tensors are many, so it is read once and not by every task.
-    pub(crate) fn kept(&self, staging: &Staging, boot: &str) -> Result<Arc<BTreeMap<usize, Claim>>, MergeError> {
+    pub(crate) fn kept(&self, staging: &StagingFolder, boot: &str) -> Result<Arc<BTreeMap<usize, Claim>>, MergeError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match (staging.kept_stamp(), &*kept) {
             (None, _) => Ok(Arc::default()),
@@ -217,6 +223,14 @@ impl Opened {
     /// The tensors of each piece.
     pub(crate) fn pieces(&self) -> Vec<Range<usize>> {
         self.plan.pieces.iter().map(|piece| piece.tensors.clone()).collect()
+    }
+
+    /// The tensors that one task makes all of: those of a piece, and of a shard that is to be one object in a store.
+    pub(crate) fn unparted(&self) -> Vec<Range<usize>> {
+        match self.output {
+            Output::Folder(_) => self.pieces(),
+            Output::Prefix(_) => unparted(self.pieces(), self.layout.shards.iter().map(|shard| shard.tensors.as_slice())),
+        }
     }
 
     /// What an adapter adds to a source.

@@ -2,9 +2,9 @@
 
 use crate::{
     MergeError,
-    checkpoint::url,
+    checkpoint::{Sources, url},
     hub::Hub,
-    output::{OutputFolder, STAGES, STAGING, hidden},
+    output::{Output, OutputFolder, OutputPrefix, STAGES, STAGING, check_url, hidden},
     recipe::{ModelRef, Recipe, Stage, Stages, Within},
 };
 use braid_workload::Reach;
@@ -27,7 +27,7 @@ pub struct MergeSpec {
     pub recipe_file: String,
     /// The working directory of the user, absolute: where relative paths of the recipe start.
     pub directory: PathBuf,
-    /// The folder that becomes the result, absolute.
+    /// The folder that becomes the result, absolute; or the URL of one in a store.
     pub out: PathBuf,
     /// The most bytes of tensors in one file of the result.
     #[serde(default = "default_max_shard")]
@@ -131,7 +131,10 @@ impl MergeSpec {
             reads.extend(self.locate_tokenizer(stage)?);
         }
         reads.extend(self.reuse.clone());
-        let OutputFolder { out, staging } = self.output()?;
+        if url(&self.out).is_some() {
+            return Ok(self.reach(reads, &stages));
+        }
+        let OutputFolder { out, staging } = OutputFolder::new(&self.out)?;
         let mut writes = vec![out, staging];
         writes.extend(self.stages_folder(&stages)?);
         Ok(Reach::Paths { reads, writes })
@@ -145,12 +148,32 @@ impl MergeSpec {
         Reach::Paths { reads, writes }
     }
 
+    /// Requires that the result could go where it is to go, without looking.
+    ///
+    /// # Errors
+    /// A path that is not absolute; a URL that this result does not go to.
+    pub fn check_out(&self) -> Result<(), MergeError> {
+        match url(&self.out) {
+            Some(url) if self.stages()?.before().is_empty() => check_url(url),
+            Some(_) => Err(MergeError::Output {
+                path: self.out.clone(),
+                problem: "a file of several recipes gives its result to a folder only".into(),
+                hint: Some("give a folder, or recipes in files of their own".into()),
+            }),
+            None if self.out.is_absolute() => Ok(()),
+            None => Err(MergeError::Task(format!("out is {:?}, not an absolute path", self.out))),
+        }
+    }
+
     /// Where the result goes and is made.
     ///
     /// # Errors
-    /// A place that cannot become a folder.
-    pub(crate) fn output(&self) -> Result<OutputFolder, MergeError> {
-        OutputFolder::new(&self.out)
+    /// A place that cannot become the result; a program without stores.
+    pub(crate) fn output(&self, sources: &Sources) -> Result<Output, MergeError> {
+        match url(&self.out) {
+            Some(url) => OutputPrefix::new(url, sources).map(Output::Prefix),
+            None => OutputFolder::new(&self.out).map(Output::Folder),
+        }
     }
 
     /// The folder that holds what stages have made until the result is there; none where there are no stages.
@@ -162,6 +185,6 @@ impl MergeSpec {
             return Ok(None);
         }
         // beside what a link stands for, as the staging folder is
-        Ok(hidden(&self.output()?.out, STAGES))
+        Ok(hidden(&OutputFolder::new(&self.out)?.out, STAGES))
     }
 }

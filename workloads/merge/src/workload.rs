@@ -37,9 +37,7 @@ impl Workload for MergeWorkload {
     fn plan(&self, spec: &Value) -> Result<Plan, SpecError> {
         let spec = read_spec(spec).map_err(refuse)?;
         let stages = spec.stages().map_err(refuse)?;
-        if !spec.out.is_absolute() {
-            return Err(refuse(MergeError::Task(format!("out is {:?}, not an absolute path", spec.out))));
-        }
+        spec.check_out().map_err(refuse)?;
         Ok(Plan {
             label: format!("{} -> {}", what(&stages), spec.out.display()),
             exclusive: Some(format!("out:{}", spec.out.display())),

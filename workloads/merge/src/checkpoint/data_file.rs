@@ -3,7 +3,7 @@
 //! Reads go into buffers of ours. Mapping the file would save a copy, but then a file that somebody truncates kills the
 //! process (SIGBUS), and how much memory is resident is no longer ours to say.
 
-use super::{folder::Stamp, sources::Object};
+use super::{folder::Stamp, store::Object};
 use crate::MergeError;
 use std::{
     fs::File,

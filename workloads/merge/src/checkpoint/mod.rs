@@ -12,6 +12,7 @@ mod header_problem;
 mod index;
 mod quantised;
 mod sources;
+mod store;
 mod torch;
 mod weights;
 
@@ -21,8 +22,10 @@ pub use header::{Header, HeaderTensor};
 pub use header_problem::HeaderProblem;
 pub use index::Index;
 pub use quantised::Scales;
+pub use sources::Sources;
 pub(crate) use sources::url;
-pub use sources::{Object, Sources, Store};
+pub(crate) use store::part_bytes;
+pub use store::{Object, Store, Upload, Written};
 #[cfg(test)]
 pub(crate) use torch::writer::torch_file;
 pub use torch::{TorchFile, TorchProblem};

@@ -1,49 +1,15 @@
 //! Where the bytes of checkpoints come from: mounted file systems, or a store that is spoken to over the network.
 //!
-//! A place is a path; one that begins with a scheme (`s3://bucket/model`) is the URL of something in a store. What a store is, is
-//! not said here: [`Store`] is what a merge asks of one, and the feature `cloud` has the only one.
+//! A place is a path; one that begins with a scheme (`s3://bucket/model`) is the URL of something in a store. What is asked of a
+//! store is [`Store`], and the feature `cloud` has the only one.
 
-use super::{data_file::DataFile, folder::Stamp};
+use super::{data_file::DataFile, store::Store};
 use crate::MergeError;
 use std::{
-    fmt, fs, io,
-    ops::Range,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// Things in stores, found by their URL.
-pub trait Store: fmt::Debug + Send + Sync {
-    /// The object of this URL; `None` where there is none. What is found once is the same object, in the same version, from then on.
-    ///
-    /// # Errors
-    /// A store that cannot be reached, or refuses.
-    fn find(&self, url: &str) -> Result<Option<Arc<dyn Object>>, MergeError>;
-
-    /// The names of the objects in the folder of this URL; `None` where the store cannot list.
-    ///
-    /// # Errors
-    /// As [`Store::find`].
-    fn names(&self, url: &str) -> Result<Option<Vec<String>>, MergeError>;
-
-    /// Says that these objects are about to be looked for.
-    fn will_find(&self, urls: &[String]);
-}
-
-/// One version of an object in a store.
-pub trait Object: fmt::Debug + Send + Sync {
-    /// Its length, when it was last written, and a number that no other version has.
-    fn stamp(&self) -> Stamp;
-
-    /// Fills `buffer` with the bytes at `offset`.
-    ///
-    /// # Errors
-    /// The object is another one now, or shorter, or cannot be read.
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), MergeError>;
-
-    /// Says that all of these bytes will be read, in pieces, mostly one after the other.
-    fn will_read(&self, range: Range<u64>);
-}
 
 /// Opens what checkpoints are made of, wherever it lies.
 #[derive(Debug, Clone, Default)]
@@ -153,14 +119,27 @@ impl Sources {
         Ok(Some(entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect()))
     }
 
+    /// The store that takes a result at `url`.
+    ///
+    /// # Errors
+    /// This program knows none.
+    pub(crate) fn store_of_result(&self, url: &str) -> Result<Arc<dyn Store>, MergeError> {
+        let missing = || without_stores("write to", url, "writes to", "give a folder");
+        self.store.clone().ok_or_else(missing)
+    }
+
     fn store(&self, url: &str) -> Result<&Arc<dyn Store>, MergeError> {
-        self.store.as_ref().ok_or_else(|| MergeError::Remote {
-            operation: "open",
-            object: url.to_owned(),
-            problem: "this program was built without the feature cloud, and reads mounted file systems only".into(),
-            hint: Some("build it with `--features cloud`, or give a folder that holds a copy".into()),
-            passing: false,
-        })
+        self.store.as_ref().ok_or_else(|| without_stores("open", url, "reads", "give a folder that holds a copy"))
+    }
+}
+
+fn without_stores(operation: &'static str, url: &str, does: &str, instead: &str) -> MergeError {
+    MergeError::Remote {
+        operation,
+        object: url.to_owned(),
+        problem: format!("this program was built without the feature cloud, and {does} mounted file systems only"),
+        hint: Some(format!("build it with `--features cloud`, or {instead}")),
+        passing: false,
     }
 }
 

@@ -8,11 +8,12 @@ use object_store::{
     client::{HttpClient, HttpConnector},
     gcp::GoogleCloudStorageBuilder,
     http::HttpBuilder,
+    multipart::MultipartStore,
     path::Path,
 };
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -20,9 +21,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// One place that objects are asked for.
-#[derive(Debug)]
 pub(super) struct Shelf {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// The same, where objects are written in parts.
+    pub(super) parts: Option<Arc<dyn MultipartStore>>,
     /// What is in it never changes.
     pub(super) pinned: bool,
     /// A number for its state, where that never changes.
@@ -31,6 +33,12 @@ pub(super) struct Shelf {
     pub(super) names: Option<Vec<String>>,
     /// Whether the store lists what is in a folder.
     pub(super) lists: bool,
+}
+
+impl fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shelf").field("store", &self.store).finish_non_exhaustive()
+    }
 }
 
 impl Shelf {
@@ -73,16 +81,29 @@ pub(super) struct Environment {
     pub(super) hub: Option<String>,
     /// The bearer token of its user.
     pub(super) token: Option<String>,
+    /// What is asked in place of S3.
+    #[cfg(test)]
+    pub(super) bucket: Option<super::bucket::Bucket>,
 }
 
 /// As this process finds it.
 pub(super) fn environment() -> Environment {
     let set = |name: &str| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-    Environment { hub: set("HF_ENDPOINT"), token: set("HF_TOKEN") }
+    Environment { hub: set("HF_ENDPOINT"), token: set("HF_TOKEN"), ..Environment::default() }
 }
 
-/// The client of all requests. Its certificates are those of the machine, checked with the same library as everywhere in Braid.
-pub(super) fn client(token: Option<&str>) -> Result<reqwest::Client, Fault> {
+/// What a client is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Purpose {
+    /// Asking for bytes, which keep coming.
+    Reading,
+    /// Sending bytes, while which the server is silent.
+    Writing,
+}
+
+/// The client of all requests of a kind. Its certificates are those of the machine, checked with the same library as everywhere in
+/// Braid.
+pub(super) fn client(purpose: Purpose, token: Option<&str>) -> Result<reqwest::Client, Fault> {
     let failed = |what: String| Fault::Lasting(format!("cannot set up HTTPS: {what}"));
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -101,8 +122,11 @@ pub(super) fn client(token: Option<&str>) -> Result<reqwest::Client, Fault> {
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("braid/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers)
-        .connect_timeout(CONNECT)
-        .read_timeout(SILENCE);
+        .connect_timeout(CONNECT);
+    let builder = match purpose {
+        Purpose::Reading => builder.read_timeout(SILENCE),
+        Purpose::Writing => builder,
+    };
     builder.build().map_err(|error| failed(error.to_string()))
 }
 
@@ -116,13 +140,22 @@ impl HttpConnector for Connector {
     }
 }
 
+/// A bucket, of which nothing is known.
+fn bucket(store: Arc<impl ObjectStore + MultipartStore>) -> Shelf {
+    let parts: Arc<dyn MultipartStore> = Arc::clone(&store) as Arc<dyn MultipartStore>;
+    Shelf { store, parts: Some(parts), pinned: false, state: None, names: None, lists: true }
+}
+
 /// Comes to know a place. Nothing is asked of it yet, but for the commit of a repository.
 pub(super) async fn shelf(place: &str, client: &reqwest::Client, environment: &Environment) -> Result<Shelf, Fault> {
     let connector = Connector(client.clone());
     // Tried again is here, and with a deadline, where a whole range is what is wanted.
     let once = || RetryConfig { max_retries: 0, ..RetryConfig::default() };
     let scheme = place.split_once("://").map_or("", |(scheme, _)| scheme);
-    let bucket = |store: Arc<dyn ObjectStore>| Shelf { store, pinned: false, state: None, names: None, lists: true };
+    #[cfg(test)]
+    if let (Some(own), "s3") = (&environment.bucket, scheme) {
+        return Ok(bucket(Arc::new(own.clone())));
+    }
     Ok(match scheme {
         "s3" | "s3a" => bucket(Arc::new(
             AmazonS3Builder::from_env().with_url(place).with_http_connector(connector).with_retry(once()).build()?,
@@ -135,15 +168,15 @@ pub(super) async fn shelf(place: &str, client: &reqwest::Client, environment: &E
         )),
         "http" | "https" => {
             let store = HttpBuilder::new().with_url(place).with_http_connector(connector).with_retry(once()).build()?;
-            Shelf { lists: false, ..bucket(Arc::new(store)) }
+            Shelf { store: Arc::new(store), parts: None, pinned: false, state: None, names: None, lists: false }
         }
         "hf" => {
-            let client = self::client(environment.token.as_deref())?;
+            let client = self::client(Purpose::Reading, environment.token.as_deref())?;
             let found = hub::find(place, &client, environment.hub.as_deref()).await?;
             let connector = Connector(client);
             let store = HttpBuilder::new().with_url(found.files).with_http_connector(connector).with_retry(once()).build()?;
             let (state, names) = (Some(found.commit), Some(found.names));
-            Shelf { store: Arc::new(store), pinned: true, state, names, lists: false }
+            Shelf { store: Arc::new(store), parts: None, pinned: true, state, names, lists: false }
         }
         other => {
             return Err(Fault::Lasting(format!("`{other}://` is none of s3://, gs://, az://, http://, https:// and hf://")));

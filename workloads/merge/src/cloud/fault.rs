@@ -17,6 +17,12 @@ pub(super) enum Fault {
     NotPartial,
     /// The range lies behind the end.
     NoRange,
+    /// There is such an object already.
+    Exists,
+    /// The store does not know what was asked of it.
+    Unknown(String),
+    /// Nobody wants it any more.
+    Cancelled,
     /// Anything else; another try may help.
     Failed(String),
     /// Anything else; another try will not help.
@@ -34,6 +40,9 @@ impl Fault {
         let passing = self.may_pass();
         let (problem, hint) = match self {
             Self::Changed => return MergeError::Changed { path: PathBuf::from(url) },
+            Self::Cancelled => return MergeError::Cancelled,
+            Self::Exists => ("there is such an object already".into(), None),
+            Self::Unknown(problem) => (problem, Some(UNKNOWN)),
             Self::Missing { bucket: true, answer } => (format!("there is no such bucket ({answer})"), None),
             Self::Missing { bucket: false, answer } => (format!("there is no such object ({answer})"), None),
             Self::Refused { status, answer } => {
@@ -53,8 +62,11 @@ impl From<Error> for Fault {
         let status = status(&error);
         let text = short(&error);
         match error {
-            Error::NotFound { .. } => Self::Missing { bucket: text.contains("NoSuchBucket"), answer: text },
+            Error::NotFound { .. } => Self::Missing { bucket: NO_BUCKET.iter().any(|code| text.contains(code)), answer: text },
             Error::Precondition { .. } | Error::NotModified { .. } => Self::Changed,
+            Error::AlreadyExists { .. } => Self::Exists,
+            Error::NotImplemented { .. } => Self::Unknown(text),
+            Error::Generic { .. } if status == Some(501) => Self::Unknown(text),
             Error::PermissionDenied { .. } => Self::Refused { status: 403, answer: text },
             Error::Unauthenticated { .. } => Self::Refused { status: 401, answer: text },
             Error::Generic { .. } if status == Some(416) => Self::NoRange,
@@ -72,6 +84,13 @@ impl From<Error> for Fault {
         }
     }
 }
+
+/// What stores answer where there is no bucket or container.
+const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
+
+/// What to do where a store lacks what a result needs: objects that are made only where there is none, and uploads in parts.
+const UNKNOWN: &str = "a merge begins with an object that is written only where there is none (If-None-Match), which this store does not \
+    take: give a folder or another store";
 
 /// The status of an answer, which the crate tells in its text alone.
 fn status(error: &Error) -> Option<u16> {
@@ -91,7 +110,7 @@ fn short(error: &Error) -> String {
 fn credentials(url: &str) -> &'static str {
     match url.split_once("://").map(|(scheme, _)| scheme) {
         Some("s3" | "s3a") => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket",
-        Some("gs") => "set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account that may read it",
+        Some("gs") => "set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account that may do this",
         Some("az" | "azure" | "abfs" | "abfss" | "adl") => {
             "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or a SAS token"
         }

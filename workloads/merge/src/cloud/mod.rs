@@ -1,4 +1,4 @@
-//! Checkpoints in object stores, behind web servers and on the Hugging Face hub.
+//! Checkpoints in object stores, behind web servers and on the Hugging Face hub; and results in object stores.
 //!
 //! ```text
 //! a tile's read ─▶ Object (one version of one URL) ─▶ Blocks (read ahead, bounded memory) ─▶ fetch (retries, deadline)
@@ -6,11 +6,15 @@
 //!                     Shelf (bucket, server or repository at a commit) ◀─ connect, hub ────────┘ object_store
 //! ```
 //!
-//! Nothing is copied to the disk. What is read of an object is always the version that was found first. Behind the feature
-//! `cloud`; without it a URL is an error that says so. Not here: where the result goes.
+//! Nothing of an input is copied to the disk. What is read of it is always the version that was found first. The objects of a result
+//! are asked about as they are now (`result`), and the large ones sent in parts (`upload`). Behind the feature `cloud`; without it a
+//! URL is an error that says so. Not here: which objects a result has.
 
 #[cfg(feature = "cloud")]
 mod blocks;
+#[cfg(feature = "cloud")]
+#[cfg(test)]
+mod bucket;
 #[cfg(feature = "cloud")]
 mod connect;
 #[cfg(feature = "cloud")]
@@ -22,6 +26,8 @@ mod hub;
 #[cfg(feature = "cloud")]
 mod object;
 #[cfg(feature = "cloud")]
+mod result;
+#[cfg(feature = "cloud")]
 #[cfg(test)]
 mod server;
 #[cfg(feature = "cloud")]
@@ -29,6 +35,8 @@ mod store;
 #[cfg(feature = "cloud")]
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "cloud")]
+mod upload;
 
 use crate::checkpoint::Sources;
 

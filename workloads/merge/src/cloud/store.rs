@@ -3,21 +3,21 @@
 use super::{
     Room,
     blocks::Blocks,
-    connect::{self, Environment, Located, Shelf},
+    connect::{self, Environment, Located, Purpose, Shelf},
     fault::Fault,
     fetch::{self, Limits},
     hub,
     object::{RemoteObject, Shared},
+    result, upload,
 };
 use crate::{
     MergeError,
-    checkpoint::{Object, Store},
+    checkpoint::{Object, Store, Upload, Written},
 };
 use object_store::path::Path;
 use std::{
     collections::HashMap,
     fmt,
-    future::Future,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -49,9 +49,8 @@ pub(crate) struct Cloud {
 
 struct Running {
     runtime: Option<Runtime>,
-    client: reqwest::Client,
     shared: Arc<Shared>,
-    shelves: tokio::sync::Mutex<HashMap<String, Arc<Shelf>>>,
+    shelves: tokio::sync::Mutex<HashMap<(String, Purpose), Arc<Shelf>>>,
 }
 
 impl fmt::Debug for Cloud {
@@ -99,39 +98,56 @@ impl Cloud {
             permits: tokio::sync::Semaphore::new(self.limits.at_once),
             limits: self.limits,
         };
-        let (client, shared, shelves) = (connect::client(None)?, Arc::new(shared), tokio::sync::Mutex::default());
-        Ok(Running { runtime: Some(runtime), client, shared, shelves })
+        Ok(Running { runtime: Some(runtime), shared: Arc::new(shared), shelves: tokio::sync::Mutex::default() })
     }
 
     /// Runs this on the runtime, for a thread that waits. Everything that is asked has deadlines.
-    fn wait<T: Send + 'static>(running: &Running, work: impl Future<Output = Result<T, Fault>> + Send) -> Result<T, Fault> {
+    fn wait<T: Send>(running: &Running, work: impl AsyncFnOnce() -> Result<T, Fault> + Send) -> Result<T, Fault> {
         // Not `block_on`, which a thread of another runtime must not call.
         std::thread::scope(|scope| {
             let handle = running.shared.runtime.clone();
-            let waiting = scope.spawn(move || handle.block_on(work));
+            let waiting = scope.spawn(move || handle.block_on(work()));
             waiting.join().unwrap_or_else(|_| Err(Fault::Failed("asking a store panicked".into())))
         })
+    }
+
+    /// Asks something about an object of a result.
+    fn of_result<T: Send>(
+        &self,
+        operation: &'static str,
+        url: &str,
+        ask: impl AsyncFnOnce(&Shelf, &Path, &Shared) -> Result<T, Fault> + Send,
+    ) -> Result<T, MergeError> {
+        let answer = self.running().and_then(|running| {
+            Self::wait(running, async move || {
+                let Located { place, path } = Located::of(url)?;
+                let shelf = running.shelf(&place, Purpose::Writing, &self.environment).await?;
+                ask(&shelf, &path, &running.shared).await
+            })
+        });
+        answer.map_err(|fault| fault.of(operation, url))
     }
 }
 
 impl Running {
-    /// The place of this name.
-    async fn shelf(&self, place: &str, environment: &Environment) -> Result<Arc<Shelf>, Fault> {
+    /// The place of this name, for this purpose.
+    async fn shelf(&self, place: &str, purpose: Purpose, environment: &Environment) -> Result<Arc<Shelf>, Fault> {
         // Held while it is looked for: a repository is asked about once.
         let mut shelves = self.shelves.lock().await;
-        if let Some(shelf) = shelves.get(place) {
+        let key = (place.to_owned(), purpose);
+        if let Some(shelf) = shelves.get(&key) {
             return Ok(Arc::clone(shelf));
         }
-        let limits = &self.shared.limits;
-        let shelf = Arc::new(fetch::retry(limits, || connect::shelf(place, &self.client, environment)).await?);
-        shelves.insert(place.to_owned(), Arc::clone(&shelf));
+        let (limits, client) = (&self.shared.limits, connect::client(purpose, None)?);
+        let shelf = Arc::new(fetch::retry(limits, || connect::shelf(place, &client, environment)).await?);
+        shelves.insert(key, Arc::clone(&shelf));
         Ok(shelf)
     }
 
     /// The object of this URL, numbered so.
     async fn find(&self, url: &str, environment: &Environment, number: u64) -> Result<Option<RemoteObject>, Fault> {
         let Located { place, path } = Located::of(url)?;
-        let shelf = self.shelf(&place, environment).await?;
+        let shelf = self.shelf(&place, Purpose::Reading, environment).await?;
         if shelf.names.as_ref().is_some_and(|names| !names.iter().any(|name| name == path.as_ref())) {
             return Ok(None);
         }
@@ -150,7 +166,7 @@ impl Running {
 
     async fn names(&self, url: &str, environment: &Environment) -> Result<Option<Vec<String>>, Fault> {
         let Located { place, path } = Located::of(url)?;
-        let shelf = self.shelf(&place, environment).await?;
+        let shelf = self.shelf(&place, Purpose::Reading, environment).await?;
         if let Some(names) = &shelf.names {
             return Ok(Some(names.iter().filter(|name| !name.contains('/')).cloned().collect()));
         }
@@ -159,7 +175,9 @@ impl Running {
         }
         let list = || async {
             let listed = shelf.store.list_with_delimiter(Some(&path).filter(|path| **path != Path::default())).await?;
-            Ok(listed.objects.iter().filter_map(|object| object.location.filename().map(str::to_owned)).collect())
+            // Consoles make an object of the folder's own name, to show a folder that is empty.
+            let inside = listed.objects.iter().filter(|object| object.location != path);
+            Ok(inside.filter_map(|object| object.location.filename().map(str::to_owned)).collect())
         };
         fetch::retry(&self.shared.limits, list).await.map(Some)
     }
@@ -172,7 +190,8 @@ impl Store for Cloud {
             return Ok(object.map(|object| object as Arc<dyn Object>));
         }
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let found = self.running().and_then(|running| Self::wait(running, running.find(url, &self.environment, number)));
+        let found =
+            self.running().and_then(|running| Self::wait(running, async || running.find(url, &self.environment, number).await));
         let found = found.map_err(|fault| fault.of("open", url))?.map(Arc::new);
         let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         // Two may have looked at once: the version of one of them is that of both.
@@ -180,8 +199,34 @@ impl Store for Cloud {
     }
 
     fn names(&self, url: &str) -> Result<Option<Vec<String>>, MergeError> {
-        let found = self.running().and_then(|running| Self::wait(running, running.names(url, &self.environment)));
+        let found = self.running().and_then(|running| Self::wait(running, async || running.names(url, &self.environment).await));
         found.map_err(|fault| fault.of("list", url))
+    }
+
+    fn read(&self, url: &str) -> Result<Option<Vec<u8>>, MergeError> {
+        self.of_result("read", url, async |shelf, path, shared| result::read(shelf, path, &shared.limits).await)
+    }
+
+    fn look(&self, url: &str) -> Result<Option<Written>, MergeError> {
+        self.of_result("look at", url, async |shelf, path, shared| result::look(shelf, path, &shared.limits).await)
+    }
+
+    fn write(&self, url: &str, bytes: Vec<u8>) -> Result<(), MergeError> {
+        self.of_result("write", url, async |shelf, path, shared| result::write(shelf, path, bytes.into(), &shared.limits).await)
+    }
+
+    fn create(&self, url: &str, bytes: Vec<u8>) -> Result<bool, MergeError> {
+        self.of_result("create", url, async |shelf, path, shared| result::create(shelf, path, bytes, &shared.limits).await)
+    }
+
+    fn upload(&self, url: &str, from: &Upload<'_>) -> Result<Written, MergeError> {
+        self.of_result("write", url, async |shelf, path, shared| {
+            upload::upload(shelf, path, from, &shared.limits, &shared.runtime).await
+        })
+    }
+
+    fn remove(&self, url: &str) -> Result<(), MergeError> {
+        self.of_result("remove", url, async |shelf, path, shared| result::remove(shelf, path, &shared.limits).await)
     }
 
     fn will_find(&self, urls: &[String]) {

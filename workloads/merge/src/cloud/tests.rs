@@ -1,6 +1,8 @@
 //! Merges of checkpoints behind a web server and on a hub, both on loopback: the bytes are those of a merge of folders, and trouble on the
 //! way is told with the object and what was tried.
 
+mod results;
+
 use super::{
     Room,
     connect::Environment,
@@ -292,7 +294,7 @@ fn a_model_on_the_hub_is_read_at_one_commit() {
     let house = house();
     fs::write(house.path().join("a/modeling_x.py"), "pass").unwrap();
     let server = hub(&house, "0123456789abcdef");
-    let environment = Environment { hub: Some(server.url.clone()), token: Some("secret".into()) };
+    let environment = Environment { hub: Some(server.url.clone()), token: Some("secret".into()), ..Environment::default() };
     let run = |environment: &Environment, recipe: &str, out: &str| {
         drive(&execute(environment), &spec(house.path(), recipe, out), &context(2, 64 << 20))
     };

@@ -1,10 +1,10 @@
 //! The first task: everything that can be wrong is found here, and what an interrupted run has done is found again.
 
-use super::{Job, tensors::check_claims};
+use super::Job;
 use crate::{
     MergeError,
     groups::{survey_groups, whole_groups},
-    output::{Staged, Staging},
+    output::{Output, Staged, Staging},
     plan::PlannedTensor,
     step::{Planned, Surveyed},
     survey::{Answer, tasks_of},
@@ -25,8 +25,10 @@ impl Job<'_> {
         let mut planned = self.planned()?;
         self.opened.warnings.iter().for_each(|warning| self.context.log(warning.clone()));
         // A flush of an earlier job may still write into the folder that is about to be checked.
-        self.flusher.finish(&self.opened.folder.staging)?;
         let opened = self.opened;
+        if let Output::Folder(folder) = &opened.output {
+            self.flusher.finish(&folder.staging)?;
+        }
         let Staged::Open(staging) = self.prepared()? else { return Ok(Planned { published: true, ..planned }) };
         match (&opened.plan.survey, staging.answers()?) {
             (Some(case), None) => {
@@ -48,8 +50,8 @@ impl Job<'_> {
     fn prepared(&self) -> Result<Staged, MergeError> {
         let (opened, begun) = (self.opened, Instant::now());
         loop {
-            match Staging::prepare(&opened.folder, &opened.record, &opened.layout) {
-                Err(error) if begun.elapsed() < NAMED_WITHIN && opened.folder.is_in_motion(&error)? => {
+            match opened.output.prepare(&opened.record, &opened.layout) {
+                Err(error) if begun.elapsed() < NAMED_WITHIN && opened.output.is_in_motion(&error)? => {
                     if self.context.is_cancelled() {
                         return Err(MergeError::Cancelled);
                     }
@@ -75,7 +77,7 @@ impl Job<'_> {
         }
         match self.staged()? {
             Staged::Open(staging) => {
-                let gone = || MergeError::Changed { path: self.opened.folder.staging.clone() };
+                let gone = || MergeError::Changed { path: self.opened.output.staging().to_owned() };
                 staging.answers()?.ok_or_else(gone)
             }
             Staged::Published => Ok(Vec::new()),
@@ -84,9 +86,8 @@ impl Job<'_> {
 
     /// What the merge comes to, before anything is known of earlier runs.
     fn planned(&self) -> Result<Planned, MergeError> {
-        let (opened, memory) = (self.opened, self.opened.tile_bytes().max(self.opened.piece_bytes()));
-        if memory > self.context.memory / 2 {
-            let (needed, given) = (memory.saturating_mul(2), self.context.memory);
+        let (opened, needed, given) = (self.opened, self.opened.memory(), self.context.memory);
+        if needed > given {
             return Err(MergeError::Memory { needed, given });
         }
         Ok(Planned {
@@ -96,7 +97,7 @@ impl Job<'_> {
             bytes: opened.plan.tensors.iter().map(|tensor| tensor.bytes_in() + tensor.bytes_out()).sum(),
             reused_tensors: 0,
             reused_bytes: 0,
-            memory: memory.saturating_mul(2),
+            memory: needed,
             groups: Vec::new(),
             survey: None,
         })
@@ -106,17 +107,14 @@ impl Job<'_> {
         let opened = self.opened;
         let moved = |index: usize| opened.plan.tensors.get(index).map_or(0, |tensor| tensor.bytes_in() + tensor.bytes_out());
         let count = opened.plan.tensors.len();
-        let mut claims = staging.claims(self.boot, "")?;
-        if !claims.is_empty() {
-            self.context.log(format!("checking {} tensors that an interrupted run has written", claims.len()));
-        }
-        claims.values_mut().for_each(|claim| claim.trusted = false);
-        let kept = check_claims(self, staging, claims)?;
-        staging.keep(&kept, self.boot)?;
+        let kept = match staging {
+            Staging::Folder(staging) => self.keep_in_folder(staging)?,
+            Staging::Prefix(staging) => self.keep_in_prefix(staging)?,
+        };
         planned.reused_tensors = kept.len();
         planned.reused_bytes = kept.keys().map(|&index| moved(index)).sum();
         let pending: Vec<_> = (0..count).map(|index| (!kept.contains_key(&index)).then(|| moved(index))).collect();
-        planned.groups = whole_groups(&pending, &opened.pieces());
+        planned.groups = whole_groups(&pending, &opened.unparted());
         if !kept.is_empty() {
             self.context.progress.add_reused(planned.reused_bytes);
             self.context.log(format!("{} of {count} tensors are there from an interrupted run", kept.len()));

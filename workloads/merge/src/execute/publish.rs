@@ -1,24 +1,24 @@
 //! The last task: makes sure that every tensor is there, adds all other files, and gives the result its name.
 
-use super::{Job, tensors::check_claims};
+use super::Job;
 use crate::{
     MergeError,
     methods::{Folder, Report},
     opened::Opened,
-    output::{self, Content, Extra, MadeOf, Provenance, Record, Staged, Staging},
+    output::{self, Content, Extra, INPUTS, MadeOf, Provenance, Record, Staged, Staging},
     recipe::ModelRef,
-    reuse::{INPUTS, identities, part, write_inputs},
+    reuse::{identities, part, write_inputs},
     step::{Published, Taken},
 };
 use serde_json::Value;
-use std::time::SystemTime;
+use std::collections::BTreeMap;
 
 impl Job<'_> {
-    /// Turns the staging folder into the result.
+    /// Turns what was made into the result.
     pub(super) fn publish(&self) -> Result<Published, MergeError> {
         let opened = self.opened;
         let mut published = Published {
-            out: opened.folder.out.display().to_string(),
+            out: opened.output.out().display().to_string(),
             stage: opened.is_stage.then(|| opened.recipe.called()),
             recipes: 1 + opened.before.len(),
             models: opened.models().len(),
@@ -31,14 +31,20 @@ impl Job<'_> {
             taken: None,
             repaired_tensors: 0,
         };
-        // Opened before the flush is asked how it went: in a folder that another merge has replaced it may have found nothing.
+        // Opened before a flush is asked how it went: in a folder that another merge has replaced it may have found nothing.
         let Staged::Open(staging) = self.staged()? else { return Ok(published) };
-        self.flusher.finish(&self.opened.folder.staging)?;
-        let kept = opened.kept(&staging, self.boot)?;
+        let kept: Vec<usize> = match &staging {
+            Staging::Folder(staging) => opened.kept(staging, self.boot)?.keys().copied().collect(),
+            Staging::Prefix(staging) => self.kept_in_prefix(staging)?,
+        };
         published.reused_tensors = kept.len();
         published.reused_bytes =
-            kept.keys().filter_map(|&index| opened.plan.tensors.get(index)).map(|t| t.bytes_in() + t.bytes_out()).sum();
-        let (records, repaired) = self.complete(&staging)?;
+            kept.iter().filter_map(|&index| opened.plan.tensors.get(index)).map(|t| t.bytes_in() + t.bytes_out()).sum();
+        let (records, repaired) = match &staging {
+            Staging::Folder(staging) => self.complete_folder(staging)?,
+            Staging::Prefix(staging) => self.complete_prefix(staging)?,
+        };
+        let records = self.of_all(records)?;
         published.repaired_tensors = repaired;
         published.taken = opened.previous.as_ref().map(|previous| {
             let taken: Vec<&Record> = records.iter().filter(|record| record.taken).collect();
@@ -47,34 +53,34 @@ impl Job<'_> {
         });
         let shapes = opened.shapes();
         published.digest = Some(output::digest(&shapes, &records).to_string());
-        let extras = self.extras(&records, staging.begun()?)?;
-        output::publish(staging, &opened.layout, &extras)?;
+        let mut extras = self.extras(&records)?;
+        let inputs = write_inputs(opened.checkpoints.iter().map(identities).collect::<Result<_, _>>()?)?.into_bytes();
+        let mut add_inputs = |content: Content| extras.push(Extra { name: INPUTS.into(), content });
+        match staging {
+            Staging::Folder(staging) => {
+                add_inputs(Content::Dated(inputs, staging.begun()?));
+                output::publish(staging, &opened.layout, &extras)?;
+            }
+            Staging::Prefix(staging) => {
+                add_inputs(Content::Text(inputs));
+                staging.publish(&extras, self.upload_memory(), &|| self.context.is_cancelled())?;
+            }
+        }
         self.remove_stages();
         Ok(published)
     }
 
-    /// A record of every tensor. Those whose bytes did not outlive the machine that wrote them are merged again.
-    fn complete(&self, staging: &Staging) -> Result<(Vec<Record>, usize), MergeError> {
+    /// The records in the order of the tensors, of which none may be missing.
+    fn of_all(&self, records: BTreeMap<usize, Record>) -> Result<Vec<Record>, MergeError> {
         let count = self.opened.plan.tensors.len();
-        let mut claims = check_claims(self, staging, staging.claims(self.boot, "")?)?;
-        self.only_whole(&mut claims);
-        let missing: Vec<usize> = (0..count).filter(|index| !claims.contains_key(index)).collect();
-        if !missing.is_empty() {
-            self.context.log(format!("merging {} tensors again whose bytes are not on disk", missing.len()));
-            self.merge(staging, &missing)?;
-            self.flusher.finish(&self.opened.folder.staging)?;
-            let mut again = staging.claims(self.boot, &self.attempt_name())?;
-            claims.append(&mut again);
-        }
-        let records: Vec<Record> = claims.into_values().map(|claim| claim.record).collect();
         match records.len() == count {
-            true => Ok((records, missing.len())),
+            true => Ok(records.into_values().collect()),
             false => Err(MergeError::Task(format!("{} of {count} tensors have been merged", records.len()))),
         }
     }
 
-    /// All files of the result but the shards.
-    fn extras(&self, records: &[Record], begun: SystemTime) -> Result<Vec<Extra>, MergeError> {
+    /// All files of the result but the shards and [`INPUTS`].
+    fn extras(&self, records: &[Record]) -> Result<Vec<Extra>, MergeError> {
         let opened = self.opened;
         let (plan, shapes) = (&opened.plan, opened.shapes());
         let Some(donor) = plan.models.get(plan.donor) else {
@@ -103,7 +109,6 @@ impl Job<'_> {
         };
         let made_of = (0..plan.tensors.len()).map(|index| self.made_of(index)).collect::<Result<Vec<_>, _>>()?;
         let manifest = output::manifest(&provenance, &shapes, records, made_of)?;
-        let inputs = opened.checkpoints.iter().map(identities).collect::<Result<_, _>>()?;
         let card = output::card(&provenance, opened.recipe.base, &output::digest(&shapes, records).to_string());
         let mut text =
             |name: &str, text: String| extras.push(Extra { name: name.into(), content: Content::Text(text.into_bytes()) });
@@ -118,7 +123,6 @@ impl Job<'_> {
             text("model.safetensors.index.json", index);
         }
         text(output::MANIFEST, manifest);
-        extras.push(Extra { name: INPUTS.into(), content: Content::Dated(write_inputs(inputs)?.into_bytes(), begun) });
         Ok(extras)
     }
 

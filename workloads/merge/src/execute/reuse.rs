@@ -4,7 +4,7 @@ use super::Job;
 use crate::{
     MergeError,
     open_files::OpenFiles,
-    output::{Digest, Record, ShardFile, Staging},
+    output::{Digest, Record, ShardFile},
     plan::{PlannedTensor, Source},
     reuse::{Earlier, Previous, part},
     run::{Passes, copy_range, hash_range},
@@ -16,7 +16,6 @@ impl Job<'_> {
     /// all of them, made in the same way of the same bytes. What was written then is to be written over.
     pub(super) fn take(
         &self,
-        staging: &Staging,
         tensors: Range<usize>,
         passes: &Passes<'_>,
         shards: &OpenFiles<ShardFile>,
@@ -43,7 +42,7 @@ impl Job<'_> {
         }
         let mut records = Vec::with_capacity(found.len());
         for (index, earlier) in found {
-            if !self.copy(staging, previous, index, earlier, passes, shards)? {
+            if !self.copy(previous, index, earlier, passes, shards)? {
                 return Ok(None);
             }
             let inputs = earlier.inputs.iter().map(|(_, digest)| *digest).collect();
@@ -89,14 +88,13 @@ impl Job<'_> {
     /// Copies a tensor of the earlier result; `false` where its bytes there are not what was made.
     fn copy(
         &self,
-        staging: &Staging,
         previous: &Previous,
         index: usize,
         earlier: &Earlier,
         passes: &Passes<'_>,
         shards: &OpenFiles<ShardFile>,
     ) -> Result<bool, MergeError> {
-        let (tensor, target) = self.target(staging, index, shards)?;
+        let (tensor, target) = self.target(index, shards)?;
         let checkpoint = &previous.checkpoint;
         let found = checkpoint.tensors.get(&tensor.name);
         let found = found.filter(|info| info.dtype == tensor.dtype && info.shape == tensor.shape);

@@ -1,13 +1,9 @@
 //! Looking at some tensors for what a method asks about whole models. Nothing is written.
 
-use super::{
-    Job,
-    tensors::{OPEN, batches},
-};
+use super::{Job, tensors::batches};
 use crate::{
     MergeError,
-    open_files::OpenFiles,
-    output::{ShardFile, Staged},
+    output::{Scratch, Staged},
     plan::{PlannedPiece, PlannedTensor},
     run::{Tiles, each},
     step::Looked,
@@ -87,12 +83,12 @@ impl Job<'_> {
         tensors: &[usize],
         f: impl Fn(usize, &PlannedTensor, &Tiles<'_>) -> Result<(), MergeError> + Sync,
     ) -> Result<u64, MergeError> {
-        let Staged::Open(staging) = self.staged()? else {
-            return Err(MergeError::Changed { path: self.opened.folder.staging.clone() });
+        let Staged::Open(_staging) = self.staged()? else {
+            return Err(MergeError::Changed { path: self.opened.output.staging().to_owned() });
         };
-        let (passes, shards) = (self.passes(), OpenFiles::new(OPEN, ShardFile::open));
+        let (passes, shards) = (self.passes(), Scratch::of_nothing());
         let one = |index: usize| {
-            let (tensor, target) = self.target(&staging, index, &shards)?;
+            let (tensor, target) = self.target(index, &shards)?;
             f(index, tensor, &Tiles::new(target, self.opened.inputs(tensor, &passes)?, &passes)?)?;
             self.context.progress.add(tensor.bytes_in());
             Ok(())

@@ -299,7 +299,7 @@ fn nothing_is_taken_over_from_inputs_that_were_replaced() {
 fn a_planner_waits_for_whoever_has_not_said_what_it_makes() {
     let house = House::new();
     let worker = Worker::new(&house.spec(LINEAR, "out"), 2);
-    let folder = worker.execute.open(&worker.spec, &worker.context).unwrap().folder.staging.clone();
+    let folder = worker.execute.open(&worker.spec, &worker.context).unwrap().output.staging().to_owned();
     fs::create_dir(&folder).unwrap();
     let lock = fs::File::create(folder.join("lock")).unwrap();
     lock.lock_shared().unwrap();
@@ -319,7 +319,7 @@ fn another_merge_in_the_same_place_starts_afresh_unless_it_runs() {
     let plan = first.plan();
     first.tensors(&plan, 0, 6).unwrap();
     let opened = first.execute.open(&first.spec, &first.context).unwrap();
-    let running = crate::output::Staging::open(&opened.folder, &opened.record).unwrap();
+    let running = opened.output.open(&opened.record).unwrap();
     let failure = second.run(0, &Step::Plan).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Retry);
     assert!(failure.message.ends_with(".out.braid: another merge is writing there"), "{failure:?}");

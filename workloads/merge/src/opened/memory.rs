@@ -2,12 +2,25 @@
 
 use super::Opened;
 use crate::{
+    checkpoint::part_bytes,
+    output::Output,
     plan::{PlannedTensor, Source},
     run::mean_bytes,
 };
 use braid_kernels::GRANULE;
 
 impl Opened {
+    /// The least memory that a task needs: twice what it works in, which is half of what it may hold; and where its shards go to a
+    /// store, one of their parts, for which there is a quarter.
+    pub(crate) fn memory(&self) -> u64 {
+        let part = |bytes: u64| part_bytes(bytes).min(bytes).saturating_mul(4);
+        let parts = match self.output {
+            Output::Folder(_) => 0,
+            Output::Prefix(_) => self.layout.shards.iter().map(|shard| part(shard.bytes)).max().unwrap_or(0),
+        };
+        self.tile_bytes().max(self.piece_bytes()).saturating_mul(2).max(parts)
+    }
+
     /// The least memory for the buffers of one tile, of the largest kind that occurs.
     pub(crate) fn tile_bytes(&self) -> u64 {
         let per_element = self.plan.tensors.iter().map(|tensor| {

@@ -147,12 +147,12 @@ impl Opened {
     /// The folder of what it makes; of what is never written, that of the model that gives it tokenizer and config.
     pub(super) fn root(&self) -> &Path {
         let donor = self.checkpoints.get(self.plan.donor).filter(|_| self.composed);
-        donor.map_or(&self.folder.out, |donor| &donor.root)
+        donor.map_or(self.output.out(), |donor| &donor.root)
     }
 
     /// What it makes, as a later recipe sees it.
     fn as_checkpoint(&self) -> Checkpoint {
-        let shard = |name: &String| self.folder.out.join(name);
+        let shard = |name: &String| self.output.out().join(name);
         let files = if self.composed { Vec::new() } else { self.layout.shards.iter().map(|s| shard(&s.name)).collect() };
         let tensors = self.plan.tensors.iter().zip(&self.layout.places).map(|(tensor, place)| {
             let (dtype, shape) = (tensor.dtype, tensor.shape.clone());

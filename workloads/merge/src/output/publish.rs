@@ -5,7 +5,7 @@
 use super::{
     files::{remove_folder, sync_folder, write_durable},
     layout::Layout,
-    staging::Staging,
+    staging::StagingFolder,
     target::Found,
 };
 use crate::MergeError;
@@ -41,7 +41,7 @@ pub(crate) enum Content {
 ///
 /// # Errors
 /// A file that cannot be written; the output folder was filled meanwhile.
-pub(crate) fn publish(staging: Staging, layout: &Layout, extras: &[Extra]) -> Result<(), MergeError> {
+pub(crate) fn publish(staging: StagingFolder, layout: &Layout, extras: &[Extra]) -> Result<(), MergeError> {
     let (tree, folder) = (staging.tree(), staging.folder().clone());
     for shard in &layout.shards {
         let path = staging.shard(&shard.name);

@@ -53,18 +53,9 @@ pub(crate) struct PlanRecord {
 
 /// A staging folder in use; others may work in it too, but nobody replaces it.
 #[derive(Debug)]
-pub(crate) struct Staging {
+pub(crate) struct StagingFolder {
     folder: OutputFolder,
     _lock: Lock,
-}
-
-/// What stands where a result is to be made.
-#[derive(Debug)]
-pub(crate) enum Staged {
-    /// Work to do, in a folder that an interrupted run of the same merge may have left.
-    Open(Staging),
-    /// The result of this very merge.
-    Published,
 }
 
 impl PlanRecord {
@@ -76,17 +67,17 @@ impl PlanRecord {
     }
 }
 
-impl Staging {
-    /// Makes the staging folder of a merge, or takes up the one that an interrupted run of it left.
+impl StagingFolder {
+    /// Makes the staging folder of a merge, or takes up the one that an interrupted run of it left; `None` where the result is there.
     ///
     /// What another merge left there is removed.
     ///
     /// # Errors
     /// The output folder holds something else; there is not enough space; another merge works there now.
-    pub(crate) fn prepare(folder: &OutputFolder, plan: &PlanRecord, layout: &Layout) -> Result<Staged, MergeError> {
+    pub(crate) fn prepare(folder: &OutputFolder, plan: &PlanRecord, layout: &Layout) -> Result<Option<Self>, MergeError> {
         let found = folder.find()?;
         if plan.made(&found) {
-            return Ok(Staged::Published);
+            return Ok(None);
         }
         if found != Found::Free {
             return Err(folder.not_empty(&found));
@@ -100,7 +91,7 @@ impl Staging {
                 let _ = clear(folder, plan);
                 Err(error)
             }
-            staging => staging.map(Staged::Open),
+            staging => staging.map(Some),
         }
     }
 
@@ -121,17 +112,17 @@ impl Staging {
         Ok(staging)
     }
 
-    /// Opens the staging folder that was prepared for this merge.
+    /// Opens the staging folder that was prepared for this merge; `None` where the result is there.
     ///
     /// # Errors
     /// There is none: it was removed, or another merge has taken its place.
-    pub(crate) fn open(folder: &OutputFolder, plan: &PlanRecord) -> Result<Staged, MergeError> {
+    pub(crate) fn open(folder: &OutputFolder, plan: &PlanRecord) -> Result<Option<Self>, MergeError> {
         if plan.made(&folder.find()?) {
-            return Ok(Staged::Published);
+            return Ok(None);
         }
         let gone = |path: &Path| MergeError::Changed { path: path.to_owned() };
         match read_plan(folder)? {
-            Some(found) if found.plan == plan.plan => Ok(Staged::Open(Self::lock(folder)?)),
+            Some(found) if found.plan == plan.plan => Self::lock(folder).map(Some),
             _ => Err(gone(&folder.staging)),
         }
     }

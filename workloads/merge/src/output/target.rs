@@ -15,6 +15,12 @@ use std::{
 
 /// The file in a result that says what it is made of.
 pub(crate) const MANIFEST: &str = "braid.json";
+/// The file in a result that has the identities of the input files.
+pub(crate) const INPUTS: &str = "braid-inputs.json";
+/// What is wrong with a place that holds the result of another merge.
+pub(super) const HOLDS_MERGE: &str = "is not empty: it holds the result of another merge, or its inputs changed since";
+/// What to do about a place that is taken.
+pub(super) const ANOTHER: &str = "choose another folder, or remove this one first";
 
 /// How the name of the folder ends in which a result is made.
 pub(crate) const STAGING: &str = ".braid";
@@ -128,10 +134,10 @@ impl OutputFolder {
     pub(crate) fn not_empty(&self, found: &Found) -> MergeError {
         let holds = match found {
             Found::Free => "is not empty".into(),
-            Found::Merge { .. } => "is not empty: it holds the result of another merge, or its inputs changed since".into(),
-            Found::Other(name) => format!("is not empty: it holds {name:?}"),
+            Found::Merge { .. } => HOLDS_MERGE.into(),
+            Found::Other(name) => holds(name),
         };
-        self.refuse(holds, Some("choose another folder, or remove this one first"))
+        self.refuse(holds, Some(ANOTHER))
     }
 
     /// The folder in which the result will appear.
@@ -154,6 +160,11 @@ impl OutputFolder {
     pub(crate) fn refuse(&self, problem: String, hint: Option<&str>) -> MergeError {
         MergeError::Output { path: self.out.clone(), problem, hint: hint.map(str::to_owned) }
     }
+}
+
+/// What is wrong with a place that holds something of this name.
+pub(super) fn holds(name: &str) -> String {
+    format!("is not empty: it holds {name:?}")
 }
 
 fn is_mount(path: &Path) -> bool {

@@ -8,7 +8,7 @@
 use crate::{
     MergeError,
     checkpoint::{Checkpoint, Stamp, url},
-    output::read_if_there,
+    output::{INPUTS, read_if_there},
 };
 use blake3::Hasher;
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,6 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
-
-/// The file beside a result that has the identities of the input files.
-pub(crate) const INPUTS: &str = "braid-inputs.json";
 
 /// Longer than the step of any file system's clock.
 const STEP: Duration = Duration::from_secs(2);
@@ -73,12 +70,15 @@ pub(crate) fn identities(checkpoint: &Checkpoint) -> Result<Vec<Identity>, Merge
     checkpoint.found().map(one).collect()
 }
 
-/// An object is known by its version, if it has one.
+/// An object is known by its version, if it has one; without, only nearly, by its time.
 fn of_object(url: &str, stamp: &Stamp) -> Identity {
     let mut hasher = Hasher::new();
     hasher.update(url.as_bytes());
     for field in [stamp.bytes, stamp.version] {
         hasher.update(&field.to_le_bytes());
+    }
+    if stamp.version == 0 {
+        hasher.update(&stamp.modified.to_le_bytes());
     }
     let changed = (stamp.version != 0).then_some(SystemTime::UNIX_EPOCH);
     Identity { text: hasher.finalize().to_hex().to_string(), changed }

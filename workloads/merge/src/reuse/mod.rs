@@ -18,6 +18,6 @@ mod identity;
 mod part;
 mod previous;
 
-pub(crate) use identity::{INPUTS, identities, write_inputs};
+pub(crate) use identity::{identities, write_inputs};
 pub(crate) use part::part;
 pub(crate) use previous::{Earlier, Previous};
