@@ -150,7 +150,7 @@ fn a_dtype_that_cannot_be_merged() {
 #[test]
 fn a_result_in_a_store_of_a_program_without_stores() {
     let scratch = Scratch::new();
-    scratch.write("recipe.yml", "merge_method: linear\nmodels: [{model: a}]\n");
+    scratch.write("recipe.yml", "merge_method: passthrough\nmodels: [{model: a}]\n");
     let run = scratch.braid(["merge", "recipe.yml", "s3://bucket/out", "-q"]);
     assert_eq!(run.to_string(), scratch.braid(["merge", "recipe.yml", "s3://bucket/out", "--dry-run"]).to_string());
     see!(scratch, run, @"
@@ -166,7 +166,7 @@ fn a_result_in_a_store_of_a_program_without_stores() {
 #[test]
 fn a_result_where_none_goes() {
     let scratch = Scratch::new();
-    scratch.write("recipe.yml", "merge_method: linear\nmodels: [{model: a}]\n");
+    scratch.write("recipe.yml", "merge_method: passthrough\nmodels: [{model: a}]\n");
     for out in ["https://host/out", "hf://org/out"] {
         let run = scratch.braid(["merge", "recipe.yml", out]);
         assert_eq!(run.code, Some(2), "{run:?}");
@@ -180,6 +180,18 @@ fn a_result_where_none_goes() {
     error: output s3://bucket: is no name of a folder in a bucket
 
     hint: give a folder that the merge may fill
+    ");
+    scratch.write(
+        "two.yml",
+        "name: x\nmerge_method: passthrough\nmodels: [{model: a}]\n---\nmerge_method: passthrough\nmodels: [{model: x}]\n",
+    );
+    see!(scratch, scratch.braid(["merge", "two.yml", "s3://bucket/out"]), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: output s3://bucket/out: a file of several recipes gives its result to a folder only
+
+    hint: give a folder, or recipes in files of their own
     ");
     see!(scratch, scratch.braid(["merge", "recipe.yml", "out", "--reuse", "s3://bucket/earlier"]), @"
     exit: 2

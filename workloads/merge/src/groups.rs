@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(of(&[], &[&[1, 0], &[2], &[3, 4]]), [0..2, 2..3, 3..5]);
         assert_eq!(of(&[], &[&[1], &[0, 2], &[3]]), [0..3, 3..4], "a large tensor lies inside the shard before it");
         assert_eq!(of(&[1..3, 4..5], &[&[0, 1], &[2, 3], &[4, 5]]), [0..4, 4..6]);
-        assert_eq!(of(&[0..2], &[&[]]), [0..2]);
+        assert_eq!(of(&[0..2, 3..4], &[&[]]), [0..2, 3..4]);
     }
 
     proptest! {

@@ -132,7 +132,7 @@ impl Opened {
             move |path: &Path| sources.open(path)
         });
         moe::refuse_prompts_to_stages(&recipe, &stage.models)?;
-        let gates = moe::gates_of_prompts(&recipe, &checkpoints, &files)?;
+        let gates = moe::gates_of_prompts(&recipe, &checkpoints, sources, &files)?;
         let warnings = recipe.mixture.as_ref().map_or_else(Vec::new, |mixture| moe::warnings(mixture, gates.as_ref()));
         let gates_bytes = gates.as_ref().map(Gates::bytes);
         let plan = MergePlan::new(&recipe, headers, &PlanOptions { seed: spec.seed, gates, tokenizer })?;

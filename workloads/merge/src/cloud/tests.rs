@@ -2,6 +2,7 @@
 //! way is told with the object and what was tried.
 
 mod results;
+mod tokenizers;
 
 use super::{
     Room,

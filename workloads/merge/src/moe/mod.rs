@@ -17,7 +17,7 @@ mod gates;
 mod layout;
 mod prompts;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use config::config;
 use gates::condition;

@@ -6,7 +6,7 @@
 use super::gates::{Gates, direction};
 use crate::{
     MergeError,
-    checkpoint::{Checkpoint, DataFile},
+    checkpoint::{Checkpoint, DataFile, Sources},
     open_files::OpenFiles,
     opened::lens_of,
     recipe::{Expert, GateMode, Problem, Recipe, RecipeError},
@@ -22,11 +22,12 @@ pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 pub(crate) fn gates_of_prompts(
     recipe: &Recipe,
     checkpoints: &[Checkpoint],
+    sources: &Sources,
     files: &OpenFiles<DataFile>,
 ) -> Result<Option<Gates>, MergeError> {
     let Some(mixture) = recipe.mixture.as_ref().filter(|mixture| mixture.gates == GateMode::CheapEmbed) else { return Ok(None) };
     let Some(base) = recipe.base.and_then(|base| checkpoints.get(base)) else { return Ok(None) };
-    let tokens = tokens::Tokens::open(&base.root)?;
+    let tokens = tokens::Tokens::open(sources, &base.root)?;
     let embedding = Embedding::open(base, files)?;
     let gate = |(index, expert): (usize, &Expert)| {
         let refuse = |problem: &str| MergeError::Checkpoint {
@@ -127,8 +128,8 @@ impl Embedding {
 /// The tokenizer of a checkpoint.
 #[cfg(feature = "bpe")]
 mod tokens {
-    use super::{MergeError, Path};
-    use crate::{output::read_if_there, tokenizer::FILE};
+    use super::{MergeError, Path, Sources};
+    use crate::tokenizer::FILE;
     use serde_json::{Map, Value};
     use std::path::PathBuf;
     use tokenizers::Tokenizer;
@@ -141,21 +142,21 @@ mod tokens {
     }
 
     impl Tokens {
-        pub(super) fn open(root: &Path) -> Result<Self, MergeError> {
+        pub(super) fn open(sources: &Sources, root: &Path) -> Result<Self, MergeError> {
             let path = root.join(FILE);
             let refuse = |problem: String, hint: Option<&str>| MergeError::Checkpoint {
                 path: root.to_owned(),
                 problem,
                 hint: hint.map(str::to_owned),
             };
-            let text = read_if_there(&path)?.ok_or_else(|| {
+            let text = sources.read_if_there(&path)?.ok_or_else(|| {
                 let help = "load the tokenizer with transformers and save it with save_pretrained, which writes one";
                 refuse(format!("has no {FILE}, which `cheap_embed` reads prompts with"), Some(help))
             })?;
             let odd = |error: &dyn std::fmt::Display| refuse(format!("{FILE}: {error}"), None);
             let mut tokenizer = Tokenizer::from_bytes(text).map_err(|error| odd(&error))?;
             tokenizer.with_padding(None).with_truncation(None).map_err(|error| odd(&error))?;
-            Ok(Self { tokenizer, begin: begin(root)?, path })
+            Ok(Self { tokenizer, begin: begin(sources, root)?, path })
         }
 
         /// The tokens of a text.
@@ -171,9 +172,9 @@ mod tokens {
     }
 
     /// The token that begins texts, from the files in which transformers keeps it; empty where there is none.
-    fn begin(root: &Path) -> Result<String, MergeError> {
+    fn begin(sources: &Sources, root: &Path) -> Result<String, MergeError> {
         for name in ["tokenizer_config.json", "special_tokens_map.json"] {
-            let Some(text) = read_if_there(&root.join(name))? else { continue };
+            let Some(text) = sources.read_if_there(&root.join(name))? else { continue };
             let Ok(object) = serde_json::from_slice::<Map<String, Value>>(&text) else { continue };
             match object.get("bos_token") {
                 Some(Value::String(token)) => return Ok(token.clone()),
@@ -191,12 +192,12 @@ mod tokens {
 
 #[cfg(not(feature = "bpe"))]
 mod tokens {
-    use super::{MergeError, Path};
+    use super::{MergeError, Path, Sources};
 
     pub(super) enum Tokens {}
 
     impl Tokens {
-        pub(super) fn open(root: &Path) -> Result<Self, MergeError> {
+        pub(super) fn open(_: &Sources, root: &Path) -> Result<Self, MergeError> {
             let problem = "this build of Braid reads no tokenizers: it lacks the feature `bpe`".into();
             let hint = Some("use `gate_mode: random`, or a build with the feature".into());
             Err(MergeError::Checkpoint { path: root.to_owned(), problem, hint })

@@ -54,7 +54,7 @@ fn config(kind: &str) -> Value {
 }
 
 /// Three models of a type in a folder, and a tokenizer of whole words for the first.
-fn house(kind: &str) -> TempDir {
+pub(crate) fn house(kind: &str) -> TempDir {
     let house = tempfile::tempdir().unwrap();
     for (name, seed) in [("base", 1), ("one", 2), ("two", 3)] {
         write_checkpoint(&house.path().join(name), &config(kind), &dense(seed, kind == "qwen2"), 1);
@@ -76,7 +76,7 @@ fn house(kind: &str) -> TempDir {
 const EXPERTS: &str = "experts:\n- {source_model: one, positive_prompts: [sum number, sum], negative_prompts: [poem]}\n- {source_model: two, \
                        positive_prompts: [write rhyme]}\n";
 
-fn recipe(rest: &str) -> String {
+pub(crate) fn recipe(rest: &str) -> String {
     format!("base_model: base\n{EXPERTS}{rest}\n")
 }
 

@@ -147,7 +147,7 @@ impl Opened {
     /// The folder of what it makes; of what is never written, that of the model that gives it tokenizer and config.
     pub(super) fn root(&self) -> &Path {
         let donor = self.checkpoints.get(self.plan.donor).filter(|_| self.composed);
-        donor.map_or(self.output.out(), |donor| &donor.root)
+        donor.map_or_else(|| self.output.out(), |donor| &donor.root)
     }
 
     /// What it makes, as a later recipe sees it.
