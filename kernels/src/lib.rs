@@ -52,8 +52,8 @@ pub use normal::{normal, uniform};
 pub use philox::philox4x32;
 pub use ranks::{Chances, MaskedPiece, RankCounts, RankTable, ranked};
 pub use select::{
-    Buckets, Part, Pass, Pieces, RowFactors, Selection, Source, Trim, chosen, count_in_buckets, kept, measure_sources,
-    measure_together, of_ordered, ordered, sampled,
+    Buckets, Found, Part, Pass, Pieces, RowFactors, Selection, Source, Trim, Wanted, chosen, count_in_buckets, kept,
+    measure_sources, measure_together, of_ordered, ordered, sampled,
 };
 pub use slice::{Slice, SliceMut};
 pub use statistics::{

@@ -25,7 +25,7 @@ fn merges_on_a_gpu_have_the_bytes_of_the_cpu() {
     std::fs::create_dir(&driver).unwrap();
     shim::build_driver(&driver).unwrap();
     let family = Family::write(scratch.path(), FAMILY, 5);
-    for method in ["linear", "slerp", "dare_ties"] {
+    for method in ["linear", "slerp", "dare_ties", "ties", "della", "ties_published"] {
         let recipe = scratch.write(&format!("{method}.yml"), family.recipe(method, 0.4));
         let recipe = recipe.to_str().unwrap();
         scratch.braid(["merge", recipe, &format!("{method}-cpu"), "--quiet"]).ok();
@@ -36,8 +36,13 @@ fn merges_on_a_gpu_have_the_bytes_of_the_cpu() {
         assert_eq!(run.code, Some(0), "{run}");
         assert_eq!(Output::read(&scratch.join(&format!("{method}-gpu"))), cpu, "{method}: on a GPU");
 
-        // the questions that it is asked before take six launches
-        let lost = [("BRAID_FAKE_LAUNCHES", "7")];
+        // room for some tiles of two tensors, and not for those of three
+        let run = on_gpu(&scratch, &driver, &[("BRAID_FAKE_MEMORY", "700000")], &[recipe, &format!("{method}-short")]);
+        assert_eq!(run.code, Some(0), "{run}");
+        assert_eq!(Output::read(&scratch.join(&format!("{method}-short"))), cpu, "{method}: on a GPU with little memory");
+
+        // the questions that it is asked before take eight launches
+        let lost = [("BRAID_FAKE_LAUNCHES", "9")];
         let run = on_gpu(&scratch, &driver, &lost, &[recipe, &format!("{method}-lost")]);
         // a copy that another thread asked for may be the first to hear of it
         let said = "merges go on on the CPU: GPU 0 (fake) has failed: cu";

@@ -39,7 +39,7 @@ template <class... A, void (*kernel)(A...)> struct Of<kernel> {
 #define ENTRY(name) {#name, Of<name>::entry()}
 inline const std::map<std::string, Entry> kernels = {
     ENTRY(convert),       ENTRY(linear),         ENTRY(task_vectors), ENTRY(gram),           ENTRY(l1),
-    ENTRY(histogram),     ENTRY(narrow),         ENTRY(count_ties),   ENTRY(sum_ties),       ENTRY(trim),
+    ENTRY(histogram),     ENTRY(scan),           ENTRY(count_ties),   ENTRY(sum_ties),       ENTRY(trim),
     ENTRY(draw_ranked),   ENTRY(gated_forward),  ENTRY(sum_parts),    ENTRY(gate_gradients), ENTRY(gated_backward),
     ENTRY(delta_forward), ENTRY(delta_backward),
 };

@@ -160,19 +160,14 @@ impl Bench {
         let arguments = [Address(0), U32(0), inputs.into(), U32(2), U64(length), sums.into()];
         all.push(self.kernel("inner products of 2", 2 * bytes, (Kernel::Gram, (granules, 1)), &arguments)?);
 
-        let (search, counts) = (self.table(&[0, 0, 1, 0])?, self.filled(8 << 11)?);
-        let arguments = [
-            tensors[0].into(),
-            U32(BF16),
-            tensors[1].into(),
-            U32(BF16),
-            U64(length),
-            search.into(),
-            U32(20),
-            U32(11),
-            counts.into(),
-        ];
-        all.push(self.kernel("histogram of a threshold", 2 * bytes, (Kernel::Histogram, over), &arguments)?);
+        // of `Bracket`: one that holds nothing, and no values apart
+        let bracket = [[0x7f7f_0000u32, 0x7f7f_ffff].as_slice(), &[u32::MAX; 8]].concat();
+        let bracket: Vec<u8> = bracket.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let (counts, loose) = (self.table(&[0; 22])?, self.filled(4 * length)?);
+        let both = [tensors[0].into(), U32(BF16), tensors[1].into(), U32(BF16), U64(length)];
+        let arguments = [&both[..], &[Struct(bracket), counts.into(), loose.into()]].concat();
+        all.push(self.kernel("scan for a threshold", 2 * bytes, (Kernel::Scan, over), &arguments)?);
+        self.stream.release(loose);
         tensors.into_iter().chain([out, bad]).for_each(|place| self.stream.release(place));
         Ok(all)
     }

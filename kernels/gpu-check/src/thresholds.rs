@@ -1,41 +1,118 @@
 //! What stays of a task vector: the k largest, and what is drawn by rank.
 
-use braid_kernels::{Chances, Dtype, Keep, MaskKey, MaskedPiece, Selection, Slice, TileTrim, ranked};
+use braid_kernels::{
+    Buckets, Chances, Dtype, KernelError, MaskKey, MaskedPiece, Part, Pass, Selection, Slice, Source, Trim, count_in_buckets,
+    measure_sources, ranked,
+};
 
 use crate::{FLOATS, TAKEN, Tensor};
-use braid_gpu::Lane;
+use braid_gpu::{GpuError, Lane};
 
-/// The answer of the CPU, which looks at the tensor as one tile.
-fn selected(base: &Slice<'_>, theta: &Slice<'_>, k: u64) -> TileTrim {
-    let mut search = Selection::new(base.len() as u64, k, 1 << 24);
+/// How a pass looks at one tile of a task vector.
+type Look<'a> = &'a mut dyn FnMut(&Source<'_>, &[&Pass], u64) -> Vec<Part>;
+
+/// The threshold of the `k` largest, of a search that may hold so many bytes, over tiles of a granule; and how many passes looked at
+/// every element.
+fn threshold((base, theta): (&Slice<'_>, &Slice<'_>), k: u64, limit: usize, look: Look<'_>) -> (Option<Trim>, usize) {
+    let (mut search, mut passes) = (Selection::new(base.len() as u64, k, limit), 0);
     while let Some(pass) = search.pass() {
-        let part = pass.measure(base, theta, 0).expect(TAKEN);
-        search.absorb(vec![part]).expect(TAKEN);
+        passes += usize::from(pass.wanted().is_some());
+        let parts = (0..base.len()).step_by(1 << 16).flat_map(|first| {
+            let own = first..base.len().min(first + (1 << 16));
+            let [base, theta] = [base, theta].map(|slice| slice.part(own.clone()).expect(TAKEN));
+            look(&Source::Difference { base, theta }, &[pass], first as u64)
+        });
+        let parts = parts.collect();
+        search.absorb(parts).expect(TAKEN);
     }
-    match search.trim().map(|trim| trim.keep(0)) {
-        Some(Keep::All) => TileTrim::EVERYTHING,
-        Some(Keep::Trim(trim)) => trim,
-        _ => TileTrim::NOTHING,
-    }
+    (search.trim().cloned(), passes)
+}
+
+fn on_cpu(source: &Source<'_>, passes: &[&Pass], first: u64) -> Vec<Part> {
+    measure_sources(&[(source.clone(), passes.to_vec())], first).expect(TAKEN)
 }
 
 pub(super) fn thresholds_and_ties_are_exact(lane: &mut Lane) {
     for (dtype, length) in FLOATS.into_iter().flat_map(|dtype| [1, 2, 255, 5000, 70_001].map(|length| (dtype, length))) {
         let (base, theta) = (Tensor::new(dtype, length, 1), Tensor::new(dtype, length, 4));
-        for share in [0.0, 0.01, 0.5, 0.93, 1.0] {
+        let both = (&base.slice(), &theta.slice());
+        // where memory is short, histograms come first
+        let limits: &[usize] = if length > 10_000 { &[1 << 24, 2000] } else { &[1 << 24] };
+        for (share, limit) in
+            [0.0, 0.01, 0.5, 0.93, 1.0].into_iter().flat_map(|share| limits.iter().map(move |limit| (share, *limit)))
+        {
             let k = ((share * length as f64) as u64).max(1);
-            let expected = selected(&base.slice(), &theta.slice(), k);
-            assert_eq!(lane.largest(&base.slice(), &theta.slice(), k).expect(TAKEN), expected, "{k} of {length} {dtype}");
+            let (expected, _) = threshold(both, k, limit, &mut on_cpu);
+            let (found, passes) =
+                threshold(both, k, limit, &mut |source, passes, first| match passes.iter().all(|pass| pass.wanted().is_some()) {
+                    true => lane.measure(&[(source.clone(), passes.to_vec())]).expect(TAKEN),
+                    false => on_cpu(source, passes, first),
+                });
+            assert_eq!(found, expected, "{k} of {length} {dtype} in {limit} bytes");
+            assert!(passes > 0 || k >= length as u64, "no pass over {length} {dtype}");
         }
     }
 }
 
 pub(super) fn elements_that_are_all_alike_are_ties(lane: &mut Lane) {
     let (zeros, ones) = (Tensor::of(&[0.0; 3000]), Tensor::of(&[-1.0; 3000]));
-    let trim = lane.largest(&zeros.slice(), &ones.slice(), 1234).expect(TAKEN);
-    assert_eq!(trim, TileTrim { threshold: 1.0f32.to_bits(), ties: 1234 });
-    let trim = lane.largest(&zeros.slice(), &zeros.slice(), 7).expect(TAKEN);
-    assert_eq!(trim, TileTrim { threshold: 0, ties: 7 });
+    let mut trim = |theta: &Tensor, k| {
+        let look: Look<'_> = &mut |source, passes, _| lane.measure(&[(source.clone(), passes.to_vec())]).expect(TAKEN);
+        threshold((&zeros.slice(), &theta.slice()), k, 1 << 20, look).0
+    };
+    assert_eq!(trim(&ones, 1234), Some(Trim::Above { threshold: 1.0f32.to_bits(), ties: vec![1234] }));
+    assert_eq!(trim(&zeros, 7), Some(Trim::Above { threshold: 0, ties: vec![7] }));
+}
+
+/// Several vectors of one base, one of them under two passes; sources and passes that there is no kernel for.
+pub(super) fn searches_side_by_side_are_each_answered(lane: &mut Lane) {
+    let tensors: Vec<Tensor> = (0..3).map(|seed| Tensor::new(Dtype::BF16, 9000, 2 * seed)).collect();
+    let [base, a, b] = [0, 1, 2].map(|at| tensors[at].slice());
+    let mut by_cpu = [10, 4000, 8999].map(|k| Selection::new(9000, k, 1 << 20));
+    let mut by_lane = [10, 4000, 8999].map(|k| Selection::new(9000, k, 1 << 20));
+    let mut step = |searches: &mut [Selection; 3], on_lane: bool| {
+        let passes: Vec<&Pass> = searches.iter().filter_map(Selection::pass).collect();
+        let [first, second, third]: [&Pass; 3] = passes.try_into().expect("searches of one length take as many passes");
+        let difference = |theta| Source::Difference { base, theta };
+        let sources = [(difference(a), vec![first, second]), (difference(b), vec![third])];
+        let parts = if on_lane { lane.measure(&sources) } else { measure_sources(&sources, 0).map_err(GpuError::from) };
+        for (search, part) in searches.iter_mut().zip(parts.expect(TAKEN)) {
+            search.absorb(vec![part]).expect(TAKEN);
+        }
+    };
+    step(&mut by_cpu, false);
+    step(&mut by_lane, true);
+    assert_eq!(by_lane.each_ref().map(Selection::trim), by_cpu.each_ref().map(Selection::trim));
+    assert!(by_cpu.iter().all(|search| search.trim().is_some()), "one pass is enough for so few");
+
+    let (large, small) = (Selection::new(1 << 20, 7, 1 << 20), Selection::new(9000, 7, 1 << 20));
+    let [sample, scan] = [&large, &small].map(|search| search.pass().expect("a search that has not begun"));
+    let spread = Source::Spread { base, experts: vec![a, b] };
+    for (source, pass) in [(Source::Difference { base, theta: a }, sample), (spread, scan)] {
+        let refused = lane.measure(&[(source, vec![pass])]).expect_err("nothing for devices");
+        assert!(matches!(refused, GpuError::Unsupported { .. }), "{refused}");
+    }
+}
+
+pub(super) fn elements_are_counted_in_intervals(lane: &mut Lane) {
+    let some = [
+        Buckets { low: 0x3c00_0000, shift: 16, intervals: 700 },
+        Buckets { low: 0, shift: 20, intervals: 2048 },
+        Buckets { low: 0x3f00_0000, shift: 3, intervals: 3000 },
+        Buckets { low: 0x3f80_0000, shift: 31, intervals: 1 },
+        Buckets { low: 5, shift: 0, intervals: 0 },
+    ];
+    for (dtype, length) in FLOATS.into_iter().flat_map(|dtype| [1, 300, 70_001].map(|length| (dtype, length))) {
+        let (base, theta) = (Tensor::new(dtype, length, 1), Tensor::new(dtype, length, 2));
+        let source = Source::Difference { base: base.slice(), theta: theta.slice() };
+        let start = || some.iter().map(|buckets| vec![3; buckets.counts()]).collect::<Vec<Vec<u64>>>();
+        let (mut cpu, mut gpu) = (start(), start());
+        count_in_buckets(&source, &some, &mut cpu).expect(TAKEN);
+        lane.count_in_buckets(&source, &some, &mut gpu).expect(TAKEN);
+        assert_eq!(gpu, cpu, "{length} {dtype}");
+        let short = lane.count_in_buckets(&source, &some, &mut gpu[1..]).expect_err("counts of other buckets");
+        assert!(matches!(short, GpuError::Kernel(KernelError::CountMismatch { .. })), "{short}");
+    }
 }
 
 pub(super) fn draws_by_rank_are_the_same_bit_for_bit(lane: &mut Lane) {
@@ -50,11 +127,20 @@ pub(super) fn draws_by_rank_are_the_same_bit_for_bit(lane: &mut Lane) {
         let (base, theta) = (Tensor::new(dtype, rows * row, 2), Tensor::new(dtype, rows * row, seed));
         let (base, theta) = (base.slice(), theta.slice());
         let first = 640 + u64::from(seed);
-        let expected = ranked(&base, &theta, row, 0..rows * row, &chances, MaskedPiece { key, first }).expect(TAKEN);
-        let found = lane.ranked(&base, &theta, row, &chances, MaskedPiece { key, first }).expect(TAKEN);
-        assert!(found == expected, "{rows} rows of {row} {dtype}");
+        let whole = rows * row;
+        for own in [0..whole, whole / 5..whole - whole / 9, whole - 1..whole, 0..0] {
+            let piece = MaskedPiece { key, first: first + own.start as u64 };
+            let expected = ranked(&base, &theta, row, own.clone(), &chances, piece).expect(TAKEN);
+            let found = lane.ranked(&base, &theta, row, own.clone(), &chances, piece).expect(TAKEN);
+            assert!(found == expected, "{own:?} of {rows} rows of {row} {dtype}");
+        }
     }
     let tensor = Tensor::new(Dtype::F32, 8, 2);
     let piece = MaskedPiece { key, first: 0 };
-    assert!(lane.ranked(&tensor.slice(), &tensor.slice(), 3, &chances, piece).is_err(), "no whole rows");
+    for (row, own) in [(3, 0..8), (0, 0..8), (4, 3..9)] {
+        let cpu =
+            ranked(&tensor.slice(), &tensor.slice(), row, own.clone(), &chances, piece).expect_err("no rows that are there");
+        let gpu = lane.ranked(&tensor.slice(), &tensor.slice(), row, own, &chances, piece);
+        assert_eq!(gpu, Err(GpuError::Kernel(cpu)), "rows of {row}");
+    }
 }

@@ -13,13 +13,16 @@
 
 use std::{
     fmt,
+    ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-use braid_kernels::{Combine, Dots, Gram, Keep, KernelError, L1, Slice, SliceMut, TaskVector};
+use braid_kernels::{
+    Buckets, Chances, Combine, Dots, Gram, Keep, KernelError, L1, MaskedPiece, Part, Pass, Slice, SliceMut, Source, TaskVector,
+};
 
 use crate::{Accelerator, GpuError, Lane, proof};
 
@@ -126,6 +129,44 @@ impl Arithmetic {
         self.device(base.len(), |lane| lane.l1(base, theta, keep)).unwrap_or_else(|| braid_kernels::l1(base, theta, keep))
     }
 
+    /// As [`braid_kernels::measure_sources`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn measure(&self, sources: &[(Source<'_>, Vec<&Pass>)], first: u64) -> Result<Vec<Part>, KernelError> {
+        // a sample is small, whatever the tile
+        let whole = sources.iter().flat_map(|(_, passes)| passes).all(|pass| pass.wanted().is_some());
+        let length = sources.iter().map(|(source, _)| of_vector(source)).min().filter(|_| whole);
+        self.device(length.unwrap_or(0), |lane| lane.measure(sources))
+            .unwrap_or_else(|| braid_kernels::measure_sources(sources, first))
+    }
+
+    /// As [`braid_kernels::count_in_buckets`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn count_in_buckets(&self, source: &Source<'_>, buckets: &[Buckets], counts: &mut [Vec<u64>]) -> Result<(), KernelError> {
+        let on_device = self.device(of_vector(source), |lane| lane.count_in_buckets(source, buckets, counts));
+        on_device.unwrap_or_else(|| braid_kernels::count_in_buckets(source, buckets, counts))
+    }
+
+    /// As [`braid_kernels::ranked`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ranked(
+        &self,
+        base: &Slice<'_>,
+        theta: &Slice<'_>,
+        row: usize,
+        own: Range<usize>,
+        chances: &Chances,
+        piece: MaskedPiece,
+    ) -> Result<Vec<u64>, KernelError> {
+        let on_device = self.device(own.len(), |lane| lane.ranked(base, theta, row, own.clone(), chances, piece));
+        on_device.unwrap_or_else(|| braid_kernels::ranked(base, theta, row, own, chances, piece))
+    }
+
     /// The answer of a device; none where it must be computed here.
     fn device<R>(&self, elements: usize, work: impl FnOnce(&mut Lane) -> Result<R, GpuError>) -> Option<Result<R, KernelError>> {
         if elements < self.least {
@@ -154,6 +195,14 @@ impl Arithmetic {
                 None
             }
         }
+    }
+}
+
+/// The elements of a task vector. What else is looked at, devices have no kernel for: it is not worth a lane.
+fn of_vector(source: &Source<'_>) -> usize {
+    match source {
+        Source::Difference { base, .. } => base.len(),
+        _ => 0,
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Kernel {
     /// `select.cu`
     Histogram,
     /// `select.cu`
-    Narrow,
+    Scan,
     /// `trim.cu`
     CountTies,
     /// `trim.cu`
@@ -48,7 +48,7 @@ impl Kernel {
         Self::Gram,
         Self::L1,
         Self::Histogram,
-        Self::Narrow,
+        Self::Scan,
         Self::CountTies,
         Self::SumTies,
         Self::Trim,
@@ -70,7 +70,7 @@ impl Kernel {
             Self::Gram => "gram",
             Self::L1 => "l1",
             Self::Histogram => "histogram",
-            Self::Narrow => "narrow",
+            Self::Scan => "scan",
             Self::CountTies => "count_ties",
             Self::SumTies => "sum_ties",
             Self::Trim => "trim",

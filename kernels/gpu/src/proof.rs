@@ -1,7 +1,10 @@
 //! A few questions that a device must answer as the CPU does before it is trusted with a merge: wrong machine code, a broken driver or
 //! broken memory must not end in a checkpoint. Not the whole of what is tested.
 
-use braid_kernels::{Combine, Dtype, Keep, Mask, MaskKey, Slice, SliceMut, TaskVector, TileTrim, magnitude, philox4x32};
+use braid_kernels::{
+    Chances, Combine, Dtype, Keep, Mask, MaskKey, MaskedPiece, Part, Pass, Selection, Slice, SliceMut, Source, TaskVector,
+    TileTrim, Trim, magnitude, measure_sources, philox4x32, ranked,
+};
 
 use crate::{GpuError, Lane};
 
@@ -29,7 +32,27 @@ pub(crate) fn prove(device: &str, lane: &mut Lane) -> Result<(), GpuError> {
     braid_kernels::linear(&slices, &[0.5, 0.3, -0.1], 0.7, &mut SliceMut::new(Dtype::BF16, &mut cpu)?)?;
     lane.linear(&slices, &[0.5, 0.3, -0.1], 0.7, &mut SliceMut::new(Dtype::BF16, &mut gpu)?)?;
     same("linear", cpu == gpu)?;
-    same("gram", braid_kernels::gram(Some(&base), &[a, b])? == lane.gram(Some(&base), &[a, b])?)
+    same("gram", braid_kernels::gram(Some(&base), &[a, b])? == lane.gram(Some(&base), &[a, b])?)?;
+    let source = Source::Difference { base, theta: a };
+    let by_cpu = searched(|pass| Ok(measure_sources(&[(source.clone(), vec![pass])], 0)?))?;
+    let by_gpu = searched(|pass| lane.measure(&[(source.clone(), vec![pass])]))?;
+    same("selection", by_cpu == by_gpu)?;
+    let (chances, piece) = (Chances { low: 0.3, high: 0.7 }, MaskedPiece { key: MaskKey::new(7, 1, "w"), first: 5 });
+    let [of_cpu, of_gpu] = [
+        ranked(&base, &a, ELEMENTS as usize, 0..ELEMENTS as usize, &chances, piece)?,
+        lane.ranked(&base, &a, ELEMENTS as usize, 0..ELEMENTS as usize, &chances, piece)?,
+    ];
+    same("ranks", of_cpu == of_gpu)
+}
+
+/// The threshold of a third of a tensor, which is looked at as one tile.
+fn searched(mut look: impl FnMut(&Pass) -> Result<Vec<Part>, GpuError>) -> Result<Option<Trim>, GpuError> {
+    let mut search = Selection::new(ELEMENTS.into(), u64::from(ELEMENTS / 3), 1 << 20);
+    while let Some(pass) = search.pass() {
+        let parts = look(pass)?;
+        search.absorb(parts)?;
+    }
+    Ok(search.trim().cloned())
 }
 
 /// Bell-shaped numbers around zero, as bfloat16.

@@ -8,7 +8,7 @@ use super::pass::{Part, PartKind};
 use crate::KernelError;
 use crate::block::BLOCK;
 
-const BUCKETS: usize = 1 << 16;
+pub(super) const BUCKETS: usize = 1 << 16;
 /// Counters of a tile are 32 bits wide; it hands them in once they hold so much, a granule before they could overflow.
 const FULL: u64 = 1 << 31;
 
@@ -92,6 +92,17 @@ impl Histogram {
             *sum += u64::from(std::mem::take(counter));
         }
         counts.pending = 0;
+    }
+
+    /// The smallest and the largest magnitude that counts, and the power of two that a bucket is wide.
+    pub(super) fn cut(&self) -> (u32, u32, u32) {
+        (self.cut.low, self.cut.high, self.cut.shift)
+    }
+
+    /// Adds what others counted in each bucket.
+    pub(super) fn add(&self, counts: &[u64]) {
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
 
     #[cfg(test)]

@@ -30,6 +30,7 @@
 mod bracket;
 mod buckets;
 mod chosen;
+mod device;
 mod exact;
 mod histogram;
 mod pass;
@@ -39,6 +40,7 @@ mod source;
 
 pub use buckets::{Buckets, count_in_buckets};
 pub use chosen::chosen;
+pub use device::{Found, Wanted};
 pub use pass::{Part, Pass, measure_sources, measure_together};
 pub use sample::{Pieces, sampled};
 pub use source::{RowFactors, Source, of_ordered, ordered};

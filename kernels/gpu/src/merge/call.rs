@@ -81,6 +81,13 @@ impl Call<'_> {
         Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
     }
 
+    /// Counts that lie at `place`; as many as asked for.
+    pub(crate) fn counts(&mut self, place: Place, count: usize) -> Result<Vec<u64>, GpuError> {
+        let mut bytes = vec![0; count * 8];
+        self.fetch(place, &mut bytes)?;
+        Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
+    }
+
     /// The end of a last pass: the output, unless an element of it is not a number.
     pub(crate) fn finish(&mut self, from: Place, bad: Place, out: &mut SliceMut<'_>) -> Result<(), GpuError> {
         let mut first = [0; 8];

@@ -1,59 +1,182 @@
-//! The threshold of the k largest elements of a task vector, by three histograms: the answer of [`braid_kernels::Selection`].
+//! Passes that look for the threshold of a task vector: [`braid_kernels::measure_sources`], [`braid_kernels::count_in_buckets`].
 
-use braid_kernels::{Slice, TileTrim};
+use braid_kernels::{Buckets, Found, KernelError, Part, Pass, Slice, Source, Wanted};
 
 use super::{
     Lane,
+    call::{Call, Operand},
     operand::{Table, same_length},
 };
 use crate::{
-    Argument::{U32, U64},
+    Argument::{self, Struct, U32, U64},
     GpuError, Kernel,
 };
 
-/// The bits of a magnitude that each pass looks at: how far from the right, and how many.
-const PASSES: [(u32, u32); 3] = [(20, 11), (10, 10), (0, 10)];
-/// Counters: as many as the widest pass needs.
-const BUCKETS: usize = 1 << 11;
+/// Values that a scan counts apart, at most, and where it counts what: as in `select.cu`.
+const ATOMS: usize = 8;
+const LOOSE: usize = 2;
+const OF_ATOMS: usize = 3;
+/// What is no magnitude.
+const NONE: u32 = u32::MAX;
+
+/// A task vector on the device.
+#[derive(Clone, Copy)]
+struct Difference {
+    base: Operand,
+    theta: Operand,
+    length: usize,
+}
 
 impl Lane {
-    /// What the `k` largest magnitudes (at least one) of the whole task vector `theta - base` are: those above a threshold, and the
-    /// first few that equal it.
+    /// As [`braid_kernels::measure_sources`], of passes over task vectors that look at every element.
     ///
     /// # Errors
-    /// Operands of unequal length or without arithmetic; those of the device.
-    pub fn largest(&mut self, base: &Slice<'_>, theta: &Slice<'_>, k: u64) -> Result<TileTrim, GpuError> {
+    /// As there; [`GpuError::Unsupported`] for other sources and for passes over a sample; those of the device.
+    pub fn measure(&mut self, sources: &[(Source<'_>, Vec<&Pass>)]) -> Result<Vec<Part>, GpuError> {
         const NAME: &str = "selection";
-        same_length(NAME, base.len(), theta.len())?;
-        let length = base.len();
-        if k >= length as u64 {
-            return Ok(TileTrim::EVERYTHING);
+        let mut wanted = Vec::with_capacity(sources.len());
+        for (source, passes) in sources {
+            let of_passes = passes.iter().map(|pass| pass.wanted().ok_or_else(|| other(NAME, "a sample")));
+            wanted.push((difference(NAME, source)?, of_passes.collect::<Result<Vec<_>, _>>()?));
         }
-        self.call(|call| {
-            let (base, theta) = (call.operand(NAME, base)?, call.operand(NAME, theta)?);
-            let mut search = Table::default();
-            search.u32(0).u32(0).u64(k.max(1));
-            let (search, counts) = (call.copy(search.bytes())?, call.filled(BUCKETS * 8, 0)?);
-            for (shift, bits) in PASSES {
-                let arguments = [
-                    base.place.into(),
-                    U32(base.kind),
-                    theta.place.into(),
-                    U32(theta.kind),
-                    U64(length as u64),
-                    search.into(),
-                    U32(shift),
-                    U32(bits),
-                    counts.into(),
-                ];
-                call.over(Kernel::Histogram, length, &arguments)?;
-                call.launch(Kernel::Narrow, (1, 1), &[search.into(), U32(bits), counts.into()])?;
+        let found = self.call(|call| {
+            let mut found = Vec::new();
+            let mut loaded: Option<(Slice<'_>, Operand)> = None;
+            for ((base, theta), wanted) in &wanted {
+                let of = Difference::load(NAME, (base, theta), &mut loaded, call)?;
+                found.push(wanted.iter().map(|wanted| of.look(*wanted, call)).collect::<Result<Vec<_>, _>>()?);
             }
-            let mut found = [0; 16];
-            call.fetch(search, &mut found)?;
-            let [threshold, _] = *found.as_chunks::<4>().0.first_chunk().unwrap_or(&[[0; 4]; 2]);
-            let ties = found.last_chunk().copied().unwrap_or_default();
-            Ok(TileTrim { threshold: u32::from_le_bytes(threshold), ties: u64::from_le_bytes(ties) })
+            Ok(found)
+        })?;
+        let mut parts = Vec::new();
+        for ((((base, _), _), found), (_, passes)) in wanted.iter().zip(found).zip(sources) {
+            for (pass, found) in passes.iter().zip(found) {
+                parts.push(pass.part(base.len() as u64, found)?);
+            }
+        }
+        Ok(parts)
+    }
+
+    /// As [`braid_kernels::count_in_buckets`], of a task vector.
+    ///
+    /// # Errors
+    /// As there; [`GpuError::Unsupported`] for other sources; those of the device. The counts are then what they were.
+    pub fn count_in_buckets(
+        &mut self,
+        source: &Source<'_>,
+        buckets: &[Buckets],
+        counts: &mut [Vec<u64>],
+    ) -> Result<(), GpuError> {
+        const NAME: &str = "count_in_buckets";
+        let fit = buckets.iter().zip(&*counts).all(|(buckets, counts)| buckets.counts() == counts.len() && buckets.shift < 32);
+        if !fit || buckets.len() != counts.len() {
+            let (expected, found) = (buckets.len(), counts.len());
+            return Err(KernelError::CountMismatch { operation: NAME, what: "counts", expected, found }.into());
+        }
+        let (base, theta) = difference(NAME, source)?;
+        let found = self.call(|call| {
+            let of = Difference::load(NAME, (&base, &theta), &mut None, call)?;
+            let count = |buckets: &Buckets| {
+                let end = u64::from(buckets.low) + (u64::from(buckets.intervals) << buckets.shift);
+                // without intervals nothing is in one, and all that is not below is above
+                let high = u32::try_from(end.saturating_sub(1)).unwrap_or(u32::MAX);
+                of.count((buckets.low, high, buckets.shift), buckets.intervals, call).map(|(_, counts)| counts)
+            };
+            buckets.iter().map(count).collect::<Result<Vec<_>, _>>()
+        })?;
+        for (counts, found) in counts.iter_mut().flatten().zip(found.into_iter().flatten()) {
+            *counts += found;
+        }
+        Ok(())
+    }
+}
+
+impl Difference {
+    /// Puts a task vector on the device. `loaded` is the base that is there, from the task vector before.
+    fn load<'a>(
+        operation: &'static str,
+        (base, theta): (&Slice<'a>, &Slice<'a>),
+        loaded: &mut Option<(Slice<'a>, Operand)>,
+        call: &mut Call<'_>,
+    ) -> Result<Self, GpuError> {
+        let there = loaded.filter(|(there, _)| std::ptr::eq(there.bytes(), base.bytes()) && there.dtype() == base.dtype());
+        let operand = match there {
+            Some((_, operand)) => operand,
+            None => call.operand(operation, base)?,
+        };
+        *loaded = Some((*base, operand));
+        Ok(Self { base: operand, theta: call.operand(operation, theta)?, length: base.len() })
+    }
+
+    fn look(self, wanted: Wanted<'_>, call: &mut Call<'_>) -> Result<Found, GpuError> {
+        match wanted {
+            Wanted::Scan { low, high, atoms } => self.scan((low, high), atoms, call),
+            Wanted::Counts { low, high, shift, intervals } => {
+                let (zeros, counts) = self.count((low, high, shift), intervals, call)?;
+                Ok(Found::Counts { zeros, counts: counts.get(1..=intervals as usize).unwrap_or_default().to_vec() })
+            }
+        }
+    }
+
+    fn scan(self, (low, high): (u32, u32), atoms: &[u32], call: &mut Call<'_>) -> Result<Found, GpuError> {
+        if atoms.len() > ATOMS {
+            return Err(other("selection", "so many values counted apart"));
+        }
+        let mut bracket = Table::default();
+        bracket.u32(low).u32(high);
+        for place in 0..ATOMS {
+            bracket.u32(atoms.get(place).copied().unwrap_or(NONE));
+        }
+        let (counts, loose) = (call.filled((OF_ATOMS + ATOMS) * 8, 0)?, call.room(self.length * 4)?);
+        let more = [Struct(bracket.bytes().to_vec()), counts.into(), loose.into()];
+        call.over(Kernel::Scan, self.length, &self.with(&more))?;
+        let counted = call.counts(counts, OF_ATOMS + ATOMS)?;
+        let collected = usize::try_from(counted[LOOSE]).unwrap_or(usize::MAX).min(self.length);
+        let mut keys = vec![0; collected * 4];
+        if collected > 0 {
+            call.fetch(loose, &mut keys)?;
+        }
+        Ok(Found::Scan {
+            zeros: counted[0],
+            above: counted[1],
+            atoms: counted[OF_ATOMS..][..atoms.len()].to_vec(),
+            loose: keys.as_chunks::<4>().0.iter().map(|key| u32::from_le_bytes(*key)).collect(),
         })
     }
+
+    /// How many are zero, and how many are below the intervals, in each of them, and above them.
+    fn count(
+        self,
+        (low, high, shift): (u32, u32, u32),
+        intervals: u32,
+        call: &mut Call<'_>,
+    ) -> Result<(u64, Vec<u64>), GpuError> {
+        let length = intervals as usize + 2;
+        let (zeros, counts) = (call.filled(8, 0)?, call.filled(length * 8, 0)?);
+        let more = [U32(low), U32(high), U32(shift), U32(intervals), zeros.into(), counts.into()];
+        call.over(Kernel::Histogram, self.length, &self.with(&more))?;
+        let zeros = call.counts(zeros, 1)?;
+        Ok((zeros[0], call.counts(counts, length)?))
+    }
+
+    fn with(self, more: &[Argument]) -> Vec<Argument> {
+        let Self { base, theta, length } = self;
+        let of = [base.place.into(), U32(base.kind), theta.place.into(), U32(theta.kind), U64(length as u64)];
+        of.into_iter().chain(more.iter().cloned()).collect()
+    }
+}
+
+/// The two tensors whose difference is looked at.
+fn difference<'a>(operation: &'static str, source: &Source<'a>) -> Result<(Slice<'a>, Slice<'a>), GpuError> {
+    match source {
+        Source::Difference { base, theta } => {
+            same_length(operation, base.len(), theta.len())?;
+            Ok((*base, *theta))
+        }
+        _ => Err(other(operation, "numbers that are no task vector's")),
+    }
+}
+
+fn other(operation: &'static str, what: &str) -> GpuError {
+    GpuError::Unsupported { operation, what: what.to_owned() }
 }

@@ -4,26 +4,35 @@ use crate::{
     MergeExecute, MergeSpec,
     testing::{Tensor, context, drive, read_checkpoint, write_checkpoint},
 };
-use braid_gpu::{Accelerator, Arithmetic, Description, GpuError, Launch, Place, Stream, shim::Shim};
+use braid_gpu::{Accelerator, Arithmetic, Description, GpuError, Kernel, Launch, Place, Stream, shim::Shim};
 use braid_kernels::Dtype;
 use serde_json::json;
 use std::{
+    collections::HashSet,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
 };
 
-/// A device that fails after some launches.
+/// A device that fails after some launches, and knows which kernels it ran.
+#[derive(Clone)]
 struct Failing {
     device: Shim,
     launches: Arc<AtomicI64>,
+    ran: Arc<Mutex<HashSet<Kernel>>>,
 }
 
 struct FailingStream {
     stream: Box<dyn Stream>,
-    launches: Arc<AtomicI64>,
+    of: Failing,
+}
+
+impl Failing {
+    fn after(launches: i64, device: &Shim) -> Self {
+        Self { device: device.clone(), launches: Arc::new(AtomicI64::new(launches)), ran: Arc::default() }
+    }
 }
 
 impl Accelerator for Failing {
@@ -32,7 +41,7 @@ impl Accelerator for Failing {
     }
 
     fn stream(&self) -> Result<Box<dyn Stream>, GpuError> {
-        Ok(Box::new(FailingStream { stream: self.device.stream()?, launches: Arc::clone(&self.launches) }))
+        Ok(Box::new(FailingStream { stream: self.device.stream()?, of: self.clone() }))
     }
 }
 
@@ -58,9 +67,10 @@ impl Stream for FailingStream {
     }
 
     fn launch(&mut self, launch: &Launch<'_>) -> Result<(), GpuError> {
-        if self.launches.fetch_sub(1, Ordering::SeqCst) <= 0 {
+        if self.of.launches.fetch_sub(1, Ordering::SeqCst) <= 0 {
             return Err(GpuError::Lost { device: "a device".into(), problem: "it fell off the bus".into() });
         }
+        self.of.ran.lock().unwrap().insert(launch.kernel);
         self.stream.launch(launch)
     }
 
@@ -69,28 +79,31 @@ impl Stream for FailingStream {
     }
 }
 
-/// Recipes of every kind of arithmetic that a device may do, and of one that it may not.
-fn recipes() -> [String; 9] {
+/// Recipes of every kind of arithmetic that a device may do, each with a kernel that it cannot do without, and of one that it may not.
+fn recipes() -> [(String, Option<Kernel>); 12] {
     let methods = [
-        ("linear", "", ""),
-        ("slerp", "t: 0.3", ""),
-        ("ties", "normalize: true", "density: 0.4, "),
-        ("dare_ties", "rescale: true", "density: 0.5, "),
-        ("breadcrumbs", "lambda: 0.7", "density: 0.5, gamma: 0.05, "),
-        ("della", "rescale: true", "density: 0.5, epsilon: 0.1, "),
-        ("multislerp", "", ""),
-        ("model_stock", "", ""),
-        ("sce", "select_topk: 0.4", ""),
+        ("linear", "", "", Some(Kernel::Linear)),
+        ("slerp", "t: 0.3", "", Some(Kernel::Gram)),
+        ("ties", "normalize: true", "density: 0.4, ", Some(Kernel::Scan)),
+        ("dare_ties", "rescale: true", "density: 0.5, ", Some(Kernel::L1)),
+        ("breadcrumbs", "lambda: 0.7", "density: 0.5, gamma: 0.05, ", Some(Kernel::Scan)),
+        ("breadcrumbs_ties", "", "density: 0.3, gamma: 0.02, ", Some(Kernel::Scan)),
+        ("della", "rescale: true", "density: 0.5, epsilon: 0.1, ", Some(Kernel::DrawRanked)),
+        ("della_linear", "", "density: 0.6, epsilon: 0.2, ", Some(Kernel::DrawRanked)),
+        ("ties_published", "", "density: 0.4", Some(Kernel::Histogram)),
+        ("multislerp", "", "", Some(Kernel::Gram)),
+        ("model_stock", "", "", Some(Kernel::Gram)),
+        ("sce", "select_topk: 0.4", "", None),
     ];
-    methods.map(|(method, shared, own)| {
-        let weight = if matches!(method, "slerp" | "model_stock" | "sce") { "" } else { "weight: 0.6" };
+    methods.map(|(method, shared, own, kernel)| {
+        let weight = if matches!(method, "slerp" | "model_stock" | "sce" | "ties_published") { "" } else { "weight: 0.6" };
         let expert = |name: &str| format!("- {{model: {name}, parameters: {{{own}{weight}}}}}\n");
         let (base, models) = match method {
             "linear" | "multislerp" => ("", [expert("a"), expert("b"), expert("c")].concat()),
             "slerp" => ("base_model: a\n", [expert("a"), expert("b")].concat()),
             _ => ("base_model: a\n", [expert("b"), expert("c")].concat()),
         };
-        format!("merge_method: {method}\n{base}models:\n{models}parameters: {{{shared}}}\n")
+        (format!("merge_method: {method}\n{base}models:\n{models}parameters: {{{shared}}}\n"), kernel)
     })
 }
 
@@ -117,10 +130,15 @@ fn devices_change_no_byte() {
     let device = Shim::build(root).unwrap();
     let config = json!({"num_hidden_layers": 1, "torch_dtype": "bfloat16"});
     for (model, seed) in [("a", 1), ("b", 2), ("c", 3)] {
-        let tensors: Vec<Tensor> = [("model.norm.weight", 333), ("model.layers.0.w", 70_000)]
+        let shapes: [(&str, &[u64]); 3] =
+            [("model.norm.weight", &[333]), ("model.layers.0.v", &[70_000]), ("model.layers.0.w", &[89, 1000])];
+        let tensors: Vec<Tensor> = shapes
             .into_iter()
             .zip(10 * seed..)
-            .map(|((name, elements), seed)| Tensor::noise(name, Dtype::BF16, elements, seed))
+            .map(|((name, shape), seed)| Tensor {
+                shape: shape.to_vec(),
+                ..Tensor::noise(name, Dtype::BF16, shape.iter().product(), seed)
+            })
             .collect();
         write_checkpoint(&root.join(model), &config, &tensors, 1);
     }
@@ -129,23 +147,29 @@ fn devices_change_no_byte() {
         assert_eq!(problems, []);
         Arc::new(arithmetic.with_least(1))
     };
-    for (index, recipe) in recipes().iter().enumerate() {
+    for (index, (recipe, kernel)) in recipes().iter().enumerate() {
         let cpu = merged(root, recipe, &format!("cpu-{index}"), Arc::new(Arithmetic::cpu()));
         let compare = |name: &str, arithmetic: &Arc<Arithmetic>| {
             let found = merged(root, recipe, &format!("{name}-{index}"), Arc::clone(arithmetic));
             assert!(found == cpu, "{name}: other bytes for\n{recipe}");
         };
-        let whole = on(Arc::new(device.clone()));
+        let counting = Failing::after(i64::MAX, &device);
+        let whole = on(Arc::new(counting.clone()));
+        counting.ran.lock().unwrap().clear(); // what it was asked before
         compare("whole", &whole);
-        assert!(whole.answered_by_devices() > 0 || recipe.contains("sce"), "no device was asked for\n{recipe}");
+        let ran = counting.ran.lock().unwrap().clone();
+        match kernel {
+            Some(kernel) => assert!(ran.contains(kernel), "{ran:?} for\n{recipe}"),
+            None => assert_eq!(ran, HashSet::new(), "{recipe}"),
+        }
 
-        // room for the small tensor, and not for the other
+        // room for the small tensor, and not for the others
         let short = on(Arc::new(device.clone().with_memory(150_000)));
         compare("short", &short);
-        assert!(short.answered_by_devices() < whole.answered_by_devices() || recipe.contains("sce"), "{recipe}");
+        assert!(short.answered_by_devices() < whole.answered_by_devices() || kernel.is_none(), "{recipe}");
 
-        let failing = on(Arc::new(Failing { device: device.clone(), launches: Arc::new(AtomicI64::new(9)) }));
-        compare("failing", &failing);
+        // all that it is asked before, and a few more
+        compare("failing", &on(Arc::new(Failing::after(11, &device))));
     }
 }
 

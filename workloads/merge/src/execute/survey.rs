@@ -9,7 +9,7 @@ use crate::{
     step::Looked,
     survey::{Asked, Finding, Look, Survey},
 };
-use braid_kernels::{Buckets, KernelError, count_in_buckets};
+use braid_kernels::{Buckets, KernelError};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
@@ -62,7 +62,7 @@ impl Job<'_> {
                 for (index, (buckets, counts)) in buckets.iter().zip(&mut own).enumerate() {
                     if !buckets.is_empty() {
                         let source = survey.source(&self.answers, &tensor.parameters, tile, index)?;
-                        count_in_buckets(&source, buckets, counts)?;
+                        self.arithmetic.count_in_buckets(&source, buckets, counts)?;
                     }
                 }
                 let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,7 +4,7 @@ use crate::{
     MergeError,
     run::{Tile, Tiles},
 };
-use braid_kernels::{KernelError, Part, Pass, Pieces, Selection, Source, Trim, measure_sources};
+use braid_kernels::{KernelError, Part, Pass, Pieces, Selection, Source, Trim};
 
 /// What the searches for thresholds of one tensor hold together at most, where memory allows it. More would win nothing.
 const BYTES: usize = 32 << 20;
@@ -31,7 +31,7 @@ where
             let passes = |group: &[usize]| group.iter().filter_map(|index| searches[*index].pass()).collect();
             let sources: Vec<(Source<'_>, Vec<&Pass>)> =
                 alike.map(|group| (source(tile, group[0] / each), passes(group))).collect();
-            measure_sources(&sources, tile.first).map(|parts| parts.into_iter().map(Some).collect())
+            tiles.arithmetic().measure(&sources, tile.first).map(|parts| parts.into_iter().map(Some).collect())
         };
         let mut of_tiles = match sample(&passes) {
             Some(pieces) => tiles.glance(&pieces.iter().collect::<Vec<_>>(), measure)?,

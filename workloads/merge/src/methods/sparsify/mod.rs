@@ -136,8 +136,8 @@ impl Sparse {
             return tiles.write(|tile, out| f(tile, self.remembered.get(tile.index).ok_or(KernelError::Changed)?, out));
         }
         match self.whole_rows(tiles) {
-            true => tiles.write_rows(|tile, rows, out| f(tile, &self.choose(tile, Some(rows))?, out)),
-            false => tiles.write(|tile, out| f(tile, &self.choose(tile, None)?, out)),
+            true => tiles.write_rows(|tile, rows, out| f(tile, &self.choose(tiles, tile, Some(rows))?, out)),
+            false => tiles.write(|tile, out| f(tile, &self.choose(tiles, tile, None)?, out)),
         }
     }
 
@@ -147,14 +147,14 @@ impl Sparse {
         f: impl Fn(&Tile<'_>, Chosen) -> Result<R, KernelError> + Sync,
     ) -> Result<Vec<R>, MergeError> {
         match self.whole_rows(tiles) {
-            true => tiles.measure_rows(|tile, rows| f(tile, self.choose(tile, Some(rows))?)),
-            false => tiles.measure(|tile| f(tile, self.choose(tile, None)?)),
+            true => tiles.measure_rows(|tile, rows| f(tile, self.choose(tiles, tile, Some(rows))?)),
+            false => tiles.measure(|tile| f(tile, self.choose(tiles, tile, None)?)),
         }
     }
 
-    fn choose(&self, tile: &Tile<'_>, rows: Option<&Rows<'_>>) -> Result<Chosen, KernelError> {
+    fn choose(&self, tiles: &Tiles<'_>, tile: &Tile<'_>, rows: Option<&Rows<'_>>) -> Result<Chosen, KernelError> {
         let bits = |(expert, rule): &(usize, Rule)| match rule {
-            Rule::Ranked(ranked) => ranked.choose(self.base, *expert, tile, rows),
+            Rule::Ranked(ranked) => ranked.choose(tiles.arithmetic(), (self.base, *expert), tile, rows),
             _ => Ok(Vec::new()),
         };
         if self.ranked() == 0 {

@@ -5,7 +5,8 @@ use crate::{
     MergeError,
     run::{Rows, Tile, Tiles},
 };
-use braid_kernels::{Chances, KernelError, MaskKey, MaskedPiece, RankCounts, RankTable, ranked};
+use braid_gpu::Arithmetic;
+use braid_kernels::{Chances, KernelError, MaskKey, MaskedPiece, RankCounts, RankTable};
 
 /// The rule for one task vector.
 #[derive(Debug, Clone)]
@@ -35,15 +36,16 @@ impl Ranked {
     /// A bit for each element of a tile: whether it stays. `rows` has its rows whole, where a tile may see such.
     pub(super) fn choose(
         &self,
-        base: usize,
-        expert: usize,
+        arithmetic: &Arithmetic,
+        (base, expert): (usize, usize),
         tile: &Tile<'_>,
         rows: Option<&Rows<'_>>,
     ) -> Result<Vec<u64>, KernelError> {
         let piece = |start: usize| MaskedPiece { key: self.key, first: tile.first + start as u64 };
         if let Some(rows) = rows {
             let own = rows.before..rows.before + tile.elements;
-            return ranked(&rows.inputs[base], &rows.inputs[expert], self.row as usize, own, &self.chances, piece(0));
+            let [base, expert] = [base, expert].map(|input| &rows.inputs[input]);
+            return arithmetic.ranked(base, expert, self.row as usize, own, &self.chances, piece(0));
         }
         let mut bits = vec![0; tile.elements.div_ceil(64)];
         for (row, own) in row_parts(tile, self.row) {
