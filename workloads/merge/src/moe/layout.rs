@@ -40,6 +40,12 @@ pub(crate) enum Place {
     Nowhere,
 }
 
+/// The length of the heads of a model whose config says nothing about it.
+fn plain_head(config: &Map<String, Value>) -> Option<u64> {
+    let number = |key: &str| config.get(key).and_then(Value::as_u64);
+    number("hidden_size")?.checked_div(number("num_attention_heads")?)
+}
+
 impl Layout {
     /// In the order in which they are tried: the first that fits is taken.
     const ALL: [Self; 4] = [Self::Mixtral, Self::DeepSeek, Self::Qwen, Self::Qwen3];
@@ -108,6 +114,13 @@ impl Layout {
             let kind = config.get("model_type").and_then(Value::as_str).unwrap_or("none");
             if !takes.contains(&kind) {
                 return Err(format!("takes models of type {}, and `{name}` is of type {kind}", takes.join(" or ")));
+            }
+            if let Some(length) = config.get("head_dim").and_then(Value::as_u64).filter(|_| self == Self::DeepSeek)
+                && Some(length) != plain_head(config)
+            {
+                return Err(format!(
+                    "has heads of hidden_size / num_attention_heads elements, and those of `{name}` have {length}"
+                ));
             }
             match &first {
                 Some((other, wanted)) if kind != *wanted => {

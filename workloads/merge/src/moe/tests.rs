@@ -360,6 +360,17 @@ fn what_cannot_be_a_mixture_is_said() {
         failed(&recipe("gate_mode: random"))
             .contains("Mixtral has no place for the tensor \"model.layers.0.self_attn.k_proj.bias\"")
     );
+    let mut config = config("llama");
+    config["head_dim"] = json!(WIDTH / 2);
+    write_checkpoint(&house.path().join("base"), &config, &dense(1, false), 1);
+    merge(house.path(), &recipe("gate_mode: random\narchitecture: deepseek"), "plain-heads", 1).unwrap();
+    config["head_dim"] = json!(WIDTH);
+    write_checkpoint(&house.path().join("base"), &config, &dense(1, false), 1);
+    let message = failed(&recipe("gate_mode: random\narchitecture: deepseek"));
+    assert!(
+        message.contains("DeepSeek MoE has heads of hidden_size / num_attention_heads elements, and those of `base` have 6"),
+        "{message}"
+    );
 }
 
 #[test]
