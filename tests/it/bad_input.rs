@@ -186,18 +186,19 @@ fn a_result_where_none_goes() {
         "name: x\nmerge_method: passthrough\nmodels: [{model: a}]\n---\nmerge_method: passthrough\nmodels: [{model: x}]\n",
     );
     see!(scratch, scratch.braid(["merge", "two.yml", "s3://bucket/out"]), @"
-    exit: 2
+    exit: 1
     --- stdout
     --- stderr
-    error: output s3://bucket/out: a file of several recipes gives its result to a folder only
+    passthrough after 1 other recipe -> s3://bucket/out
+    error: cannot write to s3://bucket/out: this program was built without the feature cloud, and writes to mounted file systems only
 
-    hint: give a folder, or recipes in files of their own
+    hint: build it with `--features cloud`, or give a folder
     ");
-    see!(scratch, scratch.braid(["merge", "recipe.yml", "out", "--reuse", "s3://bucket/earlier"]), @"
+    see!(scratch, scratch.braid(["train", "train.yml", "s3://bucket/out"]), @"
     exit: 2
     --- stdout
     --- stderr
-    error: s3://bucket/earlier is in a store, where only the models of a recipe and the result of a merge may be: give a folder
+    error: s3://bucket/out is in a store, where only models of a recipe and results of merges may be: give a folder
     ");
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct MergeArgs {
     /// Seed of the random masks that some methods draw
     #[arg(long, value_name = "N", default_value_t = 0)]
     random_seed: u64,
-    /// Result of an earlier merge: tensors that would come out the same are taken from it instead of computed
+    /// Result of an earlier merge, or its URL in a store: tensors that would come out the same are taken from it instead of computed
     #[arg(long, value_name = "FOLDER")]
     reuse: Option<PathBuf>,
     /// Check everything and say what would be done, and do nothing
@@ -76,7 +76,7 @@ fn spec(args: &MergeArgs) -> Result<MergeSpec> {
         out: destination(&args.out)?,
         max_shard_size: args.max_shard_size,
         seed: args.random_seed,
-        reuse: args.reuse.as_deref().map(absolute).transpose()?,
+        reuse: args.reuse.as_deref().map(destination).transpose()?,
     };
     check(&spec)?;
     Ok(spec)

@@ -30,6 +30,7 @@ use crate::{
     logging::Role,
     signals::{Signals, interrupted},
 };
+use braid_merge::url;
 use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
@@ -153,24 +154,19 @@ fn enter(group: &Path, program: &Path, name: &OsStr, arguments: &[OsString]) -> 
     Error::usage(format!("cannot start {} in its cgroup: {error}", program.display()))
 }
 
-/// Where the result of a merge goes: the same path from the root, or a URL as it is.
+/// Where the result of a merge goes, or that of an earlier one is: the same path from the root, or a URL as it is.
 fn destination(out: &Path) -> Result<PathBuf> {
-    match out.to_str().filter(|_| is_url(out)) {
+    match url(out) {
         Some(url) => Ok(url.trim_end_matches('/').into()),
         None => absolute(out),
     }
 }
 
-/// Whether it is the URL of something in a store.
-pub(crate) fn is_url(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| text.contains("://"))
-}
-
 /// The same path from the root. In stores are the models and results of merges, and nothing else.
 fn absolute(path: &Path) -> Result<PathBuf> {
-    if is_url(path) {
+    if url(path).is_some() {
         return Err(Error::usage(format!(
-            "{} is in a store, where only the models of a recipe and the result of a merge may be: give a folder",
+            "{} is in a store, where only models of a recipe and results of merges may be: give a folder",
             path.display()
         )));
     }

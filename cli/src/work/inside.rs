@@ -13,8 +13,8 @@ use crate::{
     local::{Limits, Local},
     request_id,
     signals::Signals,
-    verbs::is_url,
 };
+use braid_merge::url;
 use braid_proto::v1::Job;
 use std::{
     ffi::OsString,
@@ -61,7 +61,7 @@ enum State {
 
 impl State {
     async fn of(out: &Path) -> Result<Self> {
-        if is_url(out) {
+        if url(out).is_some() {
             let cannot = |error| Error::unavailable(format!("cannot create a temporary folder: {error}"));
             return tempfile::Builder::new().prefix("braid-state-").tempdir().map(Self::Temporary).map_err(cannot);
         }

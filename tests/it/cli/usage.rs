@@ -210,8 +210,8 @@ fn help_names_every_verb_and_exit_code() {
           --detach                 Do not wait: print the number of the job and return
           --max-shard-size <SIZE>  Largest file of the result [default: 5GB]
           --random-seed <N>        Seed of the random masks that some methods draw [default: 0]
-          --reuse <FOLDER>         Result of an earlier merge: tensors that would come out the same are
-                                   taken from it instead of computed
+          --reuse <FOLDER>         Result of an earlier merge, or its URL in a store: tensors that would
+                                   come out the same are taken from it instead of computed
           --dry-run                Check everything and say what would be done, and do nothing
       -q, --quiet                  Print data and errors only
       -v, --verbose...             Say more of what happens; twice for even more

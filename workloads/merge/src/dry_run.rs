@@ -119,7 +119,7 @@ impl Opened {
     fn named_summary(&self) -> Summary {
         let mut summary = self.plan.summary();
         let names = self.made.iter().zip(&self.recipe.models).zip(&mut summary.models);
-        for ((_, model), shown) in names.filter(|((made, _), _)| made.is_some()) {
+        for ((_, model), shown) in names.filter(|((made, _), _)| made.model.is_some()) {
             *shown = model.name().into_owned();
         }
         if let Some(donor) = summary.models.get(self.plan.donor) {

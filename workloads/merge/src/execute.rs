@@ -17,7 +17,7 @@ use crate::{
     checkpoint::Sources,
     cloud::{Room, sources},
     opened::Opened,
-    output::{Output, Staged, boot_id, remove_folder},
+    output::{Staged, boot_id},
     run::{Buffers, Passes, Phases},
     spec::KIND,
     step::{self, Planned, Step},
@@ -148,11 +148,9 @@ impl MergeExecute {
 /// Plans the first recipe whose result is to be written and is not there yet; the last one, if all are there.
 fn plan_next<'a>(all: &'a Opened, job: impl Fn(&'a Opened) -> Job<'a>) -> Result<Planned, MergeError> {
     // Whether there is a place for the result is found now, and not when all the others have been merged.
-    if !all.before.is_empty() && !all.output.check(&all.record, 0)? {
+    if !all.before.is_empty() && !all.output.reserve(&all.record)? {
         for stage in all.before.iter().filter(|stage| !stage.composed) {
-            if let Output::Folder(folder) = &stage.output {
-                folder.make_way(&stage.record)?;
-            }
+            stage.output.make_way(&stage.record)?;
             let job = job(stage);
             let planned = job.unless_made(|| job.plan())?;
             if !planned.published {
@@ -185,7 +183,12 @@ impl Execute for MergeExecute {
     }
 
     fn run(&self, spec: &Value, task: &TaskSpec, context: &TaskContext) -> Result<Value, Failure> {
-        Ok(self.step(spec, task, context)?)
+        let done = self.step(spec, task, context);
+        if matches!(done, Err(MergeError::Changed { .. })) {
+            // The next try sees what is there now.
+            self.forget(spec);
+        }
+        Ok(done?)
     }
 }
 
@@ -212,8 +215,8 @@ impl Job<'_> {
 
     /// Removes what stages have made, which the result does not need. What cannot be removed is only in the way.
     fn remove_stages(&self) {
-        if let Some(Output::Folder(folder)) = self.opened.before.first().map(|stage| &stage.output) {
-            let _ = remove_folder(folder.parent());
+        if let Some(stage) = self.opened.before.first() {
+            let _ = stage.output.remove_parent();
         }
     }
 

@@ -41,6 +41,7 @@ mod testing;
 pub mod tokenizer;
 mod workload;
 
+pub use checkpoint::url;
 pub use dry_run::{DryRun, StageRun, dry_run};
 pub use error::MergeError;
 pub use execute::MergeExecute;

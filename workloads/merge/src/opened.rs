@@ -4,6 +4,7 @@
 mod inputs;
 mod memory;
 mod models;
+mod place;
 
 pub(crate) use inputs::lens_of;
 
@@ -11,7 +12,7 @@ use crate::{
     MergeError, adapter,
     checkpoint::{Checkpoint, DataFile, Fold, Sources, Stamp},
     groups::unparted,
-    methods::Folder,
+    methods::{Folder, Report},
     moe::{self, Gates},
     open_files::OpenFiles,
     output::{Claim, Layout, Output, PlanRecord, StagingFolder, TensorShape},
@@ -22,7 +23,8 @@ use crate::{
     tokenizer::TokenizerFile,
 };
 use blake3::Hasher;
-use models::Model;
+use models::{Made, Model};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::Range,
@@ -46,8 +48,8 @@ pub(crate) struct Opened {
     pub(crate) recipe: Recipe,
     /// What its models are.
     pub(crate) checkpoints: Vec<Checkpoint>,
-    /// For each of them the recipe that makes it, if one does.
-    pub(crate) made: Vec<Option<Arc<Opened>>>,
+    /// For each of them the recipes that make it and its adapter, if any do.
+    pub(crate) made: Vec<Made>,
     /// All recipes of its file that come before it; of none but the last.
     pub(crate) before: Vec<Arc<Opened>>,
     /// Whether what it makes is for later recipes of its file alone.
@@ -94,9 +96,11 @@ impl Opened {
             let name = opened.record.plan.get(..16).unwrap_or(&opened.record.plan);
             opened.spec.out = parent.join(name);
             opened.output = opened.spec.output(sources)?;
+            opened.tell_inputs()?;
             before.push(Arc::new(opened));
         }
-        let last = Self::open_one(spec.clone(), &stages, stages.result(), &before, sources, output)?;
+        let mut last = Self::open_one(spec.clone(), &stages, stages.result(), &before, sources, output)?;
+        last.tell_inputs()?;
         Ok(Self { before, ..last })
     }
 
@@ -106,7 +110,7 @@ impl Opened {
         stage: &Stage,
         before: &[Arc<Self>],
         sources: &Sources,
-        mut output: Output,
+        output: Output,
     ) -> Result<Self, MergeError> {
         let recipe = stage.recipe.clone();
         let models = Model::open_all(&spec, stages, stage, before, sources)?;
@@ -124,9 +128,6 @@ impl Opened {
         };
         let inputs = models.iter().map(Model::stamps).collect();
         let (checkpoints, made): (Vec<_>, Vec<_>) = models.into_iter().map(|model| (model.checkpoint, model.made)).unzip();
-        if let Output::Prefix(prefix) = &mut output {
-            prefix.inputs = write_inputs(checkpoints.iter().map(identities).collect::<Result<_, _>>()?)?;
-        }
         let files = OpenFiles::new(OPEN, {
             let sources = sources.clone();
             move |path: &Path| sources.open(path)
@@ -142,7 +143,7 @@ impl Opened {
             Folder::Adapter => Layout::new(&shapes(&plan), u64::MAX)?.named(adapter::TENSORS),
         };
         let record = PlanRecord { plan: digest(&spec, &checkpoints, &plan, gates_bytes.as_deref()), inputs };
-        let previous = spec.reuse.as_deref().map(|root| Previous::open(root, plan.makes, &checkpoints)).transpose()?;
+        let previous = spec.reuse.as_deref().map(|root| Previous::open(sources, root, plan.makes, &checkpoints)).transpose()?;
         let numbers = plan.tensors.iter().enumerate().map(|(number, tensor)| (tensor.name.clone(), number)).collect();
         Ok(Self {
             spec,
@@ -163,6 +164,14 @@ impl Opened {
             previous,
             kept: Mutex::default(),
         })
+    }
+
+    /// Lets a place in a store know the result of these inputs from that of others.
+    fn tell_inputs(&mut self) -> Result<(), MergeError> {
+        if let Output::Prefix(prefix) = &mut self.output {
+            prefix.inputs = input_files(&self.checkpoints, &self.made)?;
+        }
+        Ok(())
     }
 
     /// Whether every tensor can be made tile by tile, at a price that is worth it, and the rest of what it makes is that of its donor.
@@ -242,15 +251,37 @@ impl Opened {
     pub(crate) fn models(&self) -> BTreeSet<(&Path, Option<&str>)> {
         let mut models = BTreeSet::new();
         for Self { checkpoints, recipe, made, .. } in self.recipes() {
-            let own = checkpoints.iter().zip(&recipe.models).zip(made).filter(|(_, made)| made.is_none());
-            models.extend(own.map(|((checkpoint, model), _)| (checkpoint.root.as_path(), model.adapter.as_deref())));
+            let own = checkpoints.iter().zip(&recipe.models).zip(made).filter(|(_, made)| made.model.is_none());
+            models.extend(own.map(|((checkpoint, model), made)| {
+                (checkpoint.root.as_path(), model.adapter.as_deref().filter(|_| made.adapter.is_none()))
+            }));
         }
         models
     }
 
-    /// Whether a stage makes model `model`.
+    /// Whether a stage makes model `model`, or the adapter on it.
     pub(crate) fn is_made(&self, model: usize) -> bool {
-        self.made.get(model).is_some_and(Option::is_some)
+        self.made.get(model).is_some_and(|made| made.stages().next().is_some())
+    }
+
+    /// What is known of all input files, of the recipes before it too, as a result keeps it.
+    ///
+    /// # Errors
+    /// A file that is no longer the one that was opened.
+    pub(crate) fn input_files(&self) -> Result<String, MergeError> {
+        input_files(&self.checkpoints, &self.made)
+    }
+
+    /// What a method that makes tensors together reports on.
+    ///
+    /// # Errors
+    /// A plan without a donor.
+    pub(crate) fn report<'a>(&'a self, notes: Vec<&'a Value>) -> Result<Report<'a>, MergeError> {
+        let (recipe, plan) = (&self.recipe, &self.plan);
+        let donor = self.checkpoints.get(plan.donor);
+        let donor = donor.ok_or_else(|| MergeError::Task("the plan names no donor of the config".into()))?;
+        let base = recipe.base.and_then(|base| recipe.models.get(base)).map(|model| model.path.as_str());
+        Ok(Report { config: &donor.config, base, tensors: &plan.tensors, notes })
     }
 
     /// Requires that no input of any recipe has changed since it was opened.
@@ -262,6 +293,26 @@ impl Opened {
 /// Whether a recipe can do with the tiles of a model that is never written. A vocabulary picks rows, and an adapter is put on what is in files.
 fn takes_tiles(by: &Recipe, model: &ModelRef) -> bool {
     by.tokenizer.is_none() && model.adapter.is_none()
+}
+
+/// What is known of the files of these models, and of those that the recipes have gone back to which make some of them.
+fn input_files(checkpoints: &[Checkpoint], made: &[Made]) -> Result<String, MergeError> {
+    let mut behind: Vec<&Checkpoint> =
+        checkpoints.iter().zip(made).filter(|(_, made)| made.stages().next().is_some()).map(|(own, _)| own).collect();
+    let (mut seen, mut left) = (BTreeSet::new(), made.iter().flat_map(Made::stages).collect::<Vec<_>>());
+    while let Some(stage) = left.pop() {
+        if seen.insert(stage.record.plan.as_str()) {
+            behind.extend(&stage.checkpoints);
+            left.extend(stage.made.iter().flat_map(Made::stages));
+        }
+    }
+    let known = |checkpoint: &Checkpoint| match checkpoint.is_all_found() {
+        true => identities(checkpoint),
+        // It is not known by the files that were there before all of them were.
+        false => Ok(Vec::new()),
+    };
+    let models = checkpoints.iter().map(known).collect::<Result<_, _>>()?;
+    write_inputs(models, behind.into_iter().map(identities).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 fn shapes(plan: &MergePlan) -> Vec<TensorShape<'_>> {

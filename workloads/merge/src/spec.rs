@@ -5,7 +5,7 @@ use crate::{
     checkpoint::{Sources, url},
     hub::Hub,
     output::{Output, OutputFolder, OutputPrefix, STAGES, STAGING, check_url, hidden},
-    recipe::{ModelRef, Recipe, Stage, Stages, Within},
+    recipe::{ModelRef, Stage, Stages, Within},
 };
 use braid_workload::Reach;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ pub struct MergeSpec {
     /// Decides the random masks of the methods that draw some.
     #[serde(default)]
     pub seed: u64,
-    /// An earlier result, absolute, whose tensors are taken where they would come out the same.
+    /// An earlier result, absolute or the URL of one in a store, whose tensors are taken where they would come out the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<PathBuf>,
 }
@@ -58,18 +58,15 @@ impl MergeSpec {
     /// # Errors
     /// A model that is not there.
     pub(crate) fn locate(&self, stages: &Stages, stage: &Stage) -> Result<Vec<Option<PathBuf>>, MergeError> {
-        let ([directory, beside], hub) = (self.folders(), Hub::of_environment());
-        let within = Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists };
-        stage.recipe.locate(&stage.models, &within).map_err(|error| stages.suggest(error).into())
+        self.find(|within| stage.recipe.locate(&stage.models, within)).map_err(|error| stages.suggest(error).into())
     }
 
-    /// Finds the folders of the adapters on them.
+    /// Finds the folders of the adapters on them, but of those that a stage makes.
     ///
     /// # Errors
     /// An adapter that is not there.
-    pub(crate) fn locate_adapters(&self, recipe: &Recipe) -> Result<Vec<Option<PathBuf>>, MergeError> {
-        let ([directory, beside], hub) = (self.folders(), Hub::of_environment());
-        Ok(recipe.locate_adapters(&Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists })?)
+    pub(crate) fn locate_adapters(&self, stages: &Stages, stage: &Stage) -> Result<Vec<Option<PathBuf>>, MergeError> {
+        self.find(|within| stage.recipe.locate_adapters(&stage.adapters, within)).map_err(|error| stages.suggest(error).into())
     }
 
     /// Finds the folder of the tokenizer that a recipe chooses, where it is that of none of its models and of no stage.
@@ -77,14 +74,16 @@ impl MergeSpec {
     /// # Errors
     /// A folder that is not there.
     pub(crate) fn locate_tokenizer(&self, stage: &Stage) -> Result<Option<PathBuf>, MergeError> {
-        let ([directory, beside], hub) = (self.folders(), Hub::of_environment());
         match stage.tokenizer {
             Some(_) => Ok(None),
-            None => {
-                let within = Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists };
-                Ok(stage.recipe.locate_tokenizer(&within)?)
-            }
+            None => Ok(self.find(|within| stage.recipe.locate_tokenizer(within))?),
         }
+    }
+
+    /// Looks for something that a recipe names, wherever it may lie on this machine.
+    fn find<T>(&self, look: impl FnOnce(&Within<'_, fn(&Path) -> bool>) -> T) -> T {
+        let ([directory, beside], hub) = (self.folders(), Hub::of_environment());
+        look(&Within { folders: &[&directory, &beside], hub: &hub, exists: Path::exists })
     }
 
     /// Where relative paths of the recipe start: the working directory, then the folder of the recipe.
@@ -101,8 +100,11 @@ impl MergeSpec {
         let (stages, folders) = (self.stages()?, self.folders());
         let mut reads: Vec<PathBuf> = Vec::new();
         for stage in stages.all() {
-            let models = stage.recipe.models.iter().zip(&stage.models);
-            let models = models.flat_map(|(model, made)| model.paths().skip(usize::from(made.is_some())));
+            let made = stage.models.iter().zip(&stage.adapters);
+            let models = stage.recipe.models.iter().zip(made).flat_map(|(model, (made, adapter_made))| {
+                let adapter = model.adapter.as_deref().filter(|_| adapter_made.is_none());
+                [Some(model.path.as_str()).filter(|_| made.is_none()), adapter].into_iter().flatten()
+            });
             let tokenizer = stage.recipe.foreign_tokenizer().filter(|_| stage.tokenizer.is_none());
             for written in models.chain(tokenizer.into_iter().flat_map(ModelRef::paths)) {
                 for folder in &folders {
@@ -127,7 +129,7 @@ impl MergeSpec {
         let mut reads = Vec::new();
         for stage in stages.all() {
             reads.extend(self.locate(&stages, stage)?.into_iter().flatten());
-            reads.extend(self.locate_adapters(&stage.recipe)?.into_iter().flatten());
+            reads.extend(self.locate_adapters(&stages, stage)?.into_iter().flatten());
             reads.extend(self.locate_tokenizer(stage)?);
         }
         reads.extend(self.reuse.clone());
@@ -154,12 +156,7 @@ impl MergeSpec {
     /// A path that is not absolute; a URL that this result does not go to.
     pub fn check_out(&self) -> Result<(), MergeError> {
         match url(&self.out) {
-            Some(url) if self.stages()?.before().is_empty() => check_url(url),
-            Some(_) => Err(MergeError::Output {
-                path: self.out.clone(),
-                problem: "a file of several recipes gives its result to a folder only".into(),
-                hint: Some("give a folder, or recipes in files of their own".into()),
-            }),
+            Some(url) => check_url(url),
             None if self.out.is_absolute() => Ok(()),
             None => Err(MergeError::Task(format!("out is {:?}, not an absolute path", self.out))),
         }
@@ -176,7 +173,7 @@ impl MergeSpec {
         }
     }
 
-    /// The folder that holds what stages have made until the result is there; none where there are no stages.
+    /// The folder, or its URL, that holds what stages have made until the result is there; none where there are no stages.
     ///
     /// # Errors
     /// A place that cannot become a folder.
@@ -184,7 +181,10 @@ impl MergeSpec {
         if stages.before().is_empty() {
             return Ok(None);
         }
-        // beside what a link stands for, as the staging folder is
-        Ok(hidden(&OutputFolder::new(&self.out)?.out, STAGES))
+        match url(&self.out) {
+            Some(_) => Ok(hidden(&self.out, STAGES)),
+            // beside what a link stands for, as the staging folder is
+            None => Ok(hidden(&OutputFolder::new(&self.out)?.out, STAGES)),
+        }
     }
 }

@@ -51,8 +51,15 @@ impl Adapter {
     /// # Errors
     /// What is missing, wrong or of another kind than LoRA, naming the file and the tensor.
     pub(crate) fn open(sources: &Sources, root: &Path) -> Result<Self, MergeError> {
-        let checkpoint = Checkpoint::open_adapter(sources, root)?;
-        let config = AdapterConfig::read(&checkpoint.config).map_err(|unfit| unfit.at(&root.join(CONFIG)))?;
+        Self::of(Checkpoint::open_adapter(sources, root)?)
+    }
+
+    /// The adapter that these tensors are, with their `adapter_config.json`.
+    ///
+    /// # Errors
+    /// As [`Adapter::open`].
+    pub(crate) fn of(checkpoint: Checkpoint) -> Result<Self, MergeError> {
+        let config = AdapterConfig::read(&checkpoint.config).map_err(|unfit| unfit.at(&checkpoint.root.join(CONFIG)))?;
         let parts = parts(&checkpoint.tensors, &config).map_err(|unfit| unfit.at(&checkpoint.tensors_path()))?;
         Ok(Self { checkpoint, config, parts })
     }

@@ -54,9 +54,8 @@ pub struct Checkpoint {
     pub scales: BTreeMap<String, Scales>,
     /// The files that hold them, as full paths.
     pub files: Vec<PathBuf>,
-    /// When and how large each of [`files`](Self::files) was found, in that order. Those that a recipe is yet to write come first, and
-    /// have none.
-    pub stamps: Vec<Stamp>,
+    /// When and how large each of [`files`](Self::files) was found, in that order. Those that a recipe is yet to write have none.
+    pub stamps: Vec<Option<Stamp>>,
     /// BLAKE3 of the config and of every header and file length: equal for equal folders wherever they lie.
     pub digest: Hash,
 }
@@ -168,7 +167,12 @@ impl Checkpoint {
 
     /// The files that were there when it was opened, and how they were found.
     pub(crate) fn found(&self) -> impl Iterator<Item = (&PathBuf, &Stamp)> {
-        self.files.iter().skip(self.files.len().saturating_sub(self.stamps.len())).zip(&self.stamps)
+        self.files.iter().zip(&self.stamps).filter_map(|(file, stamp)| Some((file, stamp.as_ref()?)))
+    }
+
+    /// Whether it has files, and all of them were there when it was opened.
+    pub(crate) fn is_all_found(&self) -> bool {
+        !self.stamps.is_empty() && self.stamps.iter().all(Option::is_some)
     }
 
     /// Whether its files are as they were when it was opened.
@@ -242,7 +246,7 @@ impl Checkpoint {
             }
         }
         self.files.push(path);
-        self.stamps.push(stamp);
+        self.stamps.push(Some(stamp));
         Ok(())
     }
 }

@@ -22,8 +22,7 @@ pub use header::{Header, HeaderTensor};
 pub use header_problem::HeaderProblem;
 pub use index::Index;
 pub use quantised::Scales;
-pub use sources::Sources;
-pub(crate) use sources::url;
+pub use sources::{Sources, url};
 pub(crate) use store::part_bytes;
 pub use store::{Object, Store, Upload, Written};
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 /// Opens what checkpoints are made of, wherever it lies.
@@ -119,6 +120,22 @@ impl Sources {
         Ok(Some(entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect()))
     }
 
+    /// The time of a file that was given one: when it was last written or, in a store, the time that it was written with; `None` where there
+    /// is no such file or time.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub(crate) fn date(&self, path: &Path) -> Result<Option<SystemTime>, MergeError> {
+        let Some(url) = url(path) else {
+            return match fs::metadata(path).and_then(|metadata| metadata.modified()) {
+                Ok(time) => Ok(Some(time)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(MergeError::io("look at", path)(error)),
+            };
+        };
+        self.store(url)?.date(url)
+    }
+
     /// The store that takes a result at `url`.
     ///
     /// # Errors
@@ -143,8 +160,8 @@ fn without_stores(operation: &'static str, url: &str, does: &str, instead: &str)
     }
 }
 
-/// The URL that a path is, if it is one.
-pub(crate) fn url(path: &Path) -> Option<&str> {
+/// The URL that a path is, if it is one: it begins with a scheme.
+pub fn url(path: &Path) -> Option<&str> {
     let text = path.to_str()?;
     let (scheme, _) = text.split_once("://")?;
     let mut letters = scheme.chars();

@@ -3,7 +3,7 @@
 use super::folder::Stamp;
 use crate::MergeError;
 use serde::{Deserialize, Serialize};
-use std::{fmt, fs::File, ops::Range, sync::Arc};
+use std::{fmt, fs::File, ops::Range, sync::Arc, time::SystemTime};
 
 /// Things in stores, found by their URL.
 ///
@@ -20,6 +20,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`Store::find`].
     fn names(&self, url: &str) -> Result<Option<Vec<String>>, MergeError>;
+
+    /// The names of all objects below the folder of this URL, as they are now: with those in folders below it, as paths from there.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    fn below(&self, url: &str) -> Result<Vec<String>, MergeError>;
 
     /// Says that these objects are about to be looked for.
     fn will_find(&self, urls: &[String]);
@@ -41,6 +47,18 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// A store that cannot be reached, or refuses.
     fn write(&self, url: &str, bytes: Vec<u8>) -> Result<(), MergeError>;
+
+    /// Writes a small object, in place of any other, with a time that belongs to it whatever the store's clock says.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    fn write_dated(&self, url: &str, bytes: Vec<u8>, time: SystemTime) -> Result<(), MergeError>;
+
+    /// The time that an object was [written with](Store::write_dated); `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    fn date(&self, url: &str) -> Result<Option<SystemTime>, MergeError>;
 
     /// Writes a small object where there is none; says whether there was none.
     ///

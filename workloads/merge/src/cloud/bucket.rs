@@ -172,7 +172,8 @@ impl ObjectStore for Bucket {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.ask(Asked::List, prefix.unwrap_or(&Path::default()), self.inner.list_with_delimiter(prefix)).await
+        let root = Path::default();
+        self.ask(Asked::List, prefix.unwrap_or(&root), self.inner.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {

@@ -89,7 +89,12 @@ pub(super) struct Environment {
 /// As this process finds it.
 pub(super) fn environment() -> Environment {
     let set = |name: &str| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-    Environment { hub: set("HF_ENDPOINT"), token: set("HF_TOKEN"), ..Environment::default() }
+    Environment {
+        hub: set("HF_ENDPOINT"),
+        token: set("HF_TOKEN"),
+        #[cfg(test)]
+        bucket: None,
+    }
 }
 
 /// What a client is for.

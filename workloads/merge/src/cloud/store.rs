@@ -22,6 +22,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -213,6 +214,20 @@ impl Store for Cloud {
 
     fn write(&self, url: &str, bytes: Vec<u8>) -> Result<(), MergeError> {
         self.of_result("write", url, async |shelf, path, shared| result::write(shelf, path, bytes.into(), &shared.limits).await)
+    }
+
+    fn write_dated(&self, url: &str, bytes: Vec<u8>, time: SystemTime) -> Result<(), MergeError> {
+        self.of_result("write", url, async |shelf, path, shared| {
+            result::write_dated(shelf, path, bytes.into(), time, &shared.limits).await
+        })
+    }
+
+    fn date(&self, url: &str) -> Result<Option<SystemTime>, MergeError> {
+        self.of_result("look at", url, async |shelf, path, shared| result::date(shelf, path, &shared.limits).await)
+    }
+
+    fn below(&self, url: &str) -> Result<Vec<String>, MergeError> {
+        self.of_result("list", url, async |shelf, path, shared| result::below(shelf, path, &shared.limits).await)
     }
 
     fn create(&self, url: &str, bytes: Vec<u8>) -> Result<bool, MergeError> {

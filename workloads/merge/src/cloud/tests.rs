@@ -2,6 +2,8 @@
 //! way is told with the object and what was tried.
 
 mod results;
+mod reuse;
+mod stages;
 mod tokenizers;
 
 use super::{

@@ -3,11 +3,10 @@
 use super::Job;
 use crate::{
     MergeError,
-    methods::{Folder, Report},
-    opened::Opened,
+    methods::Folder,
     output::{self, Content, Extra, INPUTS, MadeOf, Provenance, Record, Staged, Staging},
     recipe::ModelRef,
-    reuse::{identities, part, write_inputs},
+    reuse::part,
     step::{Published, Taken},
 };
 use serde_json::Value;
@@ -54,17 +53,11 @@ impl Job<'_> {
         let shapes = opened.shapes();
         published.digest = Some(output::digest(&shapes, &records).to_string());
         let mut extras = self.extras(&records)?;
-        let inputs = write_inputs(opened.checkpoints.iter().map(identities).collect::<Result<_, _>>()?)?.into_bytes();
-        let mut add_inputs = |content: Content| extras.push(Extra { name: INPUTS.into(), content });
+        let content = Content::Dated(opened.input_files()?.into_bytes(), staging.begun()?);
+        extras.push(Extra { name: INPUTS.into(), content });
         match staging {
-            Staging::Folder(staging) => {
-                add_inputs(Content::Dated(inputs, staging.begun()?));
-                output::publish(staging, &opened.layout, &extras)?;
-            }
-            Staging::Prefix(staging) => {
-                add_inputs(Content::Text(inputs));
-                staging.publish(&extras, self.upload_memory(), &|| self.context.is_cancelled())?;
-            }
+            Staging::Folder(staging) => output::publish(staging, &opened.layout, &extras)?,
+            Staging::Prefix(staging) => staging.publish(&extras, self.upload_memory(), &|| self.context.is_cancelled())?,
         }
         self.remove_stages();
         Ok(published)
@@ -135,11 +128,8 @@ impl Job<'_> {
 
     /// The files in which a method that makes tensors together says what it made of them.
     fn report(&self, records: &[Record]) -> Result<Vec<(String, String)>, MergeError> {
-        let Opened { plan, recipe, checkpoints, .. } = self.opened;
-        let (Some(joint), Some(donor)) = (plan.method.joint(), checkpoints.get(plan.donor)) else { return Ok(Vec::new()) };
-        let base = recipe.base.and_then(|base| recipe.models.get(base)).map(|model| model.path.as_str());
-        let notes = records.iter().filter_map(|record| record.note.as_ref()).collect();
-        let report = Report { config: &donor.config, base, tensors: &plan.tensors, notes };
+        let Some(joint) = self.opened.plan.method.joint() else { return Ok(Vec::new()) };
+        let report = self.opened.report(records.iter().filter_map(|record| record.note.as_ref()).collect())?;
         let write = |(name, value): (String, Value)| {
             let text = serde_json::to_string_pretty(&value);
             let text = text.map_err(|error| MergeError::Task(format!("cannot write {name}: {error}")))?;

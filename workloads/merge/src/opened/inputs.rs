@@ -43,7 +43,7 @@ impl Opened {
 
     /// The stage that makes a source as it is read.
     pub(super) fn composed_by(&self, source: &Source) -> Option<&Self> {
-        self.made.get(source.model)?.as_deref().filter(|stage| stage.composed)
+        self.made.get(source.model)?.model.as_deref().filter(|stage| stage.composed)
     }
 
     /// Where a model has the tensor of a source.

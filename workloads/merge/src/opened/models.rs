@@ -3,20 +3,21 @@
 //! A stage that is written to a disk is the checkpoint that its layout says, whether it is there yet or not. One that is never written
 //! ([composed](super::Opened::composed)) is a checkpoint without files.
 
-use super::Opened;
+use super::{Opened, place::Place};
 use crate::{
     MergeError,
-    adapter::{Adapter, Parts, fold},
+    adapter::{self, Adapter, Parts},
     checkpoint::{Checkpoint, Sources, Stamp, TensorInfo},
     methods::{Folder, Joint},
     plan::{ModelHeader, TensorHeader},
-    recipe::{ModelRef, Problem, Recipe, RecipeError, Stage, Stages},
+    recipe::{Recipe, Stage, Stages},
     spec::MergeSpec,
     tokenizer::TokenizerFile,
 };
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -24,8 +25,24 @@ use std::{
 pub(super) struct Model {
     pub(super) checkpoint: Checkpoint,
     pub(super) parts: Parts,
-    /// The recipe that makes it, if one does.
-    pub(super) made: Option<Arc<Opened>>,
+    /// The recipes that make it and the adapter on it, if any do.
+    pub(super) made: Made,
+}
+
+/// The recipes of the same file that make a model: itself, and the adapter on it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Made {
+    /// The recipe that makes what the adapter is put on, or all of it.
+    pub(crate) model: Option<Arc<Opened>>,
+    /// The recipe that makes the adapter.
+    pub(crate) adapter: Option<Arc<Opened>>,
+}
+
+impl Made {
+    /// Both.
+    pub(crate) fn stages(&self) -> impl Iterator<Item = &Opened> {
+        [&self.model, &self.adapter].into_iter().filter_map(Option::as_deref)
+    }
 }
 
 impl Model {
@@ -38,46 +55,19 @@ impl Model {
         sources: &Sources,
     ) -> Result<Vec<Self>, MergeError> {
         let recipe = &stage.recipe;
+        let (roots, adapters) = (spec.locate(stages, stage)?, spec.locate_adapters(stages, stage)?);
+        let made = |index: &Option<usize>| index.and_then(|index| before.get(index)).cloned();
         let mut models = Vec::with_capacity(recipe.models.len());
-        let places = spec.locate(stages, stage)?.into_iter().zip(spec.locate_adapters(recipe)?);
-        for ((model, made), place) in recipe.models.iter().zip(&stage.models).zip(places) {
-            models.push(match (made.and_then(|index| before.get(index)), place) {
-                (Some(stage), (_, adapter)) => Self::made_by(stage, recipe, model, adapter.as_deref(), sources)?,
-                (None, (Some(root), adapter)) => Self::in_folder(recipe, &root, adapter.as_deref(), sources)?,
-                (None, (None, _)) => return Err(MergeError::Task(format!("model {:?} has no place", model.path))),
+        for (index, ((model, root), adapter)) in recipe.models.iter().zip(roots).zip(adapters).enumerate() {
+            let (of_model, of_adapter) = (stage.models.get(index), stage.adapters.get(index));
+            let made = Made { model: of_model.and_then(made), adapter: of_adapter.and_then(made) };
+            let place = Place { recipe, model, root, adapter, sources };
+            models.push(match takes(recipe) {
+                Folder::Checkpoint => place.checkpoint(made)?,
+                Folder::Adapter => place.adapter_alone(made)?,
             });
         }
         Ok(models)
-    }
-
-    fn in_folder(recipe: &Recipe, root: &Path, adapter: Option<&Path>, sources: &Sources) -> Result<Self, MergeError> {
-        if takes(recipe) == Folder::Checkpoint {
-            let checkpoint = with(adapter, Checkpoint::open_in(sources, root)?, sources)?;
-            return Ok(Self { checkpoint, parts: Parts::default(), made: None });
-        }
-        if adapter.is_some() {
-            let problem = format!("{} merges adapters without their base", recipe.method.name());
-            let hint = Some("name the folder of the adapter alone".into());
-            return Err(MergeError::Checkpoint { path: root.to_owned(), problem, hint });
-        }
-        let Adapter { checkpoint, parts, .. } = Adapter::open(sources, root)?;
-        Ok(Self { checkpoint, parts, made: None })
-    }
-
-    fn made_by(
-        stage: &Arc<Opened>,
-        recipe: &Recipe,
-        model: &ModelRef,
-        adapter: Option<&Path>,
-        sources: &Sources,
-    ) -> Result<Self, MergeError> {
-        if takes(recipe) == Folder::Adapter || stage.plan.makes == Folder::Adapter {
-            let problem = Problem::NotYet(format!("`{}`, an adapter that a recipe of the same file makes,", model.path));
-            let error = RecipeError::new(recipe.place(model.at), problem);
-            return Err(error.hint_is("make it first, by a file of its own, and name its folder here").into());
-        }
-        let checkpoint = with(adapter, stage.as_checkpoint(), sources)?;
-        Ok(Self { checkpoint, parts: Parts::default(), made: Some(Arc::clone(stage)) })
     }
 
     /// What the plan needs to know of it.
@@ -85,36 +75,28 @@ impl Model {
         let Self { checkpoint, parts, made } = self;
         let tensor =
             |(name, info): (&String, &TensorInfo)| (name.clone(), TensorHeader { dtype: info.dtype, shape: info.shape.clone() });
-        let composed = made.as_ref().filter(|stage| stage.composed);
+        let composed = made.model.as_ref().filter(|stage| stage.composed);
         let computed: BTreeMap<String, u64> = composed.iter().flat_map(|stage| stage.bytes_of_tensors()).collect();
         Ok(ModelHeader {
             config: checkpoint.config.clone(),
             tensors: checkpoint.tensors.iter().map(tensor).collect(),
             becomes: checkpoint.becomes(),
             computed,
-            tokenizer: if with_tokenizer { tokenizer(sources, made.as_deref(), &checkpoint.root)? } else { None },
+            tokenizer: if with_tokenizer { tokenizer(sources, made.model.as_deref(), &checkpoint.root)? } else { None },
             parts: parts.clone(),
         })
     }
 
     /// The files that it goes back to, as they were found. Those of a stage that uses a model in two ways are there once.
     pub(super) fn stamps(&self) -> Vec<Stamp> {
-        let made: BTreeSet<Stamp> = self.made.iter().flat_map(|stage| stage.record.inputs.iter().flatten()).copied().collect();
-        made.into_iter().chain(self.checkpoint.stamps.iter().copied()).collect()
+        let made: BTreeSet<Stamp> = self.made.stages().flat_map(|stage| stage.record.inputs.iter().flatten()).copied().collect();
+        made.into_iter().chain(self.checkpoint.found().map(|(_, stamp)| *stamp)).collect()
     }
 }
 
 /// What a recipe's models are.
 fn takes(recipe: &Recipe) -> Folder {
     recipe.method.joint().map_or(Folder::Checkpoint, Joint::takes)
-}
-
-/// A checkpoint with this adapter on it.
-fn with(adapter: Option<&Path>, checkpoint: Checkpoint, sources: &Sources) -> Result<Checkpoint, MergeError> {
-    match adapter {
-        Some(adapter) => fold(checkpoint, Adapter::open(sources, adapter)?),
-        None => Ok(checkpoint),
-    }
 }
 
 /// The tokenizer of a model in the folder `root`, or of what a stage makes.
@@ -136,7 +118,7 @@ impl Opened {
                 return Ok(Some(Arc::new(TokenizerFile::parse(root, text.as_bytes())?)));
             }
             Some(vocabulary) => Some(Arc::clone(&vocabulary.file)),
-            None => tokenizer(&self.sources, self.made.get(self.plan.donor).and_then(Option::as_deref), donor)?,
+            None => tokenizer(&self.sources, self.made.get(self.plan.donor).and_then(|made| made.model.as_deref()), donor)?,
         };
         Ok(found.map(|file| match file.folder == root {
             true => file,
@@ -151,9 +133,10 @@ impl Opened {
     }
 
     /// What it makes, as a later recipe sees it.
-    fn as_checkpoint(&self) -> Checkpoint {
+    pub(super) fn as_checkpoint(&self) -> Checkpoint {
         let shard = |name: &String| self.output.out().join(name);
-        let files = if self.composed { Vec::new() } else { self.layout.shards.iter().map(|s| shard(&s.name)).collect() };
+        let files: Vec<PathBuf> =
+            if self.composed { Vec::new() } else { self.layout.shards.iter().map(|s| shard(&s.name)).collect() };
         let tensors = self.plan.tensors.iter().zip(&self.layout.places).map(|(tensor, place)| {
             let (dtype, shape) = (tensor.dtype, tensor.shape.clone());
             (tensor.name.clone(), TensorInfo { dtype, shape, file: place.shard, offset: place.offset, bytes: place.bytes })
@@ -164,10 +147,24 @@ impl Opened {
             tensors: tensors.collect(),
             folds: BTreeMap::new(),
             scales: BTreeMap::new(),
+            stamps: vec![None; files.len()],
             files,
-            stamps: Vec::new(),
             digest: blake3::hash(self.record.plan.as_bytes()),
         }
+    }
+
+    /// The adapter that it makes, as a later recipe sees it; `None` where it makes a checkpoint.
+    pub(super) fn as_adapter(&self) -> Result<Option<Adapter>, MergeError> {
+        let (Folder::Adapter, Some(joint)) = (self.plan.makes, self.plan.method.joint()) else { return Ok(None) };
+        // what the work will say of itself is in other files
+        let files = joint.report(&self.report(Vec::new())?);
+        let config = files.into_iter().find_map(|(name, config)| match config {
+            Value::Object(config) if name == adapter::CONFIG => Some(config),
+            _ => None,
+        });
+        let config =
+            config.ok_or_else(|| MergeError::Task(format!("{} makes no {}", self.plan.method.name(), adapter::CONFIG)))?;
+        Adapter::of(Checkpoint { config, ..self.as_checkpoint() }).map(Some)
     }
 
     /// The bytes that are read for each tensor.

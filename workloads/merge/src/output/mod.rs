@@ -28,7 +28,6 @@ mod target;
 
 pub(crate) use card::card;
 pub(crate) use companions::{companions, pretty, set_template, set_tokenizer, template, tokenizer_text};
-pub(crate) use files::{read_if_there, remove_folder};
 pub use layout::{Layout, Place, Shard, TensorShape};
 pub(crate) use manifest::{MadeOf, Provenance, digest, manifest, result_digest};
 pub(crate) use place::{Output, Staged, Staging};

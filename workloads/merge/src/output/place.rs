@@ -1,6 +1,7 @@
 //! Where a result goes and is made: in a folder, or below a URL of a store.
 
 use super::{
+    files::remove_folder,
     layout::Layout,
     prefix::OutputPrefix,
     staging::{PlanRecord, StagingFolder},
@@ -8,7 +9,7 @@ use super::{
     target::OutputFolder,
 };
 use crate::{MergeError, survey::Answer};
-use std::path::Path;
+use std::{path::Path, time::SystemTime};
 
 /// Where a result goes.
 #[derive(Debug, Clone)]
@@ -63,6 +64,31 @@ impl Output {
         }
     }
 
+    /// The same before recipes whose results it uses have been followed. In a store, where no lock goes with a process, the merge takes
+    /// the place now: what is kept beside it for those recipes is from here on its own.
+    pub(crate) fn reserve(&self, plan: &PlanRecord) -> Result<bool, MergeError> {
+        match self {
+            Self::Folder(folder) => folder.check(plan, 0),
+            Self::Prefix(prefix) => Ok(StagingPrefix::prepare(prefix, plan)?.is_none()),
+        }
+    }
+
+    /// Removes what was made here of other inputs than those of this record. Only for a place that no user has named.
+    pub(crate) fn make_way(&self, plan: &PlanRecord) -> Result<(), MergeError> {
+        match self {
+            Self::Folder(folder) => folder.make_way(plan),
+            Self::Prefix(prefix) => prefix.make_way(plan),
+        }
+    }
+
+    /// Removes the folder in which it lies, with all that is in it. Only for one that no user has named.
+    pub(crate) fn remove_parent(&self) -> Result<(), MergeError> {
+        match self {
+            Self::Folder(folder) => remove_folder(folder.parent()),
+            Self::Prefix(prefix) => prefix.remove_parent(),
+        }
+    }
+
     /// Begins a merge here, or takes up what an interrupted run of it left.
     ///
     /// # Errors
@@ -101,6 +127,14 @@ impl Staged {
 }
 
 impl Staging {
+    /// When the merge began: no input was read before.
+    pub(crate) fn begun(&self) -> Result<SystemTime, MergeError> {
+        match self {
+            Self::Folder(folder) => folder.begun(),
+            Self::Prefix(prefix) => Ok(prefix.begun()),
+        }
+    }
+
     /// What is known about whole models; `None` where it is not known yet.
     pub(crate) fn answers(&self) -> Result<Option<Vec<Answer>>, MergeError> {
         match self {

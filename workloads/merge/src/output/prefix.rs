@@ -11,7 +11,7 @@
 
 use super::{
     staging::PlanRecord,
-    staging_prefix::begun,
+    staging_prefix::{PLAN, Whose, begun, forget, whose},
     target::{ANOTHER, HOLDS_MERGE, INPUTS, MANIFEST, holds},
 };
 use crate::{
@@ -77,7 +77,7 @@ impl OutputPrefix {
         if self.is_made(plan)? {
             return Ok(true);
         }
-        if !begun(self, plan)? {
+        if begun(self, plan)?.is_none() {
             self.require_free()?;
         }
         Ok(false)
@@ -103,6 +103,29 @@ impl OutputPrefix {
             Some(_) if names.iter().any(|name| name == MANIFEST) => Err(self.refuse(HOLDS_MERGE.into(), ANOTHER)),
             Some(first) => Err(self.refuse(holds(first), ANOTHER)),
         }
+    }
+
+    /// Removes what was made here of other inputs than those of this record. The place of the result that it is for must be that of this
+    /// merge: then nobody works here.
+    pub(super) fn make_way(&self, plan: &PlanRecord) -> Result<(), MergeError> {
+        if self.is_made(plan)? || matches!(whose(self, plan)?, Whose::Ours(_)) {
+            return Ok(());
+        }
+        let mut names = self.store.names(&self.out)?.unwrap_or_default();
+        // Without its manifest nobody takes the rest for a result.
+        names.sort_by_key(|name| name != MANIFEST);
+        names.iter().try_for_each(|name| self.store.remove(&self.object(name)))?;
+        forget(self)
+    }
+
+    /// Removes all that is in the folder in which the result lies.
+    pub(super) fn remove_parent(&self) -> Result<(), MergeError> {
+        let (parent, _) = self.out.rsplit_once('/').unwrap_or_default();
+        let mut names = self.store.below(parent)?;
+        // As long as there is a manifest, all that it names is there; and as long as something is remembered, the plan that it is of.
+        let last = |name: &str| name.ends_with(&format!("/{PLAN}"));
+        names.sort_by_key(|name| (!name.ends_with(&format!("/{MANIFEST}")), last(name)));
+        names.iter().try_for_each(|name| self.store.remove(&format!("{parent}/{name}")))
     }
 
     pub(super) fn refuse(&self, problem: String, hint: &str) -> MergeError {

@@ -25,9 +25,12 @@ use crate::{
     survey::Answer,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::fs::File;
+use std::{
+    fs::File,
+    time::{Duration, SystemTime},
+};
 
-const PLAN: &str = "plan.json";
+pub(super) const PLAN: &str = "plan.json";
 const ANSWERS: &str = "answers.json";
 const KEPT: &str = "kept.json";
 const DONE: &str = "done";
@@ -36,6 +39,27 @@ const DONE: &str = "done";
 #[derive(Debug)]
 pub(crate) struct StagingPrefix {
     prefix: OutputPrefix,
+    begun: SystemTime,
+}
+
+/// What [`PLAN`] says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Begun {
+    #[serde(flatten)]
+    plan: PlanRecord,
+    /// When the merge began, in nanoseconds since 1970, by the clock of the worker that planned it.
+    at: u64,
+}
+
+/// Whose merge was begun at a place and has not ended.
+#[derive(Debug)]
+pub(super) enum Whose {
+    /// Nobody's.
+    Nobodys,
+    /// The one that is asked for, which began then.
+    Ours(SystemTime),
+    /// Another one, or this one with other inputs.
+    Others,
 }
 
 /// What [`DONE`] says of a shard.
@@ -53,18 +77,20 @@ impl StagingPrefix {
     /// # Errors
     /// The output holds something else; another merge was begun there.
     pub(super) fn prepare(prefix: &OutputPrefix, plan: &PlanRecord) -> Result<Option<Self>, MergeError> {
-        let staging = Self { prefix: prefix.clone() };
         if prefix.is_made(plan)? {
-            // Left by a run that was killed between its last two steps.
-            staging.remove();
+            // Left by a run that was killed between its last two steps. What cannot be removed now is only in the way.
+            let _ = forget(prefix);
             return Ok(None);
         }
-        if begun(prefix, plan)? {
-            return Ok(Some(staging));
+        if let Some(begun) = begun(prefix, plan)? {
+            return Ok(Some(Self { prefix: prefix.clone(), begun }));
         }
         prefix.require_free()?;
-        if prefix.store.create(&staging.object(PLAN), write(plan)?)? {
-            return Ok(Some(staging));
+        let now = SystemTime::now();
+        let at = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let text = write(&Begun { plan: plan.clone(), at: u64::try_from(at).unwrap_or(0) })?;
+        if prefix.store.create(&object(prefix, PLAN), text)? {
+            return Ok(Some(Self { prefix: prefix.clone(), begun: now }));
         }
         // Another was quicker.
         begun(prefix, plan)?;
@@ -76,18 +102,22 @@ impl StagingPrefix {
     /// # Errors
     /// None was begun, or another one.
     pub(super) fn open(prefix: &OutputPrefix, plan: &PlanRecord) -> Result<Option<Self>, MergeError> {
-        let staging = Self { prefix: prefix.clone() };
         // Asked first, as tasks do it: one question each.
-        match staging.read::<PlanRecord>(PLAN)? {
-            Some(found) if found.plan == plan.plan => Ok(Some(staging)),
+        match read::<Begun>(prefix, PLAN)? {
+            Some(found) if found.plan.plan == plan.plan => Ok(Some(Self { prefix: prefix.clone(), begun: found.begun() })),
             _ if prefix.is_made(plan)? => Ok(None),
             _ => Err(MergeError::Changed { path: prefix.staging.clone().into() }),
         }
     }
 
+    /// When the merge began: no input was read before.
+    pub(super) fn begun(&self) -> SystemTime {
+        self.begun
+    }
+
     /// What is known about whole models; `None` where it is not known yet.
     pub(super) fn answers(&self) -> Result<Option<Vec<Answer>>, MergeError> {
-        self.read(ANSWERS)
+        read(&self.prefix, ANSWERS)
     }
 
     /// Keeps what is known about whole models.
@@ -97,7 +127,7 @@ impl StagingPrefix {
 
     /// The names of the shards that were there when this run began.
     pub(crate) fn kept(&self) -> Result<Vec<String>, MergeError> {
-        Ok(self.read(KEPT)?.unwrap_or_default())
+        Ok(read(&self.prefix, KEPT)?.unwrap_or_default())
     }
 
     /// Keeps the names of the shards that are there as this run begins.
@@ -107,10 +137,10 @@ impl StagingPrefix {
 
     /// What is in those of these shards that are there, and are what was written.
     pub(crate) fn done(&self, shards: &[&Shard]) -> Result<Vec<Record>, MergeError> {
-        let names = self.prefix.store.names(&self.object(DONE))?.unwrap_or_default();
+        let names = self.prefix.store.names(&object(&self.prefix, DONE))?.unwrap_or_default();
         let mut records = Vec::new();
         for shard in shards.iter().filter(|shard| names.contains(&format!("{}.json", shard.name))) {
-            let Some(Done { object, tensors }) = self.read(&done(shard))? else { continue };
+            let Some(Done { object, tensors }) = read(&self.prefix, &done(shard))? else { continue };
             if self.prefix.store.look(&self.prefix.object(&shard.name))? == Some(object) {
                 records.extend(tensors.into_iter().filter(|record| shard.tensors.contains(&record.tensor)));
             }
@@ -138,7 +168,8 @@ impl StagingPrefix {
             }
             let url = self.prefix.object(&extra.name);
             match &extra.content {
-                Content::Text(bytes) | Content::Dated(bytes, _) => self.prefix.store.write(&url, bytes.clone())?,
+                Content::Text(bytes) => self.prefix.store.write(&url, bytes.clone())?,
+                Content::Dated(bytes, time) => self.prefix.store.write_dated(&url, bytes.clone(), *time)?,
                 Content::CopyOf(path) => {
                     let file = File::open(path).map_err(MergeError::io("open", path))?;
                     let bytes = file.metadata().map_err(MergeError::io("look at", path))?.len();
@@ -146,46 +177,61 @@ impl StagingPrefix {
                 }
             }
         }
-        self.remove();
+        // The result is there: what cannot be removed now is only in the way.
+        let _ = forget(&self.prefix);
         Ok(())
     }
 
-    /// Forgets how the result was made. It is there: what cannot be removed now is only in the way.
-    fn remove(&self) {
-        let store = &self.prefix.store;
-        let done = self.object(DONE);
-        for folder in [&done, &self.prefix.staging] {
-            let mut names = store.names(folder).ok().flatten().unwrap_or_default();
-            names.sort_by_key(|name| name == PLAN);
-            names.iter().for_each(|name| drop(store.remove(&format!("{folder}/{name}"))));
-        }
-    }
-
-    fn object(&self, name: &str) -> String {
-        format!("{}/{name}", self.prefix.staging)
-    }
-
-    /// What an object says; `None` where there is none that this version can read.
-    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, MergeError> {
-        Ok(self.prefix.store.read(&self.object(name))?.and_then(|text| serde_json::from_slice(&text).ok()))
-    }
-
     fn write(&self, name: &str, value: &impl Serialize) -> Result<(), MergeError> {
-        self.prefix.store.write(&self.object(name), write(value)?)
+        self.prefix.store.write(&object(&self.prefix, name), write(value)?)
     }
 }
 
-/// Whether the merge of this record was begun here and has not ended.
+impl Begun {
+    fn begun(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.at)
+    }
+}
+
+/// Forgets how a result was made; last of all which merge it was, so that what is left is never taken for another one's.
+pub(super) fn forget(prefix: &OutputPrefix) -> Result<(), MergeError> {
+    let store = &prefix.store;
+    for folder in [&object(prefix, DONE), &prefix.staging] {
+        let mut names = store.names(folder)?.unwrap_or_default();
+        names.sort_by_key(|name| name == PLAN);
+        names.iter().try_for_each(|name| store.remove(&format!("{folder}/{name}")))?;
+    }
+    Ok(())
+}
+
+fn object(prefix: &OutputPrefix, name: &str) -> String {
+    format!("{}/{name}", prefix.staging)
+}
+
+/// What an object says; `None` where there is none that this version can read.
+fn read<T: DeserializeOwned>(prefix: &OutputPrefix, name: &str) -> Result<Option<T>, MergeError> {
+    Ok(prefix.store.read(&object(prefix, name))?.and_then(|text| serde_json::from_slice(&text).ok()))
+}
+
+/// Whose merge was begun here and has not ended.
+pub(super) fn whose(prefix: &OutputPrefix, plan: &PlanRecord) -> Result<Whose, MergeError> {
+    let Some(text) = prefix.store.read(&object(prefix, PLAN))? else { return Ok(Whose::Nobodys) };
+    Ok(match serde_json::from_slice::<Begun>(&text) {
+        Ok(found) if found.plan == *plan => Whose::Ours(found.begun()),
+        _ => Whose::Others,
+    })
+}
+
+/// When the merge of this record was begun here, if it was and has not ended.
 ///
 /// # Errors
 /// Another one was.
-pub(super) fn begun(prefix: &OutputPrefix, plan: &PlanRecord) -> Result<bool, MergeError> {
-    let url = format!("{}/{PLAN}", prefix.staging);
-    let Some(text) = prefix.store.read(&url)? else { return Ok(false) };
-    match serde_json::from_slice::<PlanRecord>(&text) {
-        Ok(found) if found == *plan => Ok(true),
-        _ => Err(prefix.refuse(
-            format!("another merge was begun there and has not ended, or this one with other inputs: {url}"),
+pub(super) fn begun(prefix: &OutputPrefix, plan: &PlanRecord) -> Result<Option<SystemTime>, MergeError> {
+    match whose(prefix, plan)? {
+        Whose::Nobodys => Ok(None),
+        Whose::Ours(begun) => Ok(Some(begun)),
+        Whose::Others => Err(prefix.refuse(
+            format!("another merge was begun there and has not ended, or this one with other inputs: {}", object(prefix, PLAN)),
             "run that one again, or choose another folder; where nobody works on it, remove both folders",
         )),
     }

@@ -35,16 +35,21 @@ impl Recipe {
         self.models.iter().enumerate().map(one).collect()
     }
 
-    /// The place of every model's adapter, found alike; none where it has none.
+    /// The place of every model's adapter, found alike; none where it has none, or where a stage makes it (`made`, as in
+    /// [`Stage::adapters`](super::Stage::adapters)).
     ///
     /// # Errors
     /// An adapter that is nowhere.
     pub(crate) fn locate_adapters(
         &self,
+        made: &[Option<usize>],
         within: &Within<'_, impl Fn(&Path) -> bool>,
     ) -> Result<Vec<Option<PathBuf>>, RecipeError> {
-        let one = |model: &ModelRef| model.adapter.as_ref().map(|path| find(self, model, path, within)).transpose();
-        self.models.iter().map(one).collect()
+        let one = |(index, model): (usize, &ModelRef)| match made.get(index).copied().flatten() {
+            Some(_) => Ok(None),
+            None => model.adapter.as_ref().map(|path| find(self, model, path, within)).transpose(),
+        };
+        self.models.iter().enumerate().map(one).collect()
     }
 
     /// The place of [`Recipe::foreign_tokenizer`], found alike; none where there is none.

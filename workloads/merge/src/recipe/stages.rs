@@ -31,6 +31,8 @@ pub struct Stage {
     pub text: String,
     /// For each of [`Recipe::models`], the stage that makes it, if one does.
     pub models: Vec<Option<usize>>,
+    /// For each of them, the stage that makes the adapter on it, if one does.
+    pub adapters: Vec<Option<usize>>,
     /// The stage whose tokenizer is chosen, where that is none of the models.
     pub tokenizer: Option<usize>,
 }
@@ -64,14 +66,16 @@ impl Stages {
         let place = |old: usize| order.iter().position(|index| *index == old);
         let mut slots: Vec<Option<(Parsed, Uses)>> = recipes.into_iter().zip(uses).map(Some).collect();
         let stage = |old: &usize| {
-            let (Parsed { recipe, .. }, Uses { models, tokenizer }) = slots.get_mut(*old)?.take()?;
+            let (Parsed { recipe, .. }, Uses { models, adapters, tokenizer }) = slots.get_mut(*old)?.take()?;
+            let places = |used: Vec<Option<usize>>| used.into_iter().map(|stage| stage.and_then(place)).collect();
             let text = match (*old == last, documents.get(*old)) {
                 (false, Some(document)) => document.text().to_owned(),
                 _ => text.to_owned(),
             };
             Some(Stage {
                 name: recipe.name.as_ref().map(|name| name.value.clone()),
-                models: models.into_iter().map(|model| model.and_then(place)).collect(),
+                models: places(models),
+                adapters: places(adapters),
                 tokenizer: tokenizer.and_then(place),
                 recipe,
                 text,
@@ -123,21 +127,24 @@ struct Parsed {
 /// What a recipe uses, by the numbers of the recipes in the file.
 struct Uses {
     models: Vec<Option<usize>>,
+    adapters: Vec<Option<usize>>,
     tokenizer: Option<usize>,
 }
 
 impl Uses {
     fn of(recipe: &Recipe, all: &[Parsed]) -> Self {
-        let stage = |model: &ModelRef| all.iter().position(|other| other.name() == Some(model.path.as_str()));
+        let named = |path: &str| all.iter().position(|other| other.name() == Some(path));
+        let stage = |model: &ModelRef| named(&model.path);
         let tokenizer = recipe.tokenizer.as_ref().and_then(|tokenizer| match &tokenizer.source {
             TokenizerSource::Model(model) => stage(model),
             TokenizerSource::Union | TokenizerSource::Base => None,
         });
-        Self { models: recipe.models.iter().map(stage).collect(), tokenizer }
+        let adapters = recipe.models.iter().map(|model| model.adapter.as_deref().and_then(named)).collect();
+        Self { models: recipe.models.iter().map(stage).collect(), adapters, tokenizer }
     }
 
     fn all(&self) -> impl Iterator<Item = usize> + '_ {
-        self.models.iter().copied().chain([self.tokenizer]).flatten()
+        self.models.iter().chain(&self.adapters).copied().chain([self.tokenizer]).flatten()
     }
 }
 
@@ -249,8 +256,8 @@ fn circle(recipes: &[Parsed], uses: &[Uses], left: &[usize], error: impl Fn(Span
             text += ", which";
         }
     }
-    let at =
-        start.recipe.models.iter().find(|model| path.iter().any(|index| recipes[*index].name() == Some(model.path.as_str())));
+    let in_circle = |name: &str| path.iter().any(|index| recipes[*index].name() == Some(name));
+    let at = start.recipe.models.iter().find(|model| model.paths().any(in_circle));
     error(at.map_or_else(|| start.at(), |model| model.at), Problem::Value(text))
         .hint_is("a folder of that name is written `./name`")
 }

@@ -7,12 +7,13 @@
 
 use crate::{
     MergeError,
-    checkpoint::{Checkpoint, Stamp, url},
-    output::{INPUTS, read_if_there},
+    checkpoint::{Checkpoint, Sources, Stamp, url},
+    output::INPUTS,
 };
 use blake3::Hasher;
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeSet,
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -27,8 +28,11 @@ pub(super) type Files = Vec<String>;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Inputs {
-    /// For each model, as the manifest numbers them.
+    /// For each model, as the manifest numbers them; of one that recipes of the same file made, or changed by an adapter, none.
     files: Vec<Files>,
+    /// What those recipes were made of, whatever it was for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    stages: Files,
 }
 
 /// What a file is now.
@@ -102,20 +106,23 @@ fn identity(metadata: &Metadata) -> Identity {
 ///
 /// # Errors
 /// Text that JSON cannot hold.
-pub(crate) fn write_inputs(models: Vec<Vec<Identity>>) -> Result<String, MergeError> {
-    let files = models.into_iter().map(|files| files.into_iter().map(|identity| identity.text).collect()).collect();
-    let text = serde_json::to_string_pretty(&Inputs { files });
+pub(crate) fn write_inputs(models: Vec<Vec<Identity>>, stages: Vec<Identity>) -> Result<String, MergeError> {
+    let texts = |files: Vec<Identity>| files.into_iter().map(|identity| identity.text);
+    let stages = BTreeSet::from_iter(texts(stages)).into_iter().collect();
+    let files = models.into_iter().map(|files| texts(files).collect()).collect();
+    let text = serde_json::to_string_pretty(&Inputs { files, stages });
     text.map(|text| text + "\n").map_err(|error| MergeError::Task(format!("cannot write {INPUTS}: {error}")))
 }
 
-/// The identities that a result in the folder `root` keeps, and when its merge began; none where it keeps none that can be read.
+/// The identities that a result at `root` keeps, and when its merge began; none where it keeps none that can be read, or no time.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub(super) fn read_inputs(root: &Path) -> Result<(Vec<Files>, SystemTime), MergeError> {
+pub(super) fn read_inputs(sources: &Sources, root: &Path) -> Result<(Vec<Files>, SystemTime), MergeError> {
     let path = root.join(INPUTS);
-    let Some(text) = read_if_there(&path)? else { return Ok((Vec::new(), SystemTime::UNIX_EPOCH)) };
-    let begun = fs::metadata(&path).and_then(|metadata| metadata.modified()).map_err(MergeError::io("look at", &path))?;
+    let none = (Vec::new(), SystemTime::UNIX_EPOCH);
+    let Some(text) = sources.read_if_there(&path)? else { return Ok(none) };
+    let Some(begun) = sources.date(&path)? else { return Ok(none) };
     Ok((serde_json::from_slice(&text).map_or_else(|_| Vec::new(), |inputs: Inputs| inputs.files), begun))
 }
 
@@ -142,6 +149,21 @@ mod tests {
         fs::rename(folder.path().join("other"), &path).unwrap();
         File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
         assert_ne!(own(), second);
+    }
+
+    #[test]
+    fn files_behind_stages_are_kept_once_and_belong_to_no_model() {
+        let own = |name: &str| Identity::of(name);
+        let text = write_inputs(vec![vec![own("x")], Vec::new()], vec![own("c"), own("b"), own("c")]).unwrap();
+        let Inputs { files, stages } = serde_json::from_str(&text).unwrap();
+        assert_eq!((files, stages), (vec![vec!["x".to_owned()], Vec::new()], vec!["b".to_owned(), "c".to_owned()]));
+        let text = write_inputs(vec![vec![own("x")]], Vec::new()).unwrap();
+        assert_eq!(text, "{\n  \"files\": [\n    [\n      \"x\"\n    ]\n  ]\n}\n", "as without stages");
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(INPUTS), text).unwrap();
+        let (files, begun) = read_inputs(&Sources::mounted(), folder.path()).unwrap();
+        assert_eq!(files, [["x"]]);
+        assert!(begun > SystemTime::UNIX_EPOCH);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::{
     MergeError,
     checkpoint::{Checkpoint, Sources},
     methods::Folder,
-    output::{Digest, MANIFEST, TensorShape, read_if_there, result_digest},
+    output::{Digest, MANIFEST, TensorShape, result_digest},
 };
 use braid_kernels::Dtype;
 use serde::Deserialize;
@@ -59,15 +59,15 @@ struct InputLine {
 }
 
 impl Previous {
-    /// Opens the result in the folder `root`, which `makes` says what it should be; `models` are those of this merge.
+    /// Opens the result at `root`, a folder or its URL, which `makes` says what it should be; `models` are those of this merge.
     ///
     /// # Errors
     /// It is no result of a merge, or its manifest contradicts itself.
-    pub(crate) fn open(root: &Path, makes: Folder, models: &[Checkpoint]) -> Result<Self, MergeError> {
+    pub(crate) fn open(sources: &Sources, root: &Path, makes: Folder, models: &[Checkpoint]) -> Result<Self, MergeError> {
         let path = root.join(MANIFEST);
         let refuse =
             |problem: String, hint: &str| MergeError::Checkpoint { path: path.clone(), problem, hint: Some(hint.to_owned()) };
-        let Some(text) = read_if_there(&path)? else {
+        let Some(text) = sources.read_if_there(&path)? else {
             return Err(refuse(
                 "is not there, so there is nothing to reuse".into(),
                 "--reuse takes the folder of an earlier result of braid merge",
@@ -84,14 +84,14 @@ impl Previous {
             ));
         }
         let checkpoint = match makes {
-            Folder::Checkpoint => Checkpoint::open(root)?,
-            Folder::Adapter => Checkpoint::open_adapter(&Sources::mounted(), root)?,
+            Folder::Checkpoint => Checkpoint::open_in(sources, root)?,
+            Folder::Adapter => Checkpoint::open_adapter(sources, root)?,
         };
         let earlier = |line: Line| {
             let inputs = line.inputs.iter().map(|input| (input.model, input.blake3)).collect();
             (line.name, Earlier { part: line.part, output: line.blake3, inputs, note: line.note })
         };
-        let (kept, begun) = read_inputs(root)?;
+        let (kept, begun) = read_inputs(sources, root)?;
         let twins = models.iter().map(|model| Ok(twin(&identities(model)?, &kept, begun))).collect::<Result<_, MergeError>>()?;
         Ok(Self { checkpoint, tensors: tensors.into_iter().map(earlier).collect(), twins })
     }

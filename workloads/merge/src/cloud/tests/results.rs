@@ -42,17 +42,17 @@ fn spec(house: &TempDir, weight: u32, out: &str) -> Value {
     spec
 }
 
-fn cloud(bucket: &Bucket) -> Cloud {
+pub(super) fn cloud(bucket: &Bucket) -> Cloud {
     Cloud::new(Room::LEAST, limits(), Environment { bucket: Some(bucket.clone()), ..Environment::default() })
 }
 
-fn worker(bucket: &Bucket) -> MergeExecute {
+pub(super) fn worker(bucket: &Bucket) -> MergeExecute {
     let bucket = bucket.clone();
     MergeExecute::new().reading(move |_| Sources::with(Arc::new(cloud(&bucket))))
 }
 
 /// Runs a job on so many workers, task by task.
-fn run(bucket: &Bucket, spec: &Value, workers: usize) -> Result<JobResult, Failure> {
+pub(super) fn run(bucket: &Bucket, spec: &Value, workers: usize) -> Result<JobResult, Failure> {
     let workers: Vec<MergeExecute> = (0..workers).map(|_| worker(bucket)).collect();
     let mut tasks: VecDeque<_> = MergeWorkload.plan(spec).unwrap().tasks.into();
     let context = context(2, 64 << 20);
@@ -69,7 +69,7 @@ fn run(bucket: &Bucket, spec: &Value, workers: usize) -> Result<JobResult, Failu
     unreachable!()
 }
 
-fn folder(path: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn folder(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let read = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
     fs::read_dir(path).unwrap().map(|entry| read(entry.unwrap())).collect()
 }

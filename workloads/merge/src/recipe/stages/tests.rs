@@ -52,6 +52,25 @@ fn a_tokenizer_may_be_that_of_a_stage() {
 }
 
 #[test]
+fn an_adapter_may_be_that_of_a_stage() {
+    let long = "merge_method: passthrough\nmodels: [{model: {model: {path: a}, lora: {path: b}}}]\n";
+    for user in [linear("", &["x+b", "a+c", "./b+./a"]), linear("", &["x+b", "a"]), long.to_owned()] {
+        let text = [user, linear("b", &["x+a", "v"]), linear("a", &["x", "v"])].join("---\n");
+        let stages = Stages::parse(&text, "r.yml").unwrap();
+        assert_eq!(names(&stages), [Some("a"), Some("b"), None], "{text}");
+        assert_eq!((&stages.before()[1].models, &stages.before()[1].adapters), (&vec![None, None], &vec![Some(0), None]));
+        let uses = |index: usize| (stages.result().models[index], stages.result().adapters[index]);
+        assert!([(None, Some(1)), (Some(0), Some(1))].contains(&uses(0)), "{text}");
+        if stages.result().models.len() == 3 {
+            assert_eq!((uses(1), uses(2)), ((Some(0), None), (None, None)), "folders");
+        }
+    }
+    let circle = [linear("a", &["x+b"]), linear("b", &["a"])].join("---\n");
+    let error = Stages::parse(&circle, "r.yml").unwrap_err();
+    assert_eq!(error.to_string(), "r.yml:3:18: `a` needs `b`, which needs `a`");
+}
+
+#[test]
 fn what_cannot_be_is_refused_where_it_stands() {
     for (recipes, expected) in [
         (vec![linear("a", &["x"]), linear("a", &["x"])], "r.yml:6:7: two recipes have the name `a`"),
