@@ -1,4 +1,4 @@
-"""Results in a bucket are those in folders, whatever interrupts the merge."""
+"""Results in a store are those in folders, whatever interrupts the merge."""
 
 import json
 import pathlib
@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 
-from server import Braid, Server, done, eventually, free_port, refused
+from server import Braid, done, eventually, free_port, refused
 
 BUCKET = "results"
 # Elements of the tensors, each in a shard of its own. The first is larger than a part of an object.
@@ -16,6 +16,19 @@ SHARD = "4MB"
 RECIPE = """merge_method: linear
 models:
 - {model: MODELSa, parameters: {weight: 3}}
+- {model: MODELSb, parameters: {weight: 1}}
+"""
+
+# What the first makes is read row by row and written before the second, which begins with it.
+STAGES = """name: first
+merge_method: ties
+base_model: MODELSa
+models:
+- {model: MODELSb, parameters: {weight: 1, density: 0.5}}
+---
+merge_method: linear
+models:
+- {model: first, parameters: {weight: 3}}
 - {model: MODELSb, parameters: {weight: 1}}
 """
 
@@ -46,20 +59,19 @@ def expect(condition: bool, problem: str) -> None:
 class Case:
     """Models in a folder and in a bucket, and the result of merging them into a folder."""
 
-    def __init__(self, program: str, server: Server, place: pathlib.Path):
+    def __init__(self, program: str, server, place: pathlib.Path):
         self.braid, self.server, self.place = Braid(program, place), server, place
-        server.client.create_bucket(Bucket=BUCKET)
-        versioning = {"Status": "Enabled"}
-        server.client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=versioning)
+        self.store = f"{server.scheme}://{BUCKET}"
+        server.make(BUCKET)
         for seed, name in enumerate("ab"):
             write_model(place / name, seed)
             for path in (place / name).iterdir():
-                server.client.upload_file(str(path), BUCKET, f"models/{name}/{path.name}")
+                server.put(BUCKET, f"models/{name}/{path.name}", path.read_bytes())
         (place / "local.yml").write_text(RECIPE.replace("MODELS", ""))
-        (place / "remote.yml").write_text(RECIPE.replace("MODELS", f"s3://{BUCKET}/models/"))
+        (place / "remote.yml").write_text(RECIPE.replace("MODELS", f"{self.store}/models/"))
+        (place / "stages.yml").write_text(STAGES.replace("MODELS", ""))
         (place / "other.yml").write_text(RECIPE.replace("MODELS", "").replace("3}", "2}"))
-        done(self.merge("local.yml", "local"))
-        self.local = {path.name: path.read_bytes() for path in (place / "local").iterdir()}
+        self.local = self.in_folder("local.yml", "local")
         self.inputs = {"README.md", "braid.json", "braid-inputs.json"}
 
     def words(self, recipe: str, out: str) -> list[str]:
@@ -68,91 +80,124 @@ class Case:
     def merge(self, recipe: str, out: str, *more: str, **other: str) -> subprocess.CompletedProcess:
         return self.braid.run(*self.words(recipe, out), *more, **(self.server.environment | other))
 
-    def is_there(self, out: str, but: set[str]) -> None:
+    def in_folder(self, recipe: str, out: str) -> dict[str, bytes]:
+        """The files of a result in a folder."""
+        done(self.merge(recipe, out))
+        return {path.name: path.read_bytes() for path in (self.place / out).iterdir()}
+
+    def is_there(self, out: str, but: set[str], local: dict[str, bytes] | None = None) -> None:
         """Requires that the result is the one in the folder, but for these files, and that nothing else is left."""
+        local = self.local if local is None else local
         found = self.server.below(BUCKET, out)
-        expect(found.keys() == self.local.keys(), f"{out} has {sorted(found)}, not {sorted(self.local)}")
-        wrong = [name for name in found if name not in but and found[name] != self.local[name]]
+        expect(found.keys() == local.keys(), f"{out} has {sorted(found)}, not {sorted(local)}")
+        wrong = [name for name in found if name not in but and found[name] != local[name]]
         expect(not wrong, f"{out}: other bytes in {wrong}")
         parent, _, name = out.rpartition("/")
-        staging = "/".join(filter(None, [parent, f".{name}.braid"]))
-        expect(not self.server.below(BUCKET, staging), f"{staging} is left")
-        uploads = self.server.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+        for ending in ("braid", "stages"):
+            beside = "/".join(filter(None, [parent, f".{name}.{ending}"]))
+            expect(not self.server.below(BUCKET, beside), f"{beside} is left")
+        uploads = self.server.uploads(BUCKET)
         expect(not uploads, f"uploads are left: {uploads}")
 
 
-def check(program: str, server: Server, place: pathlib.Path) -> None:
+def check(program: str, server, place: pathlib.Path) -> None:
     case = Case(program, server, place)
     same_bytes(case)
     refusals(case)
     wrong_credentials(case)
-    interrupted(case)
+    interrupted(case, "local.yml", "killed", case.local)
+    stages(case)
+    reused(case)
     fleet(case)
 
 
 def same_bytes(case: Case) -> None:
-    done(case.merge("local.yml", f"s3://{BUCKET}/merged/local/"), f"into s3://{BUCKET}/merged/local ({len(SIZES)} tensors")
+    done(case.merge("local.yml", f"{case.store}/merged/local/"), f"into {case.store}/merged/local ({len(SIZES)} tensors")
     case.is_there("merged/local", but=set())
-    done(case.merge("remote.yml", f"s3://{BUCKET}/merged/remote"))
+    done(case.merge("remote.yml", f"{case.store}/merged/remote"))
     case.is_there("merged/remote", but=case.inputs)
-    done(case.merge("remote.yml", f"s3://{BUCKET}/merged/remote"), "already holds this merge")
-    print(f"{len(case.local)} files into s3://{BUCKET}, from folders and from the bucket: the same bytes")
+    done(case.merge("remote.yml", f"{case.store}/merged/remote"), "already holds this merge")
+    print(f"{len(case.local)} files into {case.store}, from folders and from the bucket: the same bytes")
 
 
 def refusals(case: Case) -> None:
-    taken = f"output s3://{BUCKET}/merged/local: is not empty: it holds the result of another merge"
-    refused(case.merge("other.yml", f"s3://{BUCKET}/merged/local"), taken, "choose another folder")
-    refused(case.merge("other.yml", f"s3://{BUCKET}/merged/local", "--dry-run"), taken)
-    refused(case.merge("local.yml", f"s3://{BUCKET}/models/a"), 'is not empty: it holds "config.json"')
+    taken = f"output {case.store}/merged/local: is not empty: it holds the result of another merge"
+    refused(case.merge("other.yml", f"{case.store}/merged/local"), taken, "choose another folder")
+    refused(case.merge("other.yml", f"{case.store}/merged/local", "--dry-run"), taken)
+    refused(case.merge("local.yml", f"{case.store}/models/a"), 'is not empty: it holds "config.json"')
     # What consoles make to show a folder, and what is in another one below it, is no checkpoint.
     for key in ("empty/", "empty/below/x"):
-        case.server.client.put_object(Bucket=BUCKET, Key=key, Body=b"")
-    done(case.merge("local.yml", f"s3://{BUCKET}/empty", "--dry-run"), "linear")
+        case.server.put(BUCKET, key, b"")
+    done(case.merge("local.yml", f"{case.store}/empty", "--dry-run"), "linear")
     expect(sorted(case.server.below(BUCKET, "empty")) == ["", "below/x"], "a dry run writes")
-    refused(case.merge("local.yml", "s3://no-such-bucket/out"), "s3://no-such-bucket/", "there is no such bucket")
+    nowhere = f"{case.server.scheme}://no-such-bucket/"
+    refused(case.merge("local.yml", f"{nowhere}out"), nowhere, "there is no such bucket")
     print("places that are taken and buckets that are not there are told")
 
 
 def wrong_credentials(case: Case) -> None:
-    # The first request makes the bucket; from then on keys are looked at.
-    locked = Server(INITIAL_NO_AUTH_ACTION_COUNT="1")
-    try:
-        locked.client.create_bucket(Bucket=BUCKET)
-        run = case.merge("local.yml", f"s3://{BUCKET}/out", **locked.environment)
-        refused(run, f"s3://{BUCKET}/", "access is refused, with status 403", "AWS_ACCESS_KEY_ID")
-    finally:
-        locked.stop()
+    with case.server.stranger(BUCKET) as environment:
+        run = case.merge("local.yml", f"{case.store}/out", **environment)
+        refused(run, f"{case.store}/", case.server.refusal, case.server.key_name)
     print("wrong credentials are told")
 
 
-def versions(case: Case, folder: str) -> dict[str, int]:
-    """How often each object below a folder was written."""
-    counts: dict[str, int] = {}
-    for entry in case.server.client.list_object_versions(Bucket=BUCKET, Prefix=f"{folder}/").get("Versions", []):
-        name = entry["Key"].removeprefix(f"{folder}/")
-        counts[name] = counts.get(name, 0) + 1
-    return counts
-
-
-def interrupted(case: Case) -> None:
-    out, state = "killed", ".killed.braid/done"
-    process = case.braid.start(*case.words("local.yml", f"s3://{BUCKET}/{out}"), **case.server.environment)
-    eventually("a shard that is done", lambda: case.server.below(BUCKET, state))
+def interrupted(case: Case, recipe: str, out: str, local: dict[str, bytes]) -> None:
+    place = f"{case.store}/{out}"
+    process = case.braid.start(*case.words(recipe, place), **case.server.environment)
+    eventually("a shard that is done", lambda: finished(case, out))
     process.kill()
     process.communicate()
     before = case.server.below(BUCKET, out)
     expect("braid.json" not in before, "it ended before it was killed")
-    finished = [name.removesuffix(".json") for name in case.server.below(BUCKET, state)]
-    refused(case.merge("other.yml", f"s3://{BUCKET}/{out}"), "another merge was begun there and has not ended")
-    # What a killed process leaves of an upload, the store's own rules remove.
-    for upload in case.server.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []):
-        case.server.client.abort_multipart_upload(Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"])
-    done(case.merge("local.yml", f"s3://{BUCKET}/{out}"), "of an interrupted run")
-    case.is_there(out, but=set())
-    written = versions(case, out)
-    twice = [name for name in finished if written[name] != 1]
+    kept = finished(case, out)
+    written = case.server.writes(BUCKET, out)
+    refused(case.merge("other.yml", place), "another merge was begun there and has not ended")
+    case.server.abort_uploads(BUCKET)
+    done(case.merge(recipe, place), "of an interrupted run")
+    case.is_there(out, set(), local)
+    after = case.server.writes(BUCKET, out)
+    twice = [name for name in kept if after[name] != written[name]]
     expect(not twice, f"uploaded again: {twice}")
-    print(f"killed with {len(finished)} of {len(SIZES)} shards there, and run again: the same bytes, no finished shard sent twice")
+    print(f"killed with {len(kept)} of {len(SIZES)} shards there, and run again: the same bytes, no finished shard sent twice")
+
+
+def finished(case: Case, out: str) -> list[str]:
+    """The shards that are done."""
+    return [name.removesuffix(".json") for name in case.server.below(BUCKET, f".{out}.braid/done")]
+
+
+def stages(case: Case) -> None:
+    local = case.in_folder("stages.yml", "stages")
+    done(case.merge("stages.yml", f"{case.store}/stages"), f"by 2 recipes into {case.store}/stages")
+    case.is_there("stages", set(), local)
+    done(case.merge("stages.yml", f"{case.store}/stages"), "already holds this merge")
+    # Until the stage is there, of which the merge that goes on writes nothing again.
+    process = case.braid.start(*case.words("stages.yml", f"{case.store}/parted"), **case.server.environment)
+    below = lambda: [name for name in case.server.writes(BUCKET, ".parted.stages") if name.endswith("/braid.json")]  # noqa: E731
+    eventually("a stage that is there", below)
+    process.kill()
+    process.communicate()
+    expect("braid.json" not in case.server.below(BUCKET, "parted"), "it ended before it was killed")
+    case.server.abort_uploads(BUCKET)
+    done(case.merge("stages.yml", f"{case.store}/parted"), f"by 2 recipes into {case.store}/parted")
+    case.is_there("parted", set(), local)
+    print(f"a file of two recipes into {case.store}, at once and interrupted: the same bytes, and no stage left")
+
+
+def reused(case: Case) -> None:
+    local = case.in_folder("other.yml", "other")
+    for out in ("s", "local"):
+        place = f"{case.store}/reusing" if out == "s" else "reusing"
+        earlier = f"{case.store}/merged/local"
+        run = case.merge("other.yml", place, "--reuse", earlier)
+        done(run, f"taking 0 of {len(SIZES)} tensors (0 B) from {earlier}")
+        run = case.merge("local.yml", f"{place}-again", "--reuse", earlier)
+        done(run, f"taking {len(SIZES)} of {len(SIZES)} tensors (68.0 MB) from {earlier}")
+    case.is_there("reusing", set(), local)
+    case.is_there("reusing-again", set())
+    refused(case.merge("local.yml", "none", "--reuse", f"{case.store}/models"), "there is nothing to reuse")
+    print(f"tensors from a result in {case.store}, into it and into a folder: the same bytes")
 
 
 def fleet(case: Case) -> None:
@@ -165,8 +210,8 @@ def fleet(case: Case) -> None:
             started.append(case.braid.start(*words, **case.server.environment))
         nodes = lambda: case.braid.run("node", "ls", "-o", "name", *plain).stdout.split()  # noqa: E731
         eventually("two workers", lambda: len(nodes()) == 2)
-        words = ["merge", "remote.yml", f"s3://{BUCKET}/fleet/out", "--max-shard-size", SHARD, *plain]
-        done(case.braid.run(*words), f"into s3://{BUCKET}/fleet/out")
+        words = ["merge", "remote.yml", f"{case.store}/fleet/out", "--max-shard-size", SHARD, *plain]
+        done(case.braid.run(*words), f"into {case.store}/fleet/out")
         case.is_there("fleet/out", but=case.inputs)
     finally:
         for process in reversed(started):

@@ -1,11 +1,8 @@
-"""Merges from and into a bucket of a real S3 server on loopback, against merges of the same folders."""
+"""Merges from and into a bucket of an S3 server on loopback, against merges of the same folders."""
 
 import argparse
-import pathlib
-import tempfile
 
-import inputs
-import results
+from check import check
 from server import Server
 
 
@@ -15,10 +12,7 @@ def main() -> None:
     braid = arguments.parse_args().braid
     server = Server()
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            inputs.check(braid, server, pathlib.Path(folder))
-        with tempfile.TemporaryDirectory() as folder:
-            results.check(braid, server, pathlib.Path(folder))
+        check(braid, server)
     finally:
         server.stop()
 
