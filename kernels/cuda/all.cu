@@ -7,5 +7,6 @@
 #include "linear.cu"
 #include "ranks.cu"
 #include "select.cu"
+#include "softmax.cu"
 #include "task_vectors.cu"
 #include "trim.cu"

@@ -2,7 +2,8 @@
 # Everything that only a GPU can show, on a machine with one: no network, and no CUDA but the driver. Two programs are needed, built here
 # or brought along: gpu-check and braid.
 #
-# tests/gpu/run.sh [FOLDER]: FOLDER has them; without it they are built with cargo.
+# tests/gpu/run.sh [FOLDER]: FOLDER has them; without it they are built with cargo. Softmax attention, and the matrix product that the others
+# are held against, need libcublas.so.13, and gathers libnccl.so.2: BRAID_CUBLAS and BRAID_NCCL name folders that have them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -14,6 +15,7 @@ if [ -z "$programs" ]; then
     programs="${CARGO_TARGET_DIR:-target}/release"
 fi
 code=0
+export LD_LIBRARY_PATH="${BRAID_CUBLAS:+$BRAID_CUBLAS:}${LD_LIBRARY_PATH:-}"
 
 say 'the machine'
 nvidia-smi --query-gpu=index,name,driver_version,memory.total,ecc.mode.current,clocks.max.mem --format=csv || code=1
@@ -56,7 +58,7 @@ else
     say 'libnccl.so.2 is not here: no gather over NCCL; BRAID_NCCL names a folder that has it'
 fi
 
-say 'measured; goals: merging at 80 % of the copy, attention at 50 %'
+say 'measured; goals: merging at 80 % of the copy; attention at 50 % of the copy, or of the product where that is what binds'
 "$programs/gpu-check" --measure || code=1
 
 say "$([ "$code" -eq 0 ] && echo 'all of it holds' || echo 'something does not hold: see above')"

@@ -7,6 +7,7 @@
 //   BRAID_FAKE_CUDA          version of the driver (13000)
 //   BRAID_FAKE_MEMORY        bytes that can be allocated (1 GiB)
 //   BRAID_FAKE_LAUNCHES      after so many the GPU is lost (never)
+//   BRAID_FAKE_ORDER         of threads and blocks: forward, reverse or random (forward)
 #include "table.h"
 
 #include <mutex>
@@ -45,7 +46,12 @@ bool inside(uint64_t address, size_t bytes) {
 
 extern "C" {
 
-int cuInit(unsigned) { return setting("BRAID_FAKE_GPUS", 1) == 0 ? NO_DEVICE : SUCCESS; }
+int cuInit(unsigned) {
+    std::string order = getenv("BRAID_FAKE_ORDER") ? getenv("BRAID_FAKE_ORDER") : "";
+    if (order == "reverse") shim::order = shim::Order::Reverse;
+    if (order == "random") shim::order = shim::Order::Random;
+    return setting("BRAID_FAKE_GPUS", 1) == 0 ? NO_DEVICE : SUCCESS;
+}
 
 int cuDriverGetVersion(int* version) {
     *version = (int)setting("BRAID_FAKE_CUDA", 13000);

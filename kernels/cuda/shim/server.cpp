@@ -8,10 +8,15 @@
 //   's' address:u64 bytes:u64 value:u8  set                   status
 //   'c' from:u64 to:u64 bytes:u64       copy              status
 //   'r' address:u64 bytes:u64           read                  status, data
+//   'm' size:u64*4 alpha:f32 beta:f32 a b c    multiply matrices   status
 //   'k' name grid_x:u32 grid_y:u32 block:u32 count:u32 arguments     run a kernel; name and arguments are length:u32 data
+//
+// What is multiplied has rows, columns, the inner index and a count; a, b and c are each address:u64 type:u32 transposed:u32 column:i64
+// matrix:i64, as a library of products has them (products.h).
 //
 // Status is 0, 1 for no memory, 2 for a kernel that is not there or takes other arguments. Numbers are little-endian.
 // Arguments of the program: forward, reverse or random; a seed; the bytes that may be allocated altogether.
+#include "products.h"
 #include "table.h"
 
 namespace {
@@ -78,6 +83,20 @@ int main(int count, char** words) {
             uint64_t address = number<uint64_t>(), bytes = number<uint64_t>();
             status(0);
             answer((void*)address, bytes);
+        } else if (code == 'm') {
+            uint64_t rows = number<uint64_t>(), columns = number<uint64_t>(), inner = number<uint64_t>(), many = number<uint64_t>();
+            float alpha = number<float>(), beta = number<float>();
+            shim::Factor of[3];
+            for (shim::Factor& factor : of) {
+                factor.data = (const void*)number<uint64_t>();
+                factor.type = (int)number<uint32_t>();
+                factor.transposed = number<uint32_t>() != 0;
+                factor.column = number<int64_t>();
+                factor.matrix = number<int64_t>();
+            }
+            shim::multiply((int64_t)rows, (int64_t)columns, (int64_t)inner, alpha, of[0], of[1], beta, (float*)of[2].data, of[2].column,
+                           of[2].matrix, (int64_t)many);
+            status(0);
         } else if (code == 'k') {
             auto kernel = shim::kernels.find(text());
             uint32_t x = number<uint32_t>(), y = number<uint32_t>(), block = number<uint32_t>();

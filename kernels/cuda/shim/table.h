@@ -41,7 +41,7 @@ inline const std::map<std::string, Entry> kernels = {
     ENTRY(convert),       ENTRY(linear),         ENTRY(task_vectors), ENTRY(gram),           ENTRY(l1),
     ENTRY(histogram),     ENTRY(scan),           ENTRY(count_ties),   ENTRY(sum_ties),       ENTRY(trim),
     ENTRY(draw_ranked),   ENTRY(gated_forward),  ENTRY(sum_parts),    ENTRY(gate_gradients), ENTRY(gated_backward),
-    ENTRY(delta_forward), ENTRY(delta_backward),
+    ENTRY(delta_forward), ENTRY(delta_backward), ENTRY(softmax),      ENTRY(softmax_backward),
 };
 
 } // namespace shim

@@ -21,7 +21,7 @@ const SHAPES: [(usize, usize, usize); 3] = [(2, 5, 3), (1, 16, 33), (2, 128, 16)
 const TOLERANCE: f64 = 2e-5;
 
 /// Numbers from -1 to 1, many of them small.
-fn numbers(count: usize, seed: u32) -> Vec<f32> {
+pub(super) fn numbers(count: usize, seed: u32) -> Vec<f32> {
     let one = |index: usize| {
         let words = philox4x32([index as u32, 0, 0, 0], [seed, 5]);
         words.iter().map(|word| *word as f32 / u32::MAX as f32 - 0.5).sum::<f32>() / 2.0
@@ -30,14 +30,14 @@ fn numbers(count: usize, seed: u32) -> Vec<f32> {
 }
 
 /// A tensor of some type, and what it holds.
-struct Tensor {
+pub(super) struct Tensor {
     dtype: Dtype,
     bytes: Vec<u8>,
-    values: Vec<f32>,
+    pub(super) values: Vec<f32>,
 }
 
 impl Tensor {
-    fn new(dtype: Dtype, values: &[f32]) -> Self {
+    pub(super) fn new(dtype: Dtype, values: &[f32]) -> Self {
         let wide: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let mut bytes = vec![0; values.len() * dtype.size()];
         let wide = Slice::new(Dtype::F32, &wide).expect(TAKEN);
@@ -46,11 +46,11 @@ impl Tensor {
         Self { dtype, bytes, values }
     }
 
-    fn slice(&self) -> Slice<'_> {
+    pub(super) fn slice(&self) -> Slice<'_> {
         Slice::new(self.dtype, &self.bytes).expect(TAKEN)
     }
 
-    fn wide(&self) -> Vec<f64> {
+    pub(super) fn wide(&self) -> Vec<f64> {
         self.values.iter().map(|value| f64::from(*value)).collect()
     }
 }
@@ -60,11 +60,16 @@ fn wide(values: &[f32]) -> Vec<f64> {
 }
 
 fn close(found: &[f32], expected: &[f64], what: &str) {
+    close_to(found, expected, TOLERANCE, what);
+}
+
+/// Holds numbers against others, to a share of the largest of these.
+pub(super) fn close_to(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
     let size = expected.iter().fold(1.0f64, |size, value| size.max(value.abs()));
     assert_eq!(found.len(), expected.len(), "{what}");
     for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
         let error = (f64::from(*found) - expected).abs();
-        assert!(error <= TOLERANCE * size, "{what}, element {place}: {found} where {expected} was expected");
+        assert!(error <= tolerance * size, "{what}, element {place}: {found} where {expected} was expected");
     }
 }
 

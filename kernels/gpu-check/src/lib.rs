@@ -6,6 +6,7 @@
 mod attention;
 mod elementwise;
 mod measure;
+mod softmax;
 mod statistics;
 mod thresholds;
 
@@ -15,7 +16,7 @@ use braid_kernels::{
 };
 
 use braid_gpu::Lane;
-pub use measure::{Measured, Size, measure};
+pub use measure::{Measured, Report, Size, measure};
 
 /// Something that must hold on a lane.
 pub type Case = fn(&mut Lane);
@@ -41,6 +42,14 @@ pub const CASES: [(&str, Case); 19] = [
     ("gates are the oracle", attention::gates_are_the_oracle),
     ("the delta rule is the oracle", attention::the_delta_rule_is_the_oracle),
     ("tensors that do not fit are refused", attention::tensors_that_do_not_fit_are_refused),
+];
+
+/// Cases that need a library of matrix products, by name.
+pub const PRODUCT_CASES: [(&str, Case); 4] = [
+    ("softmax is the oracle", softmax::softmax_is_the_oracle),
+    ("softmax in blocks is the oracle", softmax::softmax_in_blocks_is_the_oracle),
+    ("large scores do not overflow", softmax::large_scores_do_not_overflow),
+    ("softmax that does not fit is refused", softmax::softmax_that_does_not_fit_is_refused),
 ];
 
 /// The types that have arithmetic.

@@ -9,15 +9,16 @@ mod gather;
 use std::{panic, process::ExitCode};
 
 use braid_gpu::{Accelerator, Device, GpuError, Lane};
-use braid_gpu_check::{CASES, Size, measure};
+use braid_gpu_check::{CASES, PRODUCT_CASES, Report, Size, measure};
 
 /// Cases that are small.
-const QUICK: [&str; 5] = [
+const QUICK: [&str; 6] = [
     "ties stay from the front",
     "elements that are all alike are ties",
     "an arc gives the same bytes",
     "the first that is not a number is named",
     "tensors that do not fit are refused",
+    "large scores do not overflow",
 ];
 
 fn main() -> ExitCode {
@@ -57,7 +58,14 @@ fn on_devices(work: impl Fn(&Device) -> Result<usize, GpuError>) -> Result<usize
 /// How many cases fail.
 fn check(device: &Device, quick: bool) -> usize {
     let mut failed = 0;
-    for (name, case) in CASES.iter().filter(|(name, _)| !quick || QUICK.contains(name)) {
+    let products = device.has_products().map_or_else(
+        |error| {
+            println!("{}: what needs matrix products is left out: {error}", device.description().name);
+            &[][..]
+        },
+        |()| &PRODUCT_CASES[..],
+    );
+    for (name, case) in CASES.iter().chain(products).filter(|(name, _)| !quick || QUICK.contains(name)) {
         let held = Lane::new(device).map(|mut lane| {
             // a lane that a failed case leaves behind is not used again
             panic::catch_unwind(panic::AssertUnwindSafe(|| case(&mut lane))).is_ok()
@@ -73,16 +81,29 @@ fn check(device: &Device, quick: bool) -> usize {
     failed
 }
 
-/// Prints what was measured, each beside the copy of the same run.
+/// Prints what was measured, each beside the copy and the matrix product of the same run.
 fn table(device: &Device, size: Size) -> Result<usize, GpuError> {
-    let all = measure(device, size)?;
+    let Report { copy, product, kernels } = measure(device, size)?;
     println!("{}\n", device.description().name);
-    println!("| kernel | µs | GB/s | of the copy |\n|---|---:|---:|---:|");
-    for measured in &all {
-        let share = measured.rate() / all[0].rate() * 100.0;
-        let micros = measured.time.as_secs_f64() * 1e6;
-        println!("| {} | {micros:.1} | {:.0} | {share:.0} % |", measured.name, measured.rate());
+    println!("| kernel | µs | GB/s | of the copy | TFLOP/s | of the product |\n|---|---:|---:|---:|---:|---:|");
+    let some = |counts: bool, text: String| if counts { text } else { "–".to_owned() };
+    for measured in [&copy].into_iter().chain(&product).chain(&kernels) {
+        let (moves, counts) = (measured.bytes > 0, measured.operations > 0);
+        let columns = [
+            format!("{:.1}", measured.time.as_secs_f64() * 1e6),
+            some(moves, format!("{:.0}", measured.rate())),
+            some(moves, format!("{:.0} %", measured.rate() / copy.rate() * 100.0)),
+            some(counts, format!("{:.1}", measured.speed())),
+            match &product {
+                Ok(product) if counts => format!("{:.0} %", measured.speed() / product.speed() * 100.0),
+                _ => "–".to_owned(),
+            },
+        ];
+        println!("| {} | {} |", measured.name, columns.join(" | "));
     }
-    println!();
+    match product {
+        Ok(_) => println!(),
+        Err(error) => println!("\nNo matrix product to compare with: {error}\n"),
+    }
     Ok(0)
 }

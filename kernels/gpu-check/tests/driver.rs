@@ -12,6 +12,15 @@ use std::{
 
 use braid_gpu::shim;
 
+/// The driver, and cuBLAS beside it.
+static LIBRARIES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("driver-and-blas");
+    fs::create_dir_all(&folder).unwrap();
+    shim::build_driver(&folder).unwrap();
+    shim::build_blas(&folder).unwrap();
+    folder
+});
+
 static DRIVER: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("driver");
     fs::create_dir_all(&folder).unwrap();
@@ -33,8 +42,34 @@ fn check(libraries: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> (O
 fn every_case_passes_through_the_driver() {
     let (code, text) = check(&DRIVER, &[("BRAID_FAKE_GPUS", "1")], &[]);
     assert_eq!(code, Some(0), "{text}");
-    assert_eq!(text.matches("GPU 0 (fake): ").count(), braid_gpu_check::CASES.len(), "{text}");
     assert_eq!(text.matches(": ok\n").count(), braid_gpu_check::CASES.len(), "{text}");
+}
+
+#[test]
+fn products_are_those_of_the_library_named_cublas() {
+    let (code, text) = check(&LIBRARIES, &[], &[]);
+    assert_eq!(code, Some(0), "{text}");
+    let all = braid_gpu_check::CASES.len() + braid_gpu_check::PRODUCT_CASES.len();
+    assert_eq!(text.matches(": ok\n").count(), all, "{text}");
+
+    let (code, text) = check(&LIBRARIES, &[("BRAID_FAKE_PRODUCTS", "0")], &["--quick"]);
+    assert_eq!(code, Some(1), "{text}");
+    let said =
+        r#"Blas { device: "GPU 0 (fake)", problem: "cublasGemmStridedBatchedEx: the GPU program failed to execute (13)" }"#;
+    assert!(text.contains(said), "{text}");
+}
+
+#[test]
+fn a_library_of_products_that_is_missing_or_broken_is_said_so() {
+    let (code, text) = check(&DRIVER, &[], &["--quick"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("is left out: cuBLAS cannot be loaded (libcublas.so.13: "), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    shim::build_driver(folder.path()).unwrap();
+    shim::compile("stranger.cpp", &["-shared", "-fPIC"], &folder.path().join("libcublas.so.13")).unwrap();
+    let (code, text) = check(folder.path(), &[], &["--quick"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("is left out: libcublas is broken or too old: it has no cublasCreate_v2\n"), "{text}");
 }
 
 #[test]
@@ -89,12 +124,29 @@ fn memory_that_is_short_is_said_so() {
     assert!(text.contains("OutOfMemory { device: \"GPU 0 (fake)\""), "{text}");
 }
 
-/// What the figures are is nobody's business here: that there are all of them is.
+/// What the figures are is nobody's business here: that there are all of them is, and what they are held against.
 #[test]
 fn what_is_measured_on_a_gpu_runs() {
-    let (code, text) = check(&DRIVER, &[], &["--measure-small"]);
-    assert_eq!(code, Some(0), "{text}");
-    assert_eq!(text.lines().filter(|line| line.starts_with("| ") && line.ends_with(" % |")).count(), 7, "{text}");
+    for (libraries, ceiling) in [(&*LIBRARIES, true), (&*DRIVER, false)] {
+        let (code, text) = check(libraries, &[], &["--measure-small"]);
+        assert_eq!(code, Some(0), "{text}");
+        let table: Vec<Vec<&str>> = text
+            .lines()
+            .filter(|line| line.starts_with("| ") && !line.starts_with("| kernel"))
+            .map(|line| line.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        assert!(table.iter().all(|row| row.len() == 6), "{text}");
+        let count = |column: usize| table.iter().filter(|row| row[column].ends_with('%')).count();
+        let of_product = if ceiling { 6 } else { 0 };
+        assert_eq!(
+            (table.len(), count(3), count(5)),
+            if ceiling { (12, 11, of_product) } else { (10, 10, of_product) },
+            "{text}"
+        );
+        assert_eq!(text.contains("No matrix product to compare with: cuBLAS cannot be loaded"), !ceiling, "{text}");
+        let product = table.iter().find(|row| row[0] == "matrix product, bfloat16");
+        assert_eq!(product.map(|row| row[5]), ceiling.then_some("100 %"), "{text}");
+    }
 }
 
 #[test]

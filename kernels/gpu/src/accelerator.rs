@@ -1,5 +1,7 @@
 //! What a device is to those who launch kernels: streams of copies and launches, each in order. Not which device, nor whose.
 
+use braid_kernels::Dtype;
+
 use crate::{GpuError, Kernel};
 
 /// A device.
@@ -69,6 +71,14 @@ pub trait Stream: Send {
     /// The device is lost, or has no such kernel.
     fn launch(&mut self, launch: &Launch<'_>) -> Result<(), GpuError>;
 
+    /// Multiplies matrices.
+    ///
+    /// # Errors
+    /// There is no library for it, or it has failed; the device is lost.
+    fn multiply(&mut self, _: &Product) -> Result<(), GpuError> {
+        Err(GpuError::Unsupported { operation: "products", what: "matrix products on this device".into() })
+    }
+
     /// Waits until all that was asked for is done, and copies from the start of `from`.
     ///
     /// # Errors
@@ -87,6 +97,42 @@ pub struct Launch<'a> {
     pub block: u32,
     /// What it takes, in its order.
     pub arguments: &'a [Argument],
+}
+
+/// C = α A B + β C of some matrices in float32, whose rows lie one after the other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Product {
+    /// Rows and columns of C.
+    pub size: (usize, usize),
+    /// Columns of A and rows of B.
+    pub inner: usize,
+    /// How many there are of each.
+    pub count: usize,
+    /// α.
+    pub scale: f32,
+    /// A, rows × inner.
+    pub a: Matrices,
+    /// B, inner × columns. Of A's type.
+    pub b: Matrices,
+    /// What is there of C is added to; if not, it may hold anything.
+    pub add: bool,
+    /// C: float32, not transposed.
+    pub c: Matrices,
+}
+
+/// Matrices on the device, equally far apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matrices {
+    /// The first element.
+    pub address: u64,
+    /// Type of the elements: float32, float16 or bfloat16.
+    pub dtype: Dtype,
+    /// Whether columns and not rows lie one after the other.
+    pub transposed: bool,
+    /// Elements from one row, or column, to the next.
+    pub stride: usize,
+    /// Elements from one matrix to the next.
+    pub step: usize,
 }
 
 /// An argument of a kernel.

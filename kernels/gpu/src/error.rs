@@ -83,6 +83,20 @@ pub enum GpuError {
         /// What was seen.
         problem: String,
     },
+    /// There is no cuBLAS.
+    #[error("cuBLAS cannot be loaded ({problem}): is libcublas.so.13 where libraries are looked for?")]
+    NoBlas {
+        /// What the loader says.
+        problem: String,
+    },
+    /// It does not multiply.
+    #[error("cuBLAS on {device}: {problem}")]
+    Blas {
+        /// Where.
+        device: String,
+        /// What it says.
+        problem: String,
+    },
     /// There is a CPU form of it, but none for GPUs.
     #[error("{operation}: GPUs cannot do {what}")]
     Unsupported {

@@ -37,11 +37,15 @@ pub enum Kernel {
     DeltaForward,
     /// `delta.cu`
     DeltaBackward,
+    /// `softmax.cu`
+    Softmax,
+    /// `softmax.cu`
+    SoftmaxBackward,
 }
 
 impl Kernel {
     /// Every kernel, in the order of declaration.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Convert,
         Self::Linear,
         Self::TaskVectors,
@@ -59,6 +63,8 @@ impl Kernel {
         Self::SumParts,
         Self::DeltaForward,
         Self::DeltaBackward,
+        Self::Softmax,
+        Self::SoftmaxBackward,
     ];
 
     /// Its name in the source and in what is made of it.
@@ -81,6 +87,8 @@ impl Kernel {
             Self::SumParts => "sum_parts",
             Self::DeltaForward => "delta_forward",
             Self::DeltaBackward => "delta_backward",
+            Self::Softmax => "softmax",
+            Self::SoftmaxBackward => "softmax_backward",
         }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   Arithmetic        which of them, or the CPU, for each call of a merge
 //!   Lane              linear, task_vectors, gram, …: the signatures and the bytes of the CPU forms
-//!   Stream            memory, copies and launches, in order
+//!   Stream            memory, copies, launches and a library's matrix products, in order
 //!   Accelerator       a device that has streams: a GPU, or a process that runs the same .cu files on a processor (`shim`)
 //! ```
 //!
@@ -13,17 +13,21 @@ mod accelerator;
 mod arithmetic;
 pub mod attention;
 #[cfg(feature = "cuda")]
+mod blas;
+#[cfg(feature = "cuda")]
 mod cuda;
 mod error;
 mod kernel;
 mod merge;
 #[cfg(feature = "cuda")]
 pub mod nccl;
+#[cfg(any(feature = "cuda", feature = "shim"))]
+mod products;
 mod proof;
 #[cfg(feature = "shim")]
 pub mod shim;
 
-pub use accelerator::{Accelerator, Argument, Description, Launch, Place, Stream};
+pub use accelerator::{Accelerator, Argument, Description, Launch, Matrices, Place, Product, Stream};
 pub use arithmetic::Arithmetic;
 #[cfg(feature = "cuda")]
 pub use cuda::Device;

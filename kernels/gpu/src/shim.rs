@@ -9,7 +9,10 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use crate::{Accelerator, Argument, Description, GpuError, Launch, Place, Stream};
+use crate::{
+    Accelerator, Argument, Description, GpuError, Launch, Place, Product, Stream,
+    products::{Factor, Turned},
+};
 
 /// In which order the threads and blocks of a kernel run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,14 @@ pub fn build_driver(folder: &Path) -> io::Result<()> {
 /// As [`compile`].
 pub fn build_nccl(folder: &Path) -> io::Result<()> {
     compile("nccl.cpp", &["-O1", "-shared", "-fPIC", "-pthread"], &folder.join("libnccl.so.2"))
+}
+
+/// Compiles a `libcublas.so.13` on a processor into `folder`, beside that driver.
+///
+/// # Errors
+/// As [`compile`].
+pub fn build_blas(folder: &Path) -> io::Result<()> {
+    compile("cublas.cpp", &["-O2", "-shared", "-fPIC"], &folder.join("libcublas.so.13"))
 }
 
 impl Shim {
@@ -194,6 +205,18 @@ impl Stream for Process {
         let arguments = launch.arguments.iter().map(Argument::bytes).map(|bytes| text(&bytes)).collect::<Vec<_>>().concat();
         let numbers = [launch.grid.0, launch.grid.1, launch.block, launch.arguments.len() as u32].map(u32::to_le_bytes);
         self.done(&[b"k", &text(launch.kernel.name().as_bytes()), numbers.as_flattened(), &arguments])
+    }
+
+    fn multiply(&mut self, product: &Product) -> Result<(), GpuError> {
+        let Turned { size, alpha, beta, a, b, c } = Turned::of(product)?;
+        let sizes = size.map(|size| (size as u64).to_le_bytes());
+        let factor = |of: Factor| {
+            let Factor { address, number, transposed, column, matrix } = of;
+            let words = [number, u32::from(transposed)].map(u32::to_le_bytes);
+            [&address.to_le_bytes()[..], words.as_flattened(), &i64::from(column).to_le_bytes(), &matrix.to_le_bytes()].concat()
+        };
+        let factors = [a, b, c].map(factor).concat();
+        self.done(&[b"m", sizes.as_flattened(), &alpha.to_le_bytes(), &beta.to_le_bytes(), &factors])
     }
 
     fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {

@@ -1,12 +1,12 @@
 //! All cases, with threads and blocks in several orders.
 
 use braid_gpu::{Lane, shim::Order};
-use braid_gpu_check::CASES;
+use braid_gpu_check::{CASES, PRODUCT_CASES};
 
 use crate::shim;
 
 fn every_case(order: Order) {
-    for (name, case) in CASES {
+    for (name, case) in CASES.iter().chain(&PRODUCT_CASES) {
         println!("{name}");
         case(&mut Lane::new(&shim().in_order(order)).unwrap());
     }

@@ -1,4 +1,5 @@
-//! Linear-time attention on a stream: outputs, states and gradients of the families whose recurrence is a gated sum or the delta rule.
+//! Attention on a stream: outputs, states and gradients of the families whose recurrence is a gated sum or the delta rule, and softmax
+//! attention ([`SoftmaxAttention`]), whose products are a library's.
 //!
 //! ```text
 //!   forward    state before ──▶ chunk ──▶ chunk ──▶ … ──▶ state after        a block for each head and sixteen value columns
@@ -14,6 +15,8 @@
 mod backward;
 mod forward;
 mod shape;
+mod softmax;
 
 pub use backward::AttentionGradients;
 pub use shape::{Attention, Rule};
+pub use softmax::{SoftmaxAttention, SoftmaxGradients};

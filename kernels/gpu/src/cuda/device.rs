@@ -10,7 +10,7 @@ use super::{
     driver::{self, Context, Function, Refusal},
     queue::Queue,
 };
-use crate::{Accelerator, Description, GpuError, Kernel, Stream};
+use crate::{Accelerator, Description, GpuError, Kernel, Stream, blas};
 
 /// The oldest CUDA whose drivers load the machine code.
 const CUDA: u32 = 13_000;
@@ -89,6 +89,14 @@ impl Device {
 }
 
 impl Device {
+    /// Whether its streams can multiply matrices, which cuBLAS does.
+    ///
+    /// # Errors
+    /// The library is not there, or lacks what is needed.
+    pub fn has_products(&self) -> Result<(), GpuError> {
+        blas::library()
+    }
+
     /// What its streams share.
     pub(crate) fn open_device(&self) -> Arc<Open> {
         Arc::clone(&self.0)

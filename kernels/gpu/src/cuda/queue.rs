@@ -10,7 +10,7 @@ use super::{
     device::Open,
     driver::{self, Pinned, Refusal},
 };
-use crate::{Argument, GpuError, Launch, Place, Stream};
+use crate::{Argument, GpuError, Launch, Place, Product, Stream, blas::Blas};
 
 /// Memory is handed out in powers of two from here on, so that it fits again.
 const LEAST: usize = 4096;
@@ -24,6 +24,8 @@ pub(crate) struct Queue {
     busy: Vec<Pinned>,
     /// Memory of the device that nobody holds, by size.
     kept: BTreeMap<usize, Vec<u64>>,
+    /// What multiplies matrices, once that was asked for.
+    blas: Option<Blas>,
 }
 
 fn rounded(bytes: usize) -> usize {
@@ -35,7 +37,7 @@ impl Queue {
         let of_device = |refusal: Refusal| refusal.of(&device.description.name);
         driver::enter(device.context).map_err(of_device)?;
         let stream = driver::stream().map_err(of_device)?;
-        Ok(Self { device, stream, free: Vec::new(), busy: Vec::new(), kept: BTreeMap::new() })
+        Ok(Self { device, stream, free: Vec::new(), busy: Vec::new(), kept: BTreeMap::new(), blas: None })
     }
 
     /// Streams go from thread to thread, and the driver's context does not go with them.
@@ -139,6 +141,15 @@ impl Stream for Queue {
         driver::launch(function, launch.grid, launch.block, &arguments, self.stream).map_err(|refusal| self.failed(refusal))
     }
 
+    fn multiply(&mut self, product: &Product) -> Result<(), GpuError> {
+        self.enter()?;
+        let blas = match self.blas.take() {
+            Some(blas) => blas,
+            None => Blas::new(&self.device.description.name, self.raw())?,
+        };
+        self.blas.insert(blas).multiply(product)
+    }
+
     fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {
         self.enter()?;
         let length = bytes.len().min(from.bytes);
@@ -159,6 +170,7 @@ impl Drop for Queue {
         // What a lost device does not take back is gone with its context.
         if self.enter().is_ok() {
             driver::synchronize(self.stream).unwrap_or_default();
+            self.blas = None;
             self.give_back();
             driver::destroy(self.stream).unwrap_or_default();
         }

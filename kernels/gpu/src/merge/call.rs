@@ -3,7 +3,7 @@
 use braid_kernels::{KernelError, Slice, SliceMut};
 
 use super::{Lane, STRETCH, THREADS, operand::kind};
-use crate::{Argument, GpuError, Kernel, Launch, Place, Stream};
+use crate::{Argument, GpuError, Kernel, Launch, Place, Product, Stream};
 
 /// A call under way.
 pub(crate) struct Call<'a> {
@@ -67,6 +67,17 @@ impl Call<'_> {
     /// Runs a kernel on a grid of blocks.
     pub(crate) fn launch(&mut self, kernel: Kernel, grid: (u32, u32), arguments: &[Argument]) -> Result<(), GpuError> {
         self.stream.launch(&Launch { kernel, grid, block: THREADS, arguments })
+    }
+
+    /// Multiplies matrices.
+    pub(crate) fn multiply(&mut self, product: &Product) -> Result<(), GpuError> {
+        self.stream.multiply(product)
+    }
+
+    /// Gives memory back before the end of the call.
+    pub(crate) fn give_back(&mut self, place: Place) {
+        self.held.retain(|held| *held != place);
+        self.stream.release(place);
     }
 
     /// What lies at `place`.
