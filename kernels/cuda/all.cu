@@ -1,5 +1,6 @@
 // Every kernel: what the fat binary is made of.
 #include "convert.cu"
+#include "decay.cu"
 #include "delta.cu"
 #include "gated.cu"
 #include "gram.cu"

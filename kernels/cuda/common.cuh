@@ -1,7 +1,8 @@
 // What all kernels share: names of integers, and the one macro for memory that a block shares.
 //
 // The files here are CUDA C++ for nvcc, and plain C++ for g++ with shim/cuda.h, which runs them on a processor. So they keep to
-// what both have: no headers of CUDA, no inline assembly, and block-wide barriers only where every thread of a block comes by.
+// what both have: no headers of CUDA, no inline assembly outside of tensor.cuh, and block-wide barriers only where every thread of a
+// block comes by.
 //
 // They are compiled without contraction of products and sums (-fmad=false, -ffp-contract=off): `fmaf` is written where one
 // rounding is meant. That, f32 arithmetic in the order of the inputs, and f64 sums over sixteen lanes make the bytes those of
@@ -10,9 +11,12 @@
 
 template <class T> using Plain = T;
 
+// UNROLL for (…): a loop whose numbers pick registers.
 #ifdef BRAID_SHIM
 #include "shim/cuda.h"
+#define UNROLL
 #else
+#define UNROLL _Pragma("unroll")
 // Memory that the threads of a block share: SHARED(float[32], name). What it holds at the start is not defined.
 #define SHARED(type, name) __shared__ Plain<type> name
 #define KERNEL extern "C" __global__ void

@@ -5,9 +5,10 @@
 //
 // Threads run one after the other, forward, backward or shuffled anew at every barrier, so that a race that changes a result in one of
 // these orders shows. Shared memory is allocated for each block and filled with junk; with the sanitizers, an access outside it, or
-// outside a buffer, ends the program with its place. A barrier that only some threads of a block reach ends it too.
+// outside a buffer, ends the program with its place. A barrier that only some threads of a block reach ends it too, and so does what a
+// warp does as one where only some of its lanes come by (warp.h).
 //
-// Not here: warps and what they exchange, tensor cores, asynchronous copies, the speed of anything.
+// Not here: the speed of anything.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -124,13 +125,37 @@ shim_switch:
 
 constexpr size_t STACK = 64 << 10;
 
+// Sixteen bytes on their way to shared memory.
+struct Copy {
+    void* to;
+    const void* from;
+    bool there;
+};
+
 struct Fiber {
     uint3 thread;
     char* stack;
     void* top = nullptr;
     void* fake = nullptr;
     bool ended = false;
+    // At the barrier of its block.
     bool waits = false;
+    // Which meeting of its warp it waits for the others at; none is 0.
+    uint64_t meets = 0;
+    // Copies that it has begun.
+    std::vector<Copy> copies = {};
+};
+
+// Lanes of a warp that do something as one.
+struct Warp {
+    uint32_t here = 0;
+    // The meeting that is open: the first is 1.
+    uint64_t open = 1;
+    // What each lane brings, to this meeting and the one before: a lane may be at the next while others still look.
+    struct {
+        uint32_t words[6];
+        const uint16_t* row;
+    } brought[2][32];
 };
 
 enum class Order { Forward, Reverse, Random };
@@ -145,6 +170,7 @@ inline size_t scheduler_size = 0;
 inline uint3 block_index, block_size, grid_size;
 inline std::function<void()> body;
 inline std::map<const void*, std::unique_ptr<char, void (*)(void*)>> block_memory;
+inline std::vector<Warp> warps;
 
 [[noreturn]] inline void fail(const char* what) {
     fprintf(stderr, "shim: %s, in block %u,%u\n", what, block_index.x, block_index.y);
@@ -201,6 +227,8 @@ inline void run_block(std::vector<Fiber>& fibers) {
         Fiber& fiber = fibers[i];
         fiber.thread = {i, 0, 0};
         fiber.ended = fiber.waits = false;
+        fiber.meets = 0;
+        fiber.copies.clear();
         fiber.fake = nullptr;
         // frames of a thread that has ended were never left
         FRESH(fiber.stack, STACK);
@@ -210,13 +238,16 @@ inline void run_block(std::vector<Fiber>& fibers) {
         top[6] = (void*)enter;
         fiber.top = top;
     }
-    for (uint32_t ended = 0; ended < threads;) {
-        uint32_t waiting = 0;
-        ended = 0;
+    warps.assign((threads + 31) / 32, {});
+    for (;;) {
+        uint32_t ended = 0, waiting = 0;
+        bool moved = false;
         for (uint32_t i : sequence(threads)) {
             running = &fibers[i];
-            running->waits = false;
-            if (!running->ended) {
+            bool meets = running->meets > 0 && warps[i / 32].open == running->meets;
+            if (!running->ended && !running->waits && !meets) {
+                moved = true;
+                running->meets = 0;
                 SWITCH_TO(&scheduler_fake, running->stack, STACK);
                 shim_switch(&scheduler_top, running->top);
                 SWITCHED(scheduler_fake, nullptr, nullptr);
@@ -224,7 +255,11 @@ inline void run_block(std::vector<Fiber>& fibers) {
             ended += running->ended;
             waiting += running->waits;
         }
+        if (ended == threads) return;
+        if (moved) continue;
         if (ended > 0 && waiting > 0) fail("some threads wait at a barrier that others have passed by");
+        if (waiting < threads) fail("some lanes of a warp wait for others that do not come");
+        for (uint32_t i = 0; i < threads; i++) fibers[i].waits = false;
     }
 }
 

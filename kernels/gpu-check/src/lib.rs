@@ -22,7 +22,11 @@ pub use measure::{Measured, Report, Size, measure};
 pub type Case = fn(&mut Lane);
 
 /// Every case, by name.
+<<<<<<< HEAD
 pub const CASES: [(&str, Case); 19] = [
+=======
+pub const CASES: [(&str, Case); 18] = [
+>>>>>>> 2e71904 (Constant decay on tensor cores: the state in registers, the next chunk copied beside; what a warp does as one, on the shim too)
     ("conversions give the same bytes", elementwise::conversions_give_the_same_bytes),
     ("every edge of rounding is the same", elementwise::every_edge_of_rounding_is_the_same),
     ("sums give the same bytes", elementwise::sums_give_the_same_bytes),
@@ -39,6 +43,7 @@ pub const CASES: [(&str, Case); 19] = [
     ("elements are counted in intervals", thresholds::elements_are_counted_in_intervals),
     ("draws by rank are the same bit for bit", thresholds::draws_by_rank_are_the_same_bit_for_bit),
     ("constant decay is the oracle", attention::constant_decay_is_the_oracle),
+    ("constant decay on tensor cores is the oracle", attention::constant_decay_on_tensor_cores_is_the_oracle),
     ("gates are the oracle", attention::gates_are_the_oracle),
     ("the delta rule is the oracle", attention::the_delta_rule_is_the_oracle),
     ("tensors that do not fit are refused", attention::tensors_that_do_not_fit_are_refused),

@@ -41,11 +41,15 @@ pub enum Kernel {
     Softmax,
     /// `softmax.cu`
     SoftmaxBackward,
+    /// `decay.cu`, for keys of at most 64 channels
+    DecayForward64,
+    /// `decay.cu`, for keys of at most 128 channels
+    DecayForward128,
 }
 
 impl Kernel {
     /// Every kernel, in the order of declaration.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Convert,
         Self::Linear,
         Self::TaskVectors,
@@ -65,7 +69,17 @@ impl Kernel {
         Self::DeltaBackward,
         Self::Softmax,
         Self::SoftmaxBackward,
+        Self::DecayForward64,
+        Self::DecayForward128,
     ];
+
+    /// Threads of a block.
+    pub fn threads(self) -> u32 {
+        match self {
+            Self::DecayForward64 | Self::DecayForward128 => 128,
+            _ => 256,
+        }
+    }
 
     /// Its name in the source and in what is made of it.
     pub fn name(self) -> &'static str {
@@ -89,6 +103,8 @@ impl Kernel {
             Self::DeltaBackward => "delta_backward",
             Self::Softmax => "softmax",
             Self::SoftmaxBackward => "softmax_backward",
+            Self::DecayForward64 => "decay_forward_64",
+            Self::DecayForward128 => "decay_forward_128",
         }
     }
 }

@@ -13,6 +13,10 @@ pub(super) const CHANNELS: u32 = 128;
 const CHUNK: u32 = 16;
 const COLUMNS: u32 = 16;
 
+/// The same of the kernel that uses tensor cores: as in `decay.cu`.
+const WIDE_CHUNK: u32 = 32;
+const WIDE_COLUMNS: u32 = 64;
+
 /// What both families read, and where they write.
 struct Sequence {
     /// Queries, keys, values, outputs.
@@ -31,15 +35,13 @@ impl Bench {
         let tokens = self.size.tokens;
         let elements = u64::from(tokens * HEADS * CHANNELS);
         let tensors: Vec<Place> = (0..4).map(|_| self.filled(2 * elements)).collect::<Result<_, _>>()?;
-        let cuts: Vec<u32> =
-            (0..tokens).step_by(CHUNK as usize).flat_map(|start| [start, CHUNK.min(tokens - start), 0, 0]).collect();
-        let count = cuts.len() as u32 / 4;
+        let (cuts, count) = self.cuts(CHUNK)?;
         let of_state = u64::from(4 * HEADS * CHANNELS * CHANNELS);
         let heads: Vec<u8> = [HEADS, CHANNELS, CHANNELS, BF16].iter().flat_map(|word| word.to_le_bytes()).collect();
         let sequence = Sequence {
             tensors,
             heads: Struct(heads),
-            cuts: self.table(&cuts)?.into(),
+            cuts: cuts.into(),
             count,
             state: self.filled(of_state)?,
             saved: self.filled(of_state * u64::from(count))?,
@@ -52,6 +54,7 @@ impl Bench {
         let decay = [Address(0), slopes.into()];
         let mut measured = vec![
             self.forward("decay, forward", Kernel::GatedForward, (&sequence, &decay), all * (2 * triangle + 4 * square))?,
+            self.on_tensor_cores(&sequence, slopes)?,
             self.forward(
                 "delta rule, forward",
                 Kernel::DeltaForward,
@@ -97,6 +100,30 @@ impl Bench {
         arguments.extend([of.tensors[3].into(), U32(BF16)]);
         let bytes = 8 * u64::from(self.size.tokens * HEADS * CHANNELS);
         self.kernel(name, (bytes, operations), (kernel, (HEADS, CHANNELS / COLUMNS)), &arguments)
+    }
+
+    fn on_tensor_cores(&mut self, of: &Sequence, slopes: Place) -> Result<Measured, GpuError> {
+        let (cuts, count) = self.cuts(WIDE_CHUNK)?;
+        let mut arguments: Vec<Argument> = of.tensors[..3].iter().map(|place| (*place).into()).collect();
+        arguments.extend([slopes.into(), of.heads.clone(), cuts.into(), U32(count), of.state.into()]);
+        arguments.extend([of.tensors[3].into(), U32(BF16)]);
+        let (tokens, width) = (u64::from(self.size.tokens * HEADS), u64::from(CHANNELS));
+        // scores are computed anew for each tile of columns
+        let scores = u64::from(CHANNELS / WIDE_COLUMNS * WIDE_CHUNK) * width;
+        let operations = tokens * (scores + u64::from(WIDE_CHUNK) * width + 4 * width * width);
+        let (bytes, grid) = (8 * tokens * width, (HEADS, CHANNELS / WIDE_COLUMNS));
+        let name = "decay on tensor cores, forward";
+        let measured = self.kernel(name, (bytes, operations), (Kernel::DecayForward128, grid), &arguments)?;
+        self.stream.release(cuts);
+        Ok(measured)
+    }
+
+    /// Chunks of so many tokens, and how many they are.
+    fn cuts(&mut self, chunk: u32) -> Result<(Place, u32), GpuError> {
+        let tokens = self.size.tokens;
+        let cuts: Vec<u32> =
+            (0..tokens).step_by(chunk as usize).flat_map(|start| [start, chunk.min(tokens - start), 0, 0]).collect();
+        Ok((self.table(&cuts)?, cuts.len() as u32 / 4))
     }
 
     fn backward(

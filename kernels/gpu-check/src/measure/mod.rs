@@ -122,7 +122,7 @@ impl Bench {
         (kernel, grid): (Kernel, (u32, u32)),
         arguments: &[Argument],
     ) -> Result<Measured, GpuError> {
-        self.time(name, (bytes, operations), |stream| stream.launch(&Launch { kernel, grid, block: 256, arguments }))
+        self.time(name, (bytes, operations), |stream| stream.launch(&Launch { kernel, grid, block: kernel.threads(), arguments }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     forward::{Loaded, fetch},
-    shape::{Attention, F32, Rule, bytes},
+    shape::{Attention, Cutting, F32, Rule, bytes},
 };
 use crate::{
     Argument::{Struct, U32, U64},
@@ -42,7 +42,7 @@ impl Lane {
         attention.check(state.len())?;
         same_length(NAME, attention.v.len(), d_out.len())?;
         same_length(NAME, state.len(), d_state.len())?;
-        let (tokens, heads, key, tiles) = (attention.own.len(), attention.heads, attention.key, attention.tiles());
+        let (tokens, heads, key, tiles) = (attention.own.len(), attention.heads, attention.key, attention.tiles(Cutting::PLAIN));
         let zeros = |length: usize| vec![0.0; length];
         let own = match attention.rule {
             Rule::Decay(slopes) => slopes.len(),
@@ -56,7 +56,7 @@ impl Lane {
             return Ok(gradients);
         }
         self.call(|call| {
-            let loaded = Loaded::new(attention, call)?;
+            let loaded = Loaded::new(attention, Cutting::PLAIN, call)?;
             let f32s = |count: usize| count * F32.size();
             let (after, saved) = (call.copy(&bytes(state))?, call.room(f32s(loaded.count * state.len()))?);
             let outputs = call.room(f32s(v))?;
@@ -70,7 +70,7 @@ impl Lane {
             arguments.extend([saved.into(), d_out.into(), d_after.into(), of_q.into(), of_k.into(), of_v.into()]);
             arguments.extend(delta.then(|| of_beta.into()));
             let kernel = if delta { Kernel::DeltaBackward } else { Kernel::GatedBackward };
-            call.launch(kernel, attention.grid(), &arguments)?;
+            call.launch(kernel, attention.grid(Cutting::PLAIN), &arguments)?;
             let [d_q, d_k] = [sum(call, of_q, tiles, q)?, sum(call, of_k, tiles, q)?];
             fetch(call, d_q, &mut gradients.q)?;
             fetch(call, d_k, &mut gradients.k)?;

@@ -1,8 +1,8 @@
 //! Outputs, and the state after the tokens.
 
-use braid_kernels::{Slice, SliceMut};
+use braid_kernels::{KernelError, Slice, SliceMut};
 
-use super::shape::{Attention, F32, Rule, bytes};
+use super::shape::{Attention, Cutting, F32, Rule, bytes};
 use crate::{
     Argument::{self, Address, Struct, U32},
     GpuError, Kernel, Lane, Place,
@@ -34,10 +34,15 @@ impl Lane {
             return Ok(());
         }
         self.call(|call| {
-            let loaded = Loaded::new(attention, call)?;
+            let fast = attention.on_tensor_cores();
+            let cutting = if fast.is_some() { Cutting::TENSOR_CORES } else { Cutting::PLAIN };
+            let loaded = Loaded::new(attention, cutting, call)?;
             let after = call.copy(&bytes(state))?;
             let target = call.room(out.bytes().len())?;
-            loaded.forward(attention, after, None, (target, to), call)?;
+            match fast {
+                Some(kernel) => loaded.decay(attention, kernel, after, (target, to), call)?,
+                None => loaded.forward(attention, after, None, (target, to), call)?,
+            }
             call.fetch(target, out.bytes_mut())?;
             fetch(call, after, state)
         })
@@ -45,7 +50,7 @@ impl Lane {
 }
 
 impl Loaded {
-    pub(super) fn new(attention: &Attention<'_>, call: &mut Call<'_>) -> Result<Self, GpuError> {
+    pub(super) fn new(attention: &Attention<'_>, cutting: Cutting, call: &mut Call<'_>) -> Result<Self, GpuError> {
         let mut put = |slice: &Slice<'_>| call.copy(slice.bytes());
         let (q, k, v) = (put(&attention.q)?, put(&attention.k)?, put(&attention.v)?);
         let mut tokens: Vec<Argument> = vec![q.into(), k.into(), v.into()];
@@ -54,8 +59,23 @@ impl Loaded {
             Rule::Gated(gates) => tokens.extend([call.copy(gates.bytes())?.into(), Address(0)]),
             Rule::Delta(betas) => tokens.push(call.copy(betas.bytes())?.into()),
         }
-        let (cuts, count) = attention.cuts();
+        let (cuts, count) = attention.cuts(cutting);
         Ok(Self { tokens, q, k, heads: attention.struct_of_heads()?, cuts: call.copy(&cuts)?, count })
+    }
+
+    /// Queues the pass on tensor cores: no states are saved.
+    fn decay(
+        &self,
+        attention: &Attention<'_>,
+        kernel: Kernel,
+        state: Place,
+        (out, kind): (Place, u32),
+        call: &mut Call<'_>,
+    ) -> Result<(), GpuError> {
+        let [q, k, v, _, slopes] = self.tokens.as_slice() else { return Err(KernelError::Changed.into()) };
+        let mut arguments = vec![q.clone(), k.clone(), v.clone(), slopes.clone(), Struct(self.heads.clone())];
+        arguments.extend([self.cuts.into(), U32(self.count as u32), state.into(), out.into(), U32(kind)]);
+        call.launch(kernel, attention.grid(Cutting::TENSOR_CORES), &arguments)
     }
 
     /// Queues the pass; `state` becomes the one after it, and `saved` gets that before each chunk.
@@ -71,7 +91,7 @@ impl Loaded {
         let mut arguments = self.tokens.clone();
         arguments.extend([Struct(self.heads.clone()), self.cuts.into(), U32(self.count as u32), state.into()]);
         arguments.extend([Address(saved.map_or(0, |saved| saved.address)), out.into(), U32(kind)]);
-        call.launch(kernel, attention.grid(), &arguments)
+        call.launch(kernel, attention.grid(Cutting::PLAIN), &arguments)
     }
 }
 

@@ -5,14 +5,28 @@ use std::ops::Range;
 use braid_kernels::{Dtype, KernelError, Slice, attention::Documents};
 
 use crate::{
-    GpuError,
+    GpuError, Kernel,
     merge::{Table, kind, same_length},
 };
 
-/// Tokens of a chunk, the most key channels, and the value columns of a block: as in `kernels/cuda/heads.cuh`.
-pub(super) const CHUNK: usize = 16;
+/// The most key channels, as in `kernels/cuda/heads.cuh`.
 pub(super) const KEYS: usize = 128;
-pub(super) const COLUMNS: usize = 16;
+
+/// How the work is cut for a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cutting {
+    /// The most tokens of a chunk.
+    pub(super) chunk: usize,
+    /// Value columns of a block.
+    pub(super) columns: usize,
+}
+
+impl Cutting {
+    /// As in `kernels/cuda/heads.cuh`.
+    pub(super) const PLAIN: Self = Self { chunk: 16, columns: 16 };
+    /// As in `kernels/cuda/decay.cu`.
+    pub(super) const TENSOR_CORES: Self = Self { chunk: 32, columns: 64 };
+}
 
 /// The tokens of a packed sequence that are attended to, with what they bring.
 ///
@@ -101,13 +115,21 @@ impl Attention<'_> {
         Ok(table.bytes().to_vec())
     }
 
+    /// The kernel that computes outputs on tensor cores, where there is one for this.
+    pub(super) fn on_tensor_cores(&self) -> Option<Kernel> {
+        let fits = matches!(self.rule, Rule::Decay(_)) && self.q.dtype() == Dtype::BF16;
+        // sixteen bytes are copied at a time
+        let whole = self.key.is_multiple_of(8) && self.value.is_multiple_of(8);
+        (fits && whole).then_some(if self.key <= 64 { Kernel::DecayForward64 } else { Kernel::DecayForward128 })
+    }
+
     /// The chunks, none of which has tokens of two documents, as structs `Cut`, and how many they are.
-    pub(super) fn cuts(&self) -> (Vec<u8>, usize) {
+    pub(super) fn cuts(&self, cutting: Cutting) -> (Vec<u8>, usize) {
         let (mut table, mut count) = (Table::default(), 0);
         for segment in self.documents.segments(self.own.clone()) {
             let mut fresh = segment.fresh;
-            for start in segment.tokens.clone().step_by(CHUNK) {
-                let length = CHUNK.min(segment.tokens.end - start);
+            for start in segment.tokens.clone().step_by(cutting.chunk) {
+                let length = cutting.chunk.min(segment.tokens.end - start);
                 table.u32((start - self.own.start) as u32).u32(length as u32).u32(fresh.into()).u32(0);
                 (fresh, count) = (false, count + 1);
             }
@@ -116,12 +138,12 @@ impl Attention<'_> {
     }
 
     /// Blocks: heads, and tiles of columns.
-    pub(super) fn grid(&self) -> (u32, u32) {
-        (self.heads as u32, self.tiles() as u32)
+    pub(super) fn grid(&self, cutting: Cutting) -> (u32, u32) {
+        (self.heads as u32, self.tiles(cutting) as u32)
     }
 
-    pub(super) fn tiles(&self) -> usize {
-        self.value.div_ceil(COLUMNS)
+    pub(super) fn tiles(&self, cutting: Cutting) -> usize {
+        self.value.div_ceil(cutting.columns)
     }
 }
 

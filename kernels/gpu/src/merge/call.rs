@@ -2,7 +2,7 @@
 
 use braid_kernels::{KernelError, Slice, SliceMut};
 
-use super::{Lane, STRETCH, THREADS, operand::kind};
+use super::{Lane, STRETCH, operand::kind};
 use crate::{Argument, GpuError, Kernel, Launch, Place, Product, Stream};
 
 /// A call under way.
@@ -66,7 +66,7 @@ impl Call<'_> {
 
     /// Runs a kernel on a grid of blocks.
     pub(crate) fn launch(&mut self, kernel: Kernel, grid: (u32, u32), arguments: &[Argument]) -> Result<(), GpuError> {
-        self.stream.launch(&Launch { kernel, grid, block: THREADS, arguments })
+        self.stream.launch(&Launch { kernel, grid, block: kernel.threads(), arguments })
     }
 
     /// Multiplies matrices.
