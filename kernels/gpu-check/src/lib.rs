@@ -22,11 +22,7 @@ pub use measure::{Measured, Report, Size, measure};
 pub type Case = fn(&mut Lane);
 
 /// Every case, by name.
-<<<<<<< HEAD
-pub const CASES: [(&str, Case); 19] = [
-=======
-pub const CASES: [(&str, Case); 18] = [
->>>>>>> 2e71904 (Constant decay on tensor cores: the state in registers, the next chunk copied beside; what a warp does as one, on the shim too)
+pub const CASES: [(&str, Case); 20] = [
     ("conversions give the same bytes", elementwise::conversions_give_the_same_bytes),
     ("every edge of rounding is the same", elementwise::every_edge_of_rounding_is_the_same),
     ("sums give the same bytes", elementwise::sums_give_the_same_bytes),
@@ -50,7 +46,7 @@ pub const CASES: [(&str, Case); 18] = [
 ];
 
 /// Cases that need a library of matrix products, by name.
-pub const PRODUCT_CASES: [(&str, Case); 4] = [
+pub const PRODUCT_CASES: [(&str, Case); 20] = [
     ("softmax is the oracle", softmax::softmax_is_the_oracle),
     ("softmax in blocks is the oracle", softmax::softmax_in_blocks_is_the_oracle),
     ("large scores do not overflow", softmax::large_scores_do_not_overflow),
