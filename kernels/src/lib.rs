@@ -57,5 +57,6 @@ pub use select::{
 };
 pub use slice::{Slice, SliceMut};
 pub use statistics::{
-    Dots, GRANULE, Gram, L1, LogSum, column_dots, divergences, dots, gram, l1, log_sums, sign_balance, slerp_coefficients,
+    Dots, GRANULE, Gram, L1, LogSum, column_dots, divergences, dots, gram, l1, log_sums, row_divergences, sign_balance,
+    slerp_coefficients,
 };

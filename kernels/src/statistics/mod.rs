@@ -15,7 +15,7 @@ mod slerp;
 use std::ops::Range;
 
 pub use columns::column_dots;
-pub use divergence::{LogSum, divergences, log_sums};
+pub use divergence::{LogSum, divergences, log_sums, row_divergences};
 pub use dots::{Dots, dots};
 pub use gram::{Gram, gram};
 pub use l1::{L1, l1};

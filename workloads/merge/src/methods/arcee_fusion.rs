@@ -15,14 +15,13 @@
 use super::{
     BaseRule, Class, Contract, Method, Parameter, Reads, TensorParameters,
     search::{limit, search},
-    span::parts,
 };
 use crate::{
     MergeError,
     plan::PlannedTensor,
     run::{Tile, Tiles},
 };
-use braid_kernels::{KernelError, LogSum, RowFactors, Selection, Source, Trim, divergences, fuse, log_sums};
+use braid_kernels::{KernelError, LogSum, RowFactors, Selection, Source, Trim, divergences, fuse, log_sums, row_divergences};
 use std::sync::Arc;
 
 pub(super) struct ArceeFusion;
@@ -97,16 +96,8 @@ fn divergences_of_rows(tiles: &Tiles<'_>, base: usize, other: usize) -> Result<V
         return Ok(totals.into_iter().map(|total: f64| total as f32).collect());
     };
     let of_runs = tiles.fold(&runs, Vec::new, |found, piece| {
-        for start in (0..piece.elements).step_by(row) {
-            let inputs = parts(piece.inputs, &(start..piece.elements.min(start + row)))?;
-            let ln = |input: usize| -> Result<f64, KernelError> {
-                let mut sum = LogSum::default();
-                log_sums(&inputs[input])?.iter().for_each(|part| sum.add(part));
-                Ok(sum.ln())
-            };
-            let total: f64 = divergences(&inputs[other], &inputs[base], ln(other)?, ln(base)?)?.iter().sum();
-            found.push(total as f32);
-        }
+        let rows = row_divergences(&piece.inputs[other], &piece.inputs[base], row)?;
+        found.extend(rows.into_iter().map(|total| total as f32));
         Ok(())
     })?;
     Ok(of_runs.concat())
