@@ -1,8 +1,7 @@
 //! The kinds of job that this binary knows. A new kind is one line in each of the two tables.
 
-use crate::trainers;
+use crate::{on_gpus::Gpus, trainers};
 use braid_command::{CommandExecute, CommandWorkload, Guard, Launcher};
-use braid_gpu::Arithmetic;
 use braid_merge::{MergeExecute, MergeWorkload};
 use braid_mixture::infer::job::{InferExecute, InferWorkload};
 use braid_mixture::job::{MixtureExecute, MixtureWorkload};
@@ -28,13 +27,13 @@ pub(crate) fn workloads() -> Registry<dyn Workload> {
     Registry::new(kinds.map(|kind| (kind.kind(), kind)))
 }
 
-/// The doing halves, for a worker; merges with this arithmetic.
-pub(crate) fn executors(arithmetic: Arc<Arithmetic>) -> Registry<dyn Execute> {
+/// The doing halves, for a worker with these GPUs.
+pub(crate) fn executors(gpus: Gpus) -> Registry<dyn Execute> {
     let kinds: [Arc<dyn Execute>; 7] = [
-        Arc::new(MergeExecute::with(arithmetic)),
+        Arc::new(MergeExecute::with(gpus.merges)),
         Arc::new(MixtureExecute::new(trainers::all())),
         Arc::new(Noop),
-        Arc::new(TrainExecute),
+        Arc::new(TrainExecute::on(gpus.trainings)),
         Arc::new(ProfileExecute),
         Arc::new(command()),
         Arc::new(InferExecute),
@@ -54,7 +53,7 @@ mod tests {
     #[test]
     fn both_halves_of_every_kind_are_here() {
         let deciding: Vec<_> = super::workloads().kinds().collect();
-        let doing: Vec<_> = super::executors(std::sync::Arc::new(braid_gpu::Arithmetic::cpu())).kinds().collect();
+        let doing: Vec<_> = super::executors(super::Gpus::default()).kinds().collect();
         assert_eq!(deciding, doing);
         assert_eq!(deciding.len(), 7);
     }

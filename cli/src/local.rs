@@ -83,7 +83,7 @@ impl Local {
             async move { Ok::<_, ConnectError>(channel) }
         };
         let cancel = CancellationToken::new();
-        let worker = tokio::spawn(Worker::run(options, connector, kinds::executors(on_gpus::arithmetic()?), cancel.clone()));
+        let worker = tokio::spawn(Worker::run(options, connector, kinds::executors(on_gpus::gpus()?), cancel.clone()));
         let mut local = Self { coordinator, client, server, worker, cancel };
         local.joined().await?;
         Ok(local)

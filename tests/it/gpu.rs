@@ -75,6 +75,53 @@ fn a_machine_without_a_gpu_says_so_and_merges_on_the_cpu() {
     assert!(run.stderr.contains(r#"BRAID_MERGE_ON is "tpu", and may be cpu or gpu"#), "{run}");
 }
 
+/// Every kind of layer, large enough to be worth the way.
+const TRAINING: &str = "documents: [texts]\ncontext: 256\nranks: 1\ntokens_per_rank: 256\nsteps: 2\nsequences_per_step: 2\n\
+    model: { width: 16, heads: 2, head_dim: 96, mlp_width: 24, layers: [gla, softmax, delta_net, lightning, linear, gated_delta_net] }\n";
+
+/// The losses of a training.
+fn losses(scratch: &Scratch, out: &str) -> Vec<f64> {
+    let text = std::fs::read_to_string(scratch.join(out).join("losses.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn attention_on_a_gpu_trains_as_on_the_cpu_but_for_rounding() {
+    let scratch = training(2);
+    scratch.write("train.yml", TRAINING);
+    let [driver, both] = ["driver", "both"].map(|folder| scratch.join(folder));
+    for folder in [&driver, &both] {
+        std::fs::create_dir(folder).unwrap();
+        shim::build_driver(folder).unwrap();
+    }
+    shim::build_blas(&both).unwrap();
+    scratch.braid(["train", "train.yml", "cpu"]).ok();
+    let cpu = losses(&scratch, "cpu");
+    assert_eq!(cpu.len(), 2);
+    let train = |libraries: &Path, launches: &str, out: &str| {
+        let mut command = command(scratch.path());
+        command.env("BRAID_TRAIN_ON", "gpu").env("LD_LIBRARY_PATH", libraries).env("BRAID_FAKE_LAUNCHES", launches);
+        command.args(["train", "train.yml", out]);
+        let run = finish(command);
+        assert_eq!(run.code, Some(0), "{run}");
+        for (step, (found, cpu)) in losses(&scratch, out).iter().zip(&cpu).enumerate() {
+            assert!((found - cpu).abs() <= 1e-4 * cpu, "{out}, step {step}: {found} where {cpu} was expected");
+        }
+        run
+    };
+    let run = train(&both, "1000000", "gpu");
+    assert!(!run.stderr.contains("CPU"), "{run}");
+    let [whole, here] = ["gpu", "cpu"].map(|out| std::fs::read(scratch.join(out).join("model.safetensors")).unwrap());
+    assert!(whole != here, "rounding is not the same, so that it was the GPU");
+
+    let run = train(&driver, "1000000", "alone");
+    assert!(run.stderr.contains("softmax attention of trainings is computed on the CPU: cuBLAS cannot be loaded ("), "{run}");
+
+    // the questions that it is asked before take thirteen launches
+    let run = train(&both, "20", "lost");
+    assert!(run.stderr.contains("trainings go on on the CPU: GPU 0 (fake) has failed: cu"), "{run}");
+}
+
 /// A gang of two workers on GPUs that are none, whose states are gathered by a library with NCCL's name: split groups, gathers beside the
 /// computing, parts of different length.
 #[test]

@@ -126,7 +126,7 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
     };
     let (threads, memory) = args.limits.resolve();
     let measured = args.measure.figures(&args.data_dir, (threads, memory), &args.join, &membership).await;
-    let arithmetic = on_gpus::arithmetic()?;
+    let on_gpus = on_gpus::gpus()?;
     let listener = match &membership {
         Membership::Plaintext => Listener::bind(args.exchange),
         Membership::Node(identity) => Listener::bind_secure(args.exchange, identity.clone()),
@@ -160,7 +160,7 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
         let (coordinators, trust) = (args.join.clone(), membership.trust());
         async move { membership::dial(&coordinators, &trust).await }
     };
-    let worker = Worker::run(options, connector, kinds::executors(arithmetic), cancel.clone());
+    let worker = Worker::run(options, connector, kinds::executors(on_gpus), cancel.clone());
     tokio::pin!(worker);
     tokio::select! {
         ended = &mut worker => return ended.map_err(worker_error),

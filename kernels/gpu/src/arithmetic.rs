@@ -11,63 +11,40 @@
 //!
 //! Both give the same bytes, so nobody sees which it was. No thread waits for a lane: while all are in use, it computes itself.
 
-use std::{
-    fmt,
-    ops::Range,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
-};
+use std::{ops::Range, sync::Arc};
 
 use braid_kernels::{
     Buckets, Chances, Combine, Dots, Gram, Keep, KernelError, L1, MaskedPiece, Part, Pass, Slice, SliceMut, Source, TaskVector,
 };
 
-use crate::{Accelerator, GpuError, Lane, proof};
+use crate::{Accelerator, GpuError, Lane, lanes::Lanes, proof};
 
-/// Lanes of a device: while one is copied to, one computes, and one is copied from; and one more whose tile is read.
-const LANES: usize = 4;
 /// Elements below which a tile is not worth the way.
 const LEAST: usize = 1 << 16;
 
 /// The arithmetic of merges, wherever it is done.
 #[derive(Debug)]
 pub struct Arithmetic {
-    devices: Vec<Slot>,
+    lanes: Lanes,
     least: usize,
-    done: AtomicU64,
 }
 
-/// A device that is in use, and its lanes.
-struct Slot {
-    device: Arc<dyn Accelerator>,
-    free: Mutex<Vec<Lane>>,
-    made: AtomicUsize,
-    failed: AtomicBool,
+impl Default for Arithmetic {
+    fn default() -> Self {
+        Self::cpu()
+    }
 }
 
 impl Arithmetic {
     /// On the calling threads alone.
     pub const fn cpu() -> Self {
-        Self { devices: Vec::new(), least: LEAST, done: AtomicU64::new(0) }
+        Self { lanes: Lanes::none(), least: LEAST }
     }
 
     /// On these devices too, those of them that give the CPU's answers to a few questions; and what is wrong with the others.
     pub fn on(devices: Vec<Arc<dyn Accelerator>>) -> (Self, Vec<GpuError>) {
-        let (mut slots, mut problems) = (Vec::new(), Vec::new());
-        for device in devices {
-            match Lane::new(&*device).and_then(|mut lane| proof::prove(&device.description().name, &mut lane).map(|()| lane)) {
-                Ok(lane) => slots.push(Slot {
-                    device,
-                    free: Mutex::new(vec![lane]),
-                    made: AtomicUsize::new(1),
-                    failed: AtomicBool::new(false),
-                }),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        (Self { devices: slots, least: LEAST, done: AtomicU64::new(0) }, problems)
+        let (lanes, problems) = Lanes::of("merges", devices, proof::of_merges);
+        (Self { lanes, least: LEAST }, problems)
     }
 
     /// The same, with tiles of so many elements worth the way.
@@ -77,7 +54,7 @@ impl Arithmetic {
 
     /// How many calls a device has answered.
     pub fn answered_by_devices(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
+        self.lanes.answered()
     }
 
     /// As [`braid_kernels::linear`].
@@ -169,32 +146,7 @@ impl Arithmetic {
 
     /// The answer of a device; none where it must be computed here.
     fn device<R>(&self, elements: usize, work: impl FnOnce(&mut Lane) -> Result<R, GpuError>) -> Option<Result<R, KernelError>> {
-        if elements < self.least {
-            return None;
-        }
-        let (slot, mut lane) = self.devices.iter().find_map(|slot| Some((slot, slot.take()?)))?;
-        let answer = work(&mut lane);
-        let failed = matches!(answer, Err(GpuError::Lost { .. }));
-        match answer {
-            Ok(answer) => {
-                slot.put(lane);
-                self.done.fetch_add(1, Ordering::Relaxed);
-                Some(Ok(answer))
-            }
-            Err(GpuError::Kernel(error)) => {
-                slot.put(lane);
-                Some(Err(error))
-            }
-            Err(error) => {
-                if failed {
-                    slot.retire(&error);
-                } else {
-                    tracing::debug!("computed on the CPU: {error}");
-                    slot.put(lane);
-                }
-                None
-            }
-        }
+        if elements < self.least { None } else { self.lanes.ask(work) }
     }
 }
 
@@ -203,55 +155,5 @@ fn of_vector(source: &Source<'_>) -> usize {
     match source {
         Source::Difference { base, .. } => base.len(),
         _ => 0,
-    }
-}
-
-impl Slot {
-    /// A lane that nobody uses, or a further one.
-    fn take(&self) -> Option<Lane> {
-        if self.failed.load(Ordering::Acquire) {
-            return None;
-        }
-        if let Some(lane) = self.lock().pop() {
-            return Some(lane);
-        }
-        self.made.fetch_update(Ordering::AcqRel, Ordering::Acquire, |made| (made < LANES).then_some(made + 1)).ok()?;
-        match Lane::new(&*self.device) {
-            Ok(lane) => Some(lane),
-            // It stays counted as made: a device without room for a lane is not asked for one at every tile.
-            Err(error @ GpuError::Lost { .. }) => {
-                self.retire(&error);
-                None
-            }
-            Err(error) => {
-                tracing::debug!("no further lane: {error}");
-                None
-            }
-        }
-    }
-
-    fn put(&self, lane: Lane) {
-        if !self.failed.load(Ordering::Acquire) {
-            self.lock().push(lane);
-        }
-    }
-
-    /// Asks it no more. Its lanes go with it.
-    fn retire(&self, error: &GpuError) {
-        if !self.failed.swap(true, Ordering::AcqRel) {
-            tracing::warn!("merges go on on the CPU: {error}");
-        }
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Lane>> {
-        // a thread that died holding the lock left a list of lanes that nobody uses
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.device.description().name)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Arithmetic        which of them, or the CPU, for each call of a merge
+//!   Attending         which of them, if any, for each layer of a training
 //!   Lane              linear, task_vectors, gram, …: the signatures and the bytes of the CPU forms
 //!   Stream            memory, copies, launches and a library's matrix products, in order
 //!   Accelerator       a device that has streams: a GPU, or a process that runs the same .cu files on a processor (`shim`)
@@ -11,6 +12,7 @@
 
 mod accelerator;
 mod arithmetic;
+mod attending;
 pub mod attention;
 #[cfg(feature = "cuda")]
 mod blas;
@@ -18,6 +20,7 @@ mod blas;
 mod cuda;
 mod error;
 mod kernel;
+mod lanes;
 mod merge;
 #[cfg(feature = "cuda")]
 pub mod nccl;
@@ -29,6 +32,7 @@ pub mod shim;
 
 pub use accelerator::{Accelerator, Argument, Description, Launch, Matrices, Place, Product, Stream};
 pub use arithmetic::Arithmetic;
+pub use attending::Attending;
 #[cfg(feature = "cuda")]
 pub use cuda::Device;
 pub use error::GpuError;

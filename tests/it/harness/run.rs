@@ -34,6 +34,7 @@ pub(crate) fn command_on(host: Option<&Host>, folder: &Path) -> Command {
         "BRAID_TOKEN",
         "BRAID_LOG",
         "BRAID_MERGE_ON",
+        "BRAID_TRAIN_ON",
         "RUST_BACKTRACE",
         "COLUMNS",
     ] {

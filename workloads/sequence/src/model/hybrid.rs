@@ -7,7 +7,8 @@ use super::{
     loss::{cross_entropy, losses},
 };
 use crate::parallel::SequenceGroup;
-use std::ops::Range;
+use braid_gpu::Attending;
+use std::{ops::Range, sync::Arc};
 
 /// A hybrid language model. Its parameters are the caller's: one slice in the order of [`Model::table`].
 pub struct Model {
@@ -26,9 +27,17 @@ impl Model {
     /// # Errors
     /// [`ModelError::Size`] for sizes that no model has.
     pub fn new(config: &ModelConfig, vocabulary: usize) -> Result<Self, ModelError> {
+        Self::on(config, vocabulary, &Arc::new(Attending::cpu()))
+    }
+
+    /// The same, whose attention these GPUs compute where they can.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn on(config: &ModelConfig, vocabulary: usize, gpus: &Arc<Attending>) -> Result<Self, ModelError> {
         config.check(vocabulary)?;
         let table = Table::of(config, vocabulary);
-        let layers = (0..config.layers.len()).map(|index| Layer::new(config, &table, index)).collect();
+        let layers = (0..config.layers.len()).map(|index| Layer::new(config, &table, index, gpus)).collect();
         let (embedding, norm) = (table.range("model.embed_tokens.weight"), table.range("model.norm.weight"));
         let head = table.range("lm_head.weight");
         Ok(Self { table, layers, embedding, norm, head, width: config.width, epsilon: config.norm_epsilon.0 })

@@ -11,7 +11,8 @@ use super::{
     mix::{self, Mixed},
 };
 use crate::parallel::SequenceGroup;
-use std::ops::Range;
+use braid_gpu::Attending;
+use std::{ops::Range, sync::Arc};
 
 /// A layer's family and where its parameters lie.
 pub(super) struct Layer {
@@ -46,7 +47,7 @@ pub(super) struct Kept {
 }
 
 impl Layer {
-    pub(super) fn new(config: &ModelConfig, table: &Table, index: usize) -> Self {
+    pub(super) fn new(config: &ModelConfig, table: &Table, index: usize, gpus: &Arc<Attending>) -> Self {
         let mixing = config.layers[index];
         let range = |part: &str| table.range(&format!("model.layers.{index}.{part}"));
         let projections = mixing.projections(config).into_iter().map(|projection| {
@@ -55,7 +56,7 @@ impl Layer {
             (projection, range(&format!("mixer.{name}_proj.weight")), bias)
         });
         Self {
-            family: mixing.family(config),
+            family: mixing.family_on(config, gpus),
             projections: projections.collect(),
             mixer_norm: range("mixer_norm.weight"),
             out_norm: range("mixer.out_norm.weight"),

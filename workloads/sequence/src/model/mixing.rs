@@ -1,10 +1,15 @@
 //! How a layer mixes tokens: which family of attention, and what makes its inputs of the residual stream.
 
-use super::ModelConfig;
+use super::{
+    ModelConfig,
+    on_device::{OnDevice, Recurrence, SoftmaxOnDevice},
+};
+use braid_gpu::Attending;
 use braid_kernels::attention::{
     DeltaNet, GatedDeltaNet, Gathered, Gla, Lightning, LinearAttention, Mixer, Softmax, SoftmaxHeads, Tensor,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How one layer mixes tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,6 +83,29 @@ impl Mixing {
             Self::Gla => plain(Box::new(Gla::new(heads, dim, dim))),
             Self::DeltaNet => plain(Box::new(DeltaNet::new(heads, dim, dim))),
             Self::GatedDeltaNet => plain(Box::new(GatedDeltaNet::new(heads, dim, dim))),
+        }
+    }
+
+    /// The same, computed on GPUs as far as these have kernels for it.
+    pub(super) fn family_on(self, config: &ModelConfig, gpus: &Arc<Attending>) -> Family {
+        let kernel = match self {
+            _ if !gpus.has_devices() => None,
+            Self::Softmax => {
+                let family = Softmax { heads: SoftmaxHeads::equal(config.heads, config.head_dim, config.head_dim) };
+                return Family::Gathered(Box::new(SoftmaxOnDevice { family, gpus: Arc::clone(gpus) }));
+            }
+            Self::Linear => Some(Recurrence::Plain),
+            Self::Lightning => Some(Recurrence::Decay),
+            Self::Gla => Some(Recurrence::Gated),
+            Self::DeltaNet => Some(Recurrence::Delta),
+            Self::GatedDeltaNet => None,
+        };
+        match (self.family(config), kernel) {
+            (Family::State { mixer: family, params }, Some(kernel)) => {
+                let (gpus, heads, width) = (Arc::clone(gpus), config.heads, config.head_dim);
+                Family::State { mixer: Box::new(OnDevice { family, gpus, heads, width, kernel }), params }
+            }
+            (family, _) => family,
         }
     }
 

@@ -6,7 +6,8 @@
 //!
 //! Five kinds of layer do not need an automatic differentiator: what each backward does is a few lines beside its forward, and the
 //! one layer that talks to other ranks decides when. It is no framework; `train` drives it over ranks. A
-//! [`Learner`] is a model with its optimizer on one thread, for those who train many small ones. Only `tensors` knows files.
+//! [`Learner`] is a model with its optimizer on one thread, for those who train many small ones. Only `tensors` knows files, and only
+//! `on_device` GPUs.
 
 mod config;
 mod dense;
@@ -17,6 +18,7 @@ mod learner;
 mod loss;
 mod mix;
 mod mixing;
+mod on_device;
 mod optimizer;
 mod parameters;
 pub mod tensors;

@@ -12,6 +12,7 @@ use crate::{
     parallel::{Layout, SequenceGroup},
     planner::Group,
 };
+use braid_gpu::Attending;
 use braid_kernels::attention::Documents;
 use braid_workload::{Exchange, TaskContext, exchange::TypedExchange};
 use serde::{Deserialize, Serialize};
@@ -31,12 +32,17 @@ pub(super) struct Outcome {
 }
 
 /// Runs a rank to the end of the training.
-pub(super) fn run(job: &TrainJob, context: &TaskContext, exchange: &dyn Exchange) -> Result<Outcome, TrainError> {
+pub(super) fn run(
+    job: &TrainJob,
+    context: &TaskContext,
+    exchange: &dyn Exchange,
+    gpus: &Arc<Attending>,
+) -> Result<Outcome, TrainError> {
     let spec = &job.spec;
     let tokenizer = Tokenizer::read(&spec.tokens)?;
     tokenizer.check(&spec.tokens, job.vocabulary)?;
     let corpus = Corpus::read(spec, &tokenizer)?;
-    let model = Model::new(&spec.model, job.vocabulary)?;
+    let model = Model::on(&spec.model, job.vocabulary, gpus)?;
     same_documents(exchange, &corpus)?;
     let mut rank = Rank {
         spec,

@@ -64,7 +64,7 @@ fn train(job: &TrainJob, stop: Option<u64>) -> Vec<Result<Outcome, TrainError>> 
                             token.cancel();
                         }
                     });
-                    let outcome = rank::run(job, &context, &exchange);
+                    let outcome = rank::run(job, &context, &exchange, &Arc::default());
                     if let Err(error) = &outcome {
                         exchange.abort(&error.to_string());
                     }
@@ -142,7 +142,7 @@ fn a_rank_that_is_lost_ends_the_others() {
             .into_iter()
             .map(|exchange| {
                 let job = &job;
-                scope.spawn(move || rank::run(job, &context(CancellationToken::new(), |_| ()), &exchange))
+                scope.spawn(move || rank::run(job, &context(CancellationToken::new(), |_| ()), &exchange, &Arc::default()))
             })
             .collect();
         let mut all = vec![0; 32 * 3];

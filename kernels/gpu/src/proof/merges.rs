@@ -1,5 +1,4 @@
-//! A few questions that a device must answer as the CPU does before it is trusted with a merge: wrong machine code, a broken driver or
-//! broken memory must not end in a checkpoint. Not the whole of what is tested.
+//! What a device is asked before merges: the bytes of the CPU.
 
 use braid_kernels::{
     Chances, Combine, Dtype, Keep, Mask, MaskKey, MaskedPiece, Part, Pass, Selection, Slice, SliceMut, Source, TaskVector,
@@ -12,7 +11,7 @@ use crate::{GpuError, Lane};
 const ELEMENTS: u32 = 10_007;
 
 /// Holds a lane of `device` against the CPU.
-pub(crate) fn prove(device: &str, lane: &mut Lane) -> Result<(), GpuError> {
+pub(crate) fn of_merges(device: &str, lane: &mut Lane) -> Result<(), GpuError> {
     let tensors: Vec<Vec<u8>> = (1..=3).map(tensor).collect();
     let slices = tensors.iter().map(|bytes| Slice::new(Dtype::BF16, bytes)).collect::<Result<Vec<_>, _>>()?;
     let [base, a, b] = [0, 1, 2].map(|at| slices[at]);

@@ -1,0 +1,145 @@
+//! Lanes of some devices, lent for one call each. No thread waits for one, and a device that fails is asked no more. Not what is asked.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use braid_kernels::KernelError;
+
+use crate::{Accelerator, GpuError, Lane};
+
+/// Lanes of a device: while one is copied to, one computes, and one is copied from; and one more whose operands are read.
+const LANES: usize = 4;
+
+/// The lanes of all devices in use.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    devices: Vec<Slot>,
+    answered: AtomicU64,
+}
+
+/// A device that is in use, and its lanes.
+struct Slot {
+    /// What goes on on the CPU where it fails.
+    work: &'static str,
+    device: Arc<dyn Accelerator>,
+    free: Mutex<Vec<Lane>>,
+    made: AtomicUsize,
+    failed: AtomicBool,
+}
+
+impl Lanes {
+    pub(crate) const fn none() -> Self {
+        Self { devices: Vec::new(), answered: AtomicU64::new(0) }
+    }
+
+    /// Those of the devices that pass `prove`, which has the name of each; and what is wrong with the others.
+    pub(crate) fn of(
+        work: &'static str,
+        devices: Vec<Arc<dyn Accelerator>>,
+        prove: impl Fn(&str, &mut Lane) -> Result<(), GpuError>,
+    ) -> (Self, Vec<GpuError>) {
+        let (mut slots, mut problems) = (Vec::new(), Vec::new());
+        for device in devices {
+            match Lane::new(&*device).and_then(|mut lane| prove(&device.description().name, &mut lane).map(|()| lane)) {
+                Ok(lane) => slots.push(Slot {
+                    work,
+                    device,
+                    free: Mutex::new(vec![lane]),
+                    made: AtomicUsize::new(1),
+                    failed: AtomicBool::new(false),
+                }),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        (Self { devices: slots, answered: AtomicU64::new(0) }, problems)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
+    /// How many calls a device has answered.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// The answer of a device, or what is wrong with the question; none where no lane is free or the device cannot answer.
+    pub(crate) fn ask<R>(&self, work: impl FnOnce(&mut Lane) -> Result<R, GpuError>) -> Option<Result<R, KernelError>> {
+        let (slot, mut lane) = self.devices.iter().find_map(|slot| Some((slot, slot.take()?)))?;
+        match work(&mut lane) {
+            Ok(answer) => {
+                slot.put(lane);
+                self.answered.fetch_add(1, Ordering::Relaxed);
+                Some(Ok(answer))
+            }
+            Err(GpuError::Kernel(error)) => {
+                slot.put(lane);
+                Some(Err(error))
+            }
+            Err(error @ GpuError::Lost { .. }) => {
+                slot.retire(&error);
+                None
+            }
+            Err(error) => {
+                tracing::debug!("computed on the CPU: {error}");
+                slot.put(lane);
+                None
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// A lane that nobody uses, or a further one.
+    fn take(&self) -> Option<Lane> {
+        if self.failed.load(Ordering::Acquire) {
+            return None;
+        }
+        if let Some(lane) = self.lock().pop() {
+            return Some(lane);
+        }
+        self.made.fetch_update(Ordering::AcqRel, Ordering::Acquire, |made| (made < LANES).then_some(made + 1)).ok()?;
+        match Lane::new(&*self.device) {
+            Ok(lane) => Some(lane),
+            // It stays counted as made: a device without room for a lane is not asked for one at every tile.
+            Err(error @ GpuError::Lost { .. }) => {
+                self.retire(&error);
+                None
+            }
+            Err(error) => {
+                tracing::debug!("no further lane: {error}");
+                None
+            }
+        }
+    }
+
+    fn put(&self, lane: Lane) {
+        if !self.failed.load(Ordering::Acquire) {
+            self.lock().push(lane);
+        }
+    }
+
+    /// Asks it no more. Its lanes go with it.
+    fn retire(&self, error: &GpuError) {
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            tracing::warn!("{} go on on the CPU: {error}", self.work);
+        }
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Lane>> {
+        // a thread that died holding the lock left a list of lanes that nobody uses
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.device.description().name)
+    }
+}

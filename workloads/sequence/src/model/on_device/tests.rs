@@ -1,0 +1,254 @@
+//! Trainings whose attention a device computes: those of the CPU but for rounding, also where the device has too little memory, no matrix
+//! products, or fails on the way.
+
+use super::*;
+use crate::{
+    model::{AdamW, Epsilon, Loss, Mixing, Model, ModelConfig, Moments},
+    parallel::{Layout, SequenceGroup},
+};
+use braid_gpu::{Accelerator, Description, GpuError, Launch, Place, Product, Stream, shim::Shim};
+use braid_kernels::attention::Documents;
+use braid_workload::exchange::local;
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicI64, Ordering},
+};
+
+const VOCABULARY: usize = 13;
+const COVERED: [Mixing; 5] = [Mixing::Lightning, Mixing::Gla, Mixing::Linear, Mixing::DeltaNet, Mixing::Softmax];
+/// Of the largest gradient of a tensor: f32 sums of a few dozen tokens in another order.
+const TOLERANCE: f64 = 1e-4;
+
+static SHIM: LazyLock<(tempfile::TempDir, Shim)> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let shim = Shim::build(folder.path()).unwrap();
+    (folder, shim)
+});
+
+/// A device that fails after some launches.
+struct Failing(Arc<AtomicI64>);
+
+struct FailingStream(Box<dyn Stream>, Arc<AtomicI64>);
+
+impl Accelerator for Failing {
+    fn description(&self) -> &Description {
+        SHIM.1.description()
+    }
+
+    fn stream(&self) -> Result<Box<dyn Stream>, GpuError> {
+        Ok(Box::new(FailingStream(SHIM.1.stream()?, Arc::clone(&self.0))))
+    }
+}
+
+impl Stream for FailingStream {
+    fn allocate(&mut self, bytes: usize) -> Result<Place, GpuError> {
+        self.0.allocate(bytes)
+    }
+
+    fn release(&mut self, place: Place) {
+        self.0.release(place);
+    }
+
+    fn upload(&mut self, bytes: &[u8], to: Place) -> Result<(), GpuError> {
+        self.0.upload(bytes, to)
+    }
+
+    fn fill(&mut self, byte: u8, place: Place) -> Result<(), GpuError> {
+        self.0.fill(byte, place)
+    }
+
+    fn copy(&mut self, from: Place, to: Place) -> Result<(), GpuError> {
+        self.0.copy(from, to)
+    }
+
+    fn launch(&mut self, launch: &Launch<'_>) -> Result<(), GpuError> {
+        if self.1.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            return Err(GpuError::Lost { device: "a device".into(), problem: "it fell off the bus".into() });
+        }
+        self.0.launch(launch)
+    }
+
+    fn multiply(&mut self, product: &Product) -> Result<(), GpuError> {
+        self.0.multiply(product)
+    }
+
+    fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {
+        self.0.download(from, bytes)
+    }
+}
+
+fn config(layers: &[Mixing]) -> ModelConfig {
+    ModelConfig { width: 8, heads: 2, head_dim: 4, mlp_width: 12, layers: layers.to_vec(), norm_epsilon: Epsilon(1e-5) }
+}
+
+fn on(device: Arc<dyn Accelerator>, products: bool) -> Arc<Attending> {
+    let (attending, problems) = Attending::on(vec![device], products);
+    assert_eq!(problems, []);
+    Arc::new(attending.with_least(1))
+}
+
+fn whole() -> Arc<Attending> {
+    on(Arc::new(SHIM.1.clone()), true)
+}
+
+/// Loss and gradient of all ranks together.
+fn gradient(model: &Model, parameters: &[f32], ranks: usize) -> (Loss, Vec<f32>) {
+    let documents = Documents::of_lengths([21, 3, 34]);
+    let tokens: Vec<u32> = (0..documents.tokens()).map(|index| (index * 7 + index * index) as u32 % VOCABULARY as u32).collect();
+    let layout = Layout::balanced(documents, ranks);
+    let (layout, tokens) = (&layout, &tokens);
+    let parts: Vec<_> = std::thread::scope(|scope| {
+        let handles: Vec<_> = local::group(ranks)
+            .into_iter()
+            .map(|exchange| {
+                scope.spawn(move || {
+                    let mut gradient = vec![0.0; parameters.len()];
+                    let group = SequenceGroup::new(&exchange, layout).unwrap();
+                    let loss = model.train(parameters, &group, tokens, 1.0, &mut gradient).unwrap();
+                    (loss, gradient)
+                })
+            })
+            .collect();
+        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+    });
+    let mut total = (Loss::default(), vec![0.0; parameters.len()]);
+    for (loss, gradient) in parts {
+        total.0 = Loss { nats: total.0.nats + loss.nats, tokens: total.0.tokens + loss.tokens };
+        total.1.iter_mut().zip(&gradient).for_each(|(total, part)| *total += part);
+    }
+    total
+}
+
+/// Parameters whose layers all matter.
+fn parameters(model: &Model) -> Vec<f32> {
+    let mut parameters: Vec<f32> = model.table().begin(1).iter().map(|x| x * 2.0).collect();
+    parameters[model.table().range("model.embed_tokens.weight")].iter_mut().for_each(|x| *x *= 30.0);
+    parameters
+}
+
+#[test]
+fn gradients_are_those_of_the_cpu_but_for_rounding_on_any_ranks() {
+    for layers in COVERED.map(|mixing| vec![mixing]).into_iter().chain([COVERED.to_vec()]) {
+        let (cpu, gpus) = (Model::new(&config(&layers), VOCABULARY).unwrap(), whole());
+        let there = Model::on(&config(&layers), VOCABULARY, &gpus).unwrap();
+        let parameters = parameters(&cpu);
+        for ranks in [1, 2, 3] {
+            let ((expected, by_cpu), before) = (gradient(&cpu, &parameters, ranks), gpus.answered_by_devices());
+            let (found, by_device) = gradient(&there, &parameters, ranks);
+            // both passes of every layer of every rank, unless a lane was not free
+            let answered = gpus.answered_by_devices() - before;
+            assert!(answered > 0 && answered <= (2 * layers.len() * ranks) as u64, "{answered} answers for {layers:?}");
+            assert!(ranks > 1 || answered == 2 * layers.len() as u64, "{answered} answers for {layers:?}");
+            assert!((expected.nats - found.nats).abs() <= TOLERANCE * expected.nats, "{layers:?}: {expected:?}, {found:?}");
+            for place in cpu.table().places() {
+                let [cpu, device] = [&by_cpu, &by_device].map(|gradient| &gradient[place.range.clone()]);
+                let size = cpu.iter().fold(1e-2, |size: f64, x| size.max(f64::from(x.abs())));
+                let error = cpu.iter().zip(device).fold(0.0, |top: f64, (a, b)| top.max(f64::from((a - b).abs())));
+                assert!(error <= TOLERANCE * size, "{layers:?} on {ranks} ranks, {}: {error} of {size}", place.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_there_is_no_kernel_for_stays_on_the_cpu_to_the_last_bit() {
+    for (layers, gpus) in [
+        (vec![Mixing::GatedDeltaNet], whole()),
+        (vec![Mixing::Softmax], on(Arc::new(SHIM.1.clone()), false)),
+        (COVERED.to_vec(), Arc::new(Attending::on(vec![], true).0)),
+        (COVERED.to_vec(), Arc::new(Attending::on(vec![Arc::new(SHIM.1.clone())], true).0.with_least(100_000))),
+    ] {
+        let cpu = Model::new(&config(&layers), VOCABULARY).unwrap();
+        let there = Model::on(&config(&layers), VOCABULARY, &gpus).unwrap();
+        let parameters = parameters(&cpu);
+        assert_eq!(gradient(&there, &parameters, 2), gradient(&cpu, &parameters, 2), "{layers:?}");
+        assert_eq!(gpus.answered_by_devices(), 0);
+    }
+}
+
+/// Steps of a training, and the losses before each.
+fn losses(gpus: &Arc<Attending>) -> Vec<f64> {
+    let model = Model::on(&config(&COVERED), VOCABULARY, gpus).unwrap();
+    let mut parameters = model.table().begin(5);
+    let (optimizer, mut moments) = (AdamW { lr: 1e-2, warmup: 1, ..AdamW::default() }, Moments::zeros(parameters.len()));
+    let step = |step| {
+        let (loss, mut gradient) = gradient(&model, &parameters, 1);
+        gradient.iter_mut().for_each(|x| *x /= loss.tokens as f32);
+        optimizer.step((step, 8), &mut parameters, &gradient, &mut moments, |_| true);
+        loss.nats / loss.tokens as f64
+    };
+    (0..8).map(step).collect()
+}
+
+#[test]
+fn a_training_on_a_device_that_is_short_of_memory_or_fails_goes_on() {
+    let cpu = losses(&Arc::new(Attending::cpu()));
+    assert!(cpu[7] < 0.95 * cpu[0], "it learns: {cpu:?}");
+    let (on_whole, short) = (whole(), on(Arc::new(SHIM.1.clone().with_memory(80_000)), true));
+    let failing = on(Arc::new(Failing(Arc::new(AtomicI64::new(60)))), true);
+    for (what, gpus) in [("whole", &on_whole), ("short", &short), ("failing", &failing)] {
+        let found = losses(gpus);
+        for (step, (found, cpu)) in found.iter().zip(&cpu).enumerate() {
+            assert!((found - cpu).abs() <= 1e-3 * cpu, "{what}, step {step}: {found} where {cpu} was expected");
+        }
+    }
+    let [all, some, few] = [&on_whole, &short, &failing].map(|gpus| gpus.answered_by_devices());
+    assert_eq!(all, 8 * 2 * COVERED.len() as u64);
+    assert!(0 < some && some < all, "{some} answers of a device that is short of memory");
+    assert!(0 < few && few < all, "{few} answers of a device that fails");
+}
+
+/// A device that computes something else is found out before it is used.
+#[test]
+fn a_device_with_other_answers_is_not_used() {
+    struct Wrong;
+    struct WrongStream(Box<dyn Stream>);
+    impl Accelerator for Wrong {
+        fn description(&self) -> &Description {
+            SHIM.1.description()
+        }
+
+        fn stream(&self) -> Result<Box<dyn Stream>, GpuError> {
+            Ok(Box::new(WrongStream(SHIM.1.stream()?)))
+        }
+    }
+    impl Stream for WrongStream {
+        fn allocate(&mut self, bytes: usize) -> Result<Place, GpuError> {
+            self.0.allocate(bytes)
+        }
+
+        fn release(&mut self, place: Place) {
+            self.0.release(place);
+        }
+
+        fn upload(&mut self, bytes: &[u8], to: Place) -> Result<(), GpuError> {
+            self.0.upload(bytes, to)
+        }
+
+        fn fill(&mut self, byte: u8, place: Place) -> Result<(), GpuError> {
+            self.0.fill(byte, place)
+        }
+
+        fn copy(&mut self, from: Place, to: Place) -> Result<(), GpuError> {
+            self.0.copy(from, to)
+        }
+
+        fn launch(&mut self, launch: &Launch<'_>) -> Result<(), GpuError> {
+            self.0.launch(launch)
+        }
+
+        fn multiply(&mut self, product: &Product) -> Result<(), GpuError> {
+            self.0.multiply(&Product { scale: 1.01 * product.scale, ..*product })
+        }
+
+        fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {
+            self.0.download(from, bytes)
+        }
+    }
+    let (attending, problems) = Attending::on(vec![Arc::new(Wrong)], true);
+    let said: Vec<String> = problems.iter().map(GpuError::to_string).collect();
+    assert_eq!(said, ["the shim is not used: its answer of softmax attention is not the CPU's"]);
+    assert!(!attending.has_devices());
+    // of products it is not asked here, and so it is not found out
+    assert!(Attending::on(vec![Arc::new(Wrong)], false).0.has_devices());
+}
