@@ -90,7 +90,10 @@ fn devices(work: &str) -> Vec<braid_gpu::Device> {
 #[cfg(feature = "cuda")]
 fn without(work: &str, problems: &[braid_gpu::GpuError]) {
     for problem in problems {
-        tracing::warn!("{work} are computed without this GPU: {problem}");
+        match problem {
+            braid_gpu::GpuError::NoSoftmax { .. } => tracing::warn!("{problem}"),
+            _ => tracing::warn!("{work} are computed without this GPU: {problem}"),
+        }
     }
 }
 

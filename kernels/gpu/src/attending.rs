@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Accelerator, GpuError,
+    Accelerator, GpuError, Lane,
     attention::{Attention, AttentionGradients, SoftmaxAttention, SoftmaxGradients},
     lanes::Lanes,
     proof,
@@ -37,10 +37,28 @@ impl Attending {
     }
 
     /// On these devices, those of them whose answers to a few questions are close to the CPU's; and what is wrong with the others.
-    /// Softmax attention too, if their streams multiply matrices (`products`).
-    pub fn on(devices: Vec<Arc<dyn Accelerator>>, products: bool) -> (Self, Vec<GpuError>) {
-        let prove = |name: &str, lane: &mut crate::Lane| proof::of_attention(name, lane, products);
-        let (lanes, problems) = Lanes::of("trainings", devices, prove);
+    /// Softmax attention too, if their streams multiply matrices (`products`). Where one of them cannot after all, none is asked for
+    /// softmax attention, and [`GpuError::NoSoftmax`] is among what is wrong.
+    pub fn on(devices: Vec<Arc<dyn Accelerator>>, mut products: bool) -> (Self, Vec<GpuError>) {
+        let mut without = None;
+        let prove = |name: &str, lane: &mut Lane| {
+            proof::of_attention(name, lane)?;
+            if !products {
+                return Ok(());
+            }
+            match proof::of_softmax(name, lane) {
+                // such a device is trusted with nothing else either
+                Err(error @ (GpuError::Lost { .. } | GpuError::WrongAnswer { .. })) => Err(error),
+                Err(problem) => {
+                    products = false;
+                    without = Some(GpuError::NoSoftmax { problem: Box::new(problem) });
+                    Ok(())
+                }
+                Ok(()) => Ok(()),
+            }
+        };
+        let (lanes, mut problems) = Lanes::of("trainings", devices, prove);
+        problems.extend(without);
         (Self { lanes, products, least: LEAST }, problems)
     }
 
@@ -59,7 +77,7 @@ impl Attending {
         self.lanes.answered()
     }
 
-    /// As [`Lane::attend`](crate::Lane::attend); false where no device has done it. `out` then holds anything, and `state` what it did.
+    /// As [`Lane::attend`](Lane::attend); false where no device has done it. `out` then holds anything, and `state` what it did.
     pub fn attend(&self, attention: &Attention<'_>, state: &mut [f32], out: &mut SliceMut<'_>) -> bool {
         if attention.q.len() < self.least {
             return false;
@@ -72,7 +90,7 @@ impl Attending {
         matches!(done, Some(Ok(())))
     }
 
-    /// As [`Lane::attend_backward`](crate::Lane::attend_backward); none where no device has done it.
+    /// As [`Lane::attend_backward`](Lane::attend_backward); none where no device has done it.
     pub fn attend_backward(
         &self,
         attention: &Attention<'_>,
@@ -86,13 +104,13 @@ impl Attending {
         self.lanes.ask(|lane| lane.attend_backward(attention, state, d_out, d_state))?.ok()
     }
 
-    /// As [`Lane::softmax`](crate::Lane::softmax); false where no device has done it. `out` then holds anything.
+    /// As [`Lane::softmax`](Lane::softmax); false where no device has done it. `out` then holds anything.
     pub fn softmax(&self, attention: &SoftmaxAttention<'_>, out: &mut [f32]) -> bool {
         let worth = self.products && attention.q.len() >= self.least;
         worth && matches!(self.lanes.ask(|lane| lane.softmax(attention, out)), Some(Ok(_)))
     }
 
-    /// As [`Lane::softmax_backward`](crate::Lane::softmax_backward); none where no device has done it.
+    /// As [`Lane::softmax_backward`](Lane::softmax_backward); none where no device has done it.
     pub fn softmax_backward(&self, attention: &SoftmaxAttention<'_>, d_out: &[f32]) -> Option<SoftmaxGradients> {
         if !self.products || attention.q.len() < self.least {
             return None;

@@ -97,6 +97,12 @@ pub enum GpuError {
         /// What it says.
         problem: String,
     },
+    /// Devices are used, but for softmax attention.
+    #[error("softmax attention of trainings is computed on the CPU: {problem}")]
+    NoSoftmax {
+        /// What went wrong with products.
+        problem: Box<GpuError>,
+    },
     /// There is a CPU form of it, but none for GPUs.
     #[error("{operation}: GPUs cannot do {what}")]
     Unsupported {

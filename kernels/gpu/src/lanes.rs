@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    mem::{Discriminant, discriminant},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -20,7 +21,12 @@ const LANES: usize = 4;
 pub(crate) struct Lanes {
     devices: Vec<Slot>,
     answered: AtomicU64,
+    told: Told,
 }
+
+/// Kinds of errors that the log has already.
+#[derive(Debug)]
+struct Told(Mutex<Vec<Discriminant<GpuError>>>);
 
 /// A device that is in use, and its lanes.
 struct Slot {
@@ -34,14 +40,14 @@ struct Slot {
 
 impl Lanes {
     pub(crate) const fn none() -> Self {
-        Self { devices: Vec::new(), answered: AtomicU64::new(0) }
+        Self { devices: Vec::new(), answered: AtomicU64::new(0), told: Told::nothing() }
     }
 
     /// Those of the devices that pass `prove`, which has the name of each; and what is wrong with the others.
     pub(crate) fn of(
         work: &'static str,
         devices: Vec<Arc<dyn Accelerator>>,
-        prove: impl Fn(&str, &mut Lane) -> Result<(), GpuError>,
+        mut prove: impl FnMut(&str, &mut Lane) -> Result<(), GpuError>,
     ) -> (Self, Vec<GpuError>) {
         let (mut slots, mut problems) = (Vec::new(), Vec::new());
         for device in devices {
@@ -56,7 +62,7 @@ impl Lanes {
                 Err(problem) => problems.push(problem),
             }
         }
-        (Self { devices: slots, answered: AtomicU64::new(0) }, problems)
+        (Self { devices: slots, answered: AtomicU64::new(0), told: Told::nothing() }, problems)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -86,11 +92,35 @@ impl Lanes {
                 None
             }
             Err(error) => {
-                tracing::debug!("computed on the CPU: {error}");
+                if self.told.is_news(&error) {
+                    tracing::warn!("some of the {} are computed on the CPU: {error}", slot.work);
+                } else {
+                    tracing::debug!("computed on the CPU: {error}");
+                }
                 slot.put(lane);
                 None
             }
         }
+    }
+}
+
+impl Told {
+    const fn nothing() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// Whether the log should have it: the first of its kind. What there is no kernel for is none.
+    fn is_news(&self, error: &GpuError) -> bool {
+        if matches!(error, GpuError::Unsupported { .. }) {
+            return false;
+        }
+        // a thread that died holding the lock left a list of kinds
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = !kinds.contains(&discriminant(error));
+        if fresh {
+            kinds.push(discriminant(error));
+        }
+        fresh
     }
 }
 
@@ -141,5 +171,21 @@ impl Slot {
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.device.description().name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_has_each_kind_of_error_once() {
+        let (told, device) = (Told::nothing(), || "a device".to_owned());
+        let short = |bytes| GpuError::OutOfMemory { device: device(), bytes };
+        let products = GpuError::Blas { device: device(), problem: "no handle".into() };
+        let no_kernel = GpuError::Unsupported { operation: "products", what: "such".into() };
+        let news =
+            [&short(5), &no_kernel, &short(7), &products, &no_kernel, &products, &short(5)].map(|error| told.is_news(error));
+        assert_eq!(news, [true, false, false, true, false, false, false]);
     }
 }

@@ -4,5 +4,5 @@
 mod attention;
 mod merges;
 
-pub(crate) use attention::of_attention;
+pub(crate) use attention::{of_attention, of_softmax};
 pub(crate) use merges::of_merges;

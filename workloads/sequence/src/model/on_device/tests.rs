@@ -6,7 +6,7 @@ use crate::{
     model::{AdamW, Epsilon, Loss, Mixing, Model, ModelConfig, Moments},
     parallel::{Layout, SequenceGroup},
 };
-use braid_gpu::{Accelerator, Description, GpuError, Launch, Place, Product, Stream, shim::Shim};
+use braid_gpu::{Accelerator, Description, GpuError, Kernel, Launch, Place, Product, Stream, shim::Shim};
 use braid_kernels::attention::Documents;
 use braid_workload::exchange::local;
 use std::sync::{
@@ -198,57 +198,97 @@ fn a_training_on_a_device_that_is_short_of_memory_or_fails_goes_on() {
     assert!(0 < few && few < all, "{few} answers of a device that fails");
 }
 
+/// A device that does something else than it is asked for.
+struct Odd {
+    /// The kernel that it does not run.
+    left_out: Option<Kernel>,
+    multiply: fn(&mut dyn Stream, &Product) -> Result<(), GpuError>,
+}
+
+struct OddStream(Box<dyn Stream>, Option<Kernel>, fn(&mut dyn Stream, &Product) -> Result<(), GpuError>);
+
+impl Accelerator for Odd {
+    fn description(&self) -> &Description {
+        SHIM.1.description()
+    }
+
+    fn stream(&self) -> Result<Box<dyn Stream>, GpuError> {
+        Ok(Box::new(OddStream(SHIM.1.stream()?, self.left_out, self.multiply)))
+    }
+}
+
+impl Stream for OddStream {
+    fn allocate(&mut self, bytes: usize) -> Result<Place, GpuError> {
+        self.0.allocate(bytes)
+    }
+
+    fn release(&mut self, place: Place) {
+        self.0.release(place);
+    }
+
+    fn upload(&mut self, bytes: &[u8], to: Place) -> Result<(), GpuError> {
+        self.0.upload(bytes, to)
+    }
+
+    fn fill(&mut self, byte: u8, place: Place) -> Result<(), GpuError> {
+        self.0.fill(byte, place)
+    }
+
+    fn copy(&mut self, from: Place, to: Place) -> Result<(), GpuError> {
+        self.0.copy(from, to)
+    }
+
+    fn launch(&mut self, launch: &Launch<'_>) -> Result<(), GpuError> {
+        if self.1 == Some(launch.kernel) { Ok(()) } else { self.0.launch(launch) }
+    }
+
+    fn multiply(&mut self, product: &Product) -> Result<(), GpuError> {
+        (self.2)(&mut *self.0, product)
+    }
+
+    fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {
+        self.0.download(from, bytes)
+    }
+}
+
 /// A device that computes something else is found out before it is used.
 #[test]
 fn a_device_with_other_answers_is_not_used() {
-    struct Wrong;
-    struct WrongStream(Box<dyn Stream>);
-    impl Accelerator for Wrong {
-        fn description(&self) -> &Description {
-            SHIM.1.description()
-        }
-
-        fn stream(&self) -> Result<Box<dyn Stream>, GpuError> {
-            Ok(Box::new(WrongStream(SHIM.1.stream()?)))
-        }
+    let well: fn(&mut dyn Stream, &Product) -> Result<(), GpuError> = |stream, product| stream.multiply(product);
+    let odd = |left_out, multiply| Odd { left_out, multiply };
+    let by_a_percent = || odd(None, |stream, product| stream.multiply(&Product { scale: 1.01 * product.scale, ..*product }));
+    for (device, operation) in [
+        (by_a_percent(), "softmax attention"),
+        (odd(Some(Kernel::SoftmaxBackward), well), "softmax attention"),
+        (odd(Some(Kernel::GateGradients), well), "constant decay"),
+        (odd(Some(Kernel::DeltaBackward), well), "the delta rule"),
+    ] {
+        let (attending, problems) = Attending::on(vec![Arc::new(device)], true);
+        let said: Vec<String> = problems.iter().map(GpuError::to_string).collect();
+        assert_eq!(said, [format!("the shim is not used: its answer of {operation} is not the CPU's")]);
+        assert!(!attending.has_devices());
     }
-    impl Stream for WrongStream {
-        fn allocate(&mut self, bytes: usize) -> Result<Place, GpuError> {
-            self.0.allocate(bytes)
-        }
-
-        fn release(&mut self, place: Place) {
-            self.0.release(place);
-        }
-
-        fn upload(&mut self, bytes: &[u8], to: Place) -> Result<(), GpuError> {
-            self.0.upload(bytes, to)
-        }
-
-        fn fill(&mut self, byte: u8, place: Place) -> Result<(), GpuError> {
-            self.0.fill(byte, place)
-        }
-
-        fn copy(&mut self, from: Place, to: Place) -> Result<(), GpuError> {
-            self.0.copy(from, to)
-        }
-
-        fn launch(&mut self, launch: &Launch<'_>) -> Result<(), GpuError> {
-            self.0.launch(launch)
-        }
-
-        fn multiply(&mut self, product: &Product) -> Result<(), GpuError> {
-            self.0.multiply(&Product { scale: 1.01 * product.scale, ..*product })
-        }
-
-        fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {
-            self.0.download(from, bytes)
-        }
-    }
-    let (attending, problems) = Attending::on(vec![Arc::new(Wrong)], true);
-    let said: Vec<String> = problems.iter().map(GpuError::to_string).collect();
-    assert_eq!(said, ["the shim is not used: its answer of softmax attention is not the CPU's"]);
-    assert!(!attending.has_devices());
     // of products it is not asked here, and so it is not found out
-    assert!(Attending::on(vec![Arc::new(Wrong)], false).0.has_devices());
+    assert!(Attending::on(vec![Arc::new(by_a_percent())], false).0.has_devices());
+}
+
+#[test]
+fn a_device_whose_products_fail_computes_all_but_softmax() {
+    let no_handle = |_: &mut dyn Stream, _: &Product| {
+        Err(GpuError::Blas { device: "a device".into(), problem: "cublasCreate: not initialized (1)".into() })
+    };
+    let (attending, problems) = Attending::on(vec![Arc::new(Odd { left_out: None, multiply: no_handle })], true);
+    let said: Vec<String> = problems.iter().map(GpuError::to_string).collect();
+    let expected = "softmax attention of trainings is computed on the CPU: cuBLAS on a device: cublasCreate: not initialized (1)";
+    assert_eq!(said, [expected]);
+    let gpus = Arc::new(attending.with_least(1));
+    for (layers, answers) in [(vec![Mixing::Softmax], 0), (vec![Mixing::Gla], 2)] {
+        let cpu = Model::new(&config(&layers), VOCABULARY).unwrap();
+        let there = Model::on(&config(&layers), VOCABULARY, &gpus).unwrap();
+        let parameters = parameters(&cpu);
+        let (expected, found) = (gradient(&cpu, &parameters, 1), gradient(&there, &parameters, 1));
+        assert!((expected.0.nats - found.0.nats).abs() <= TOLERANCE * expected.0.nats, "{layers:?}");
+        assert!(answers > 0 || found == expected, "{layers:?}: what is left to the CPU has its bits");
+        assert_eq!(gpus.answered_by_devices(), answers, "{layers:?}");
+    }
 }
