@@ -52,7 +52,7 @@ pub use normal::{normal, uniform};
 pub use philox::philox4x32;
 pub use ranks::{Chances, MaskedPiece, RankCounts, RankTable, ranked};
 pub use select::{
-    Buckets, Found, Part, Pass, Pieces, RowFactors, Selection, Source, Trim, Wanted, chosen, count_in_buckets, kept,
+    Buckets, Found, Loose, Part, Pass, Pieces, RowFactors, Selection, Source, Trim, Wanted, chosen, count_in_buckets, kept,
     measure_sources, measure_together, of_ordered, ordered, sampled,
 };
 pub use slice::{Slice, SliceMut};

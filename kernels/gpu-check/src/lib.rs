@@ -22,7 +22,7 @@ pub use measure::{Measured, Report, Size, measure};
 pub type Case = fn(&mut Lane);
 
 /// Every case, by name.
-pub const CASES: [(&str, Case); 20] = [
+pub const CASES: [(&str, Case); 21] = [
     ("conversions give the same bytes", elementwise::conversions_give_the_same_bytes),
     ("every edge of rounding is the same", elementwise::every_edge_of_rounding_is_the_same),
     ("sums give the same bytes", elementwise::sums_give_the_same_bytes),
@@ -35,6 +35,7 @@ pub const CASES: [(&str, Case); 20] = [
     ("an arc gives the same bytes", statistics::an_arc_gives_the_same_bytes),
     ("thresholds and ties are exact", thresholds::thresholds_and_ties_are_exact),
     ("elements that are all alike are ties", thresholds::elements_that_are_all_alike_are_ties),
+    ("scans that find too many are followed by a histogram", thresholds::scans_that_find_too_many_are_followed_by_a_histogram),
     ("searches side by side are each answered", thresholds::searches_side_by_side_are_each_answered),
     ("elements are counted in intervals", thresholds::elements_are_counted_in_intervals),
     ("draws by rank are the same bit for bit", thresholds::draws_by_rank_are_the_same_bit_for_bit),

@@ -64,6 +64,30 @@ pub(super) fn elements_that_are_all_alike_are_ties(lane: &mut Lane) {
     assert_eq!(trim(&zeros, 7), Some(Trim::Above { threshold: 0, ties: vec![7] }));
 }
 
+/// A sample unlike the tensor, so that the bracket has far more inside than the search may hold: none of it is handed back, and the search
+/// takes as many passes as on the CPU.
+pub(super) fn scans_that_find_too_many_are_followed_by_a_histogram(lane: &mut Lane) {
+    const LENGTH: usize = 100_000;
+    const LIMIT: usize = 200_000;
+    let search = Selection::new(LENGTH as u64, LENGTH as u64 / 2, LIMIT);
+    let pieces = search.pass().and_then(Pass::pieces).expect("a search that begins with a sample");
+    let mut values: Vec<f32> = (0..LENGTH).map(|index| 0.5 + index as f32 / LENGTH as f32 / 1e3).collect();
+    for piece in pieces.iter() {
+        let (first, own) = (piece.start as usize, &mut values[piece.start as usize..piece.end as usize]);
+        own.iter_mut().enumerate().for_each(|(place, value)| *value = ((first + place) % 997) as f32 / 996.0);
+    }
+    let (base, theta) = (Tensor::of(&vec![0.0; LENGTH]), Tensor::of(&values));
+    let (both, k) = ((&base.slice(), &theta.slice()), LENGTH as u64 / 2);
+    let by_cpu = threshold(both, k, LIMIT, &mut on_cpu);
+    let by_lane =
+        threshold(both, k, LIMIT, &mut |source, passes, first| match passes.iter().all(|pass| pass.wanted().is_some()) {
+            true => lane.measure(&[(source.clone(), passes.to_vec())]).expect(TAKEN),
+            false => on_cpu(source, passes, first),
+        });
+    assert_eq!(by_lane, by_cpu);
+    assert_eq!(by_cpu.1, 3, "a scan, a histogram, and a scan of one interval");
+}
+
 /// Several vectors of one base, one of them under two passes; sources and passes that there is no kernel for.
 pub(super) fn searches_side_by_side_are_each_answered(lane: &mut Lane) {
     let tensors: Vec<Tensor> = (0..3).map(|seed| Tensor::new(Dtype::BF16, 9000, 2 * seed)).collect();

@@ -40,7 +40,7 @@ mod source;
 
 pub use buckets::{Buckets, count_in_buckets};
 pub use chosen::chosen;
-pub use device::{Found, Wanted};
+pub use device::{Found, Loose, Wanted};
 pub use pass::{Part, Pass, measure_sources, measure_together};
 pub use sample::{Pieces, sampled};
 pub use source::{RowFactors, Source, of_ordered, ordered};

@@ -91,6 +91,16 @@ impl Scanning {
         scan.settled = scan.loose.len();
     }
 
+    /// Whether all tiles together may hold so many more.
+    pub(super) fn hold(&self, keys: u64) -> bool {
+        let keys = usize::try_from(keys).unwrap_or(usize::MAX);
+        self.collected.fetch_add(keys, Ordering::Relaxed).saturating_add(keys) <= self.most
+    }
+
+    pub(super) fn let_go(&self, keys: u64) {
+        self.collected.fetch_sub(usize::try_from(keys).unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
     pub(super) fn collect(&self, parts: Vec<Part>, numel: u64) -> Result<Vec<Scan>, KernelError> {
         let mut scans = Vec::with_capacity(parts.len());
         for part in parts {

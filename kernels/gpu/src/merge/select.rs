@@ -1,6 +1,6 @@
 //! Passes that look for the threshold of a task vector: [`braid_kernels::measure_sources`], [`braid_kernels::count_in_buckets`].
 
-use braid_kernels::{Buckets, Found, KernelError, Part, Pass, Slice, Source, Wanted};
+use braid_kernels::{Buckets, Found, KernelError, Loose, Part, Pass, Slice, Source, Wanted};
 
 use super::{
     Lane,
@@ -39,15 +39,26 @@ impl Lane {
             let of_passes = passes.iter().map(|pass| pass.wanted().ok_or_else(|| other(NAME, "a sample")));
             wanted.push((difference(NAME, source)?, of_passes.collect::<Result<Vec<_>, _>>()?));
         }
+        let mut held = Vec::new();
         let found = self.call(|call| {
             let mut found = Vec::new();
             let mut loaded: Option<(Slice<'_>, Operand)> = None;
-            for ((base, theta), wanted) in &wanted {
+            for (((base, theta), wanted), (_, passes)) in wanted.iter().zip(sources) {
                 let of = Difference::load(NAME, (base, theta), &mut loaded, call)?;
-                found.push(wanted.iter().map(|wanted| of.look(*wanted, call)).collect::<Result<Vec<_>, _>>()?);
+                let mut of_source = Vec::with_capacity(wanted.len());
+                for (wanted, pass) in wanted.iter().zip(passes) {
+                    let mut hold = |magnitudes| {
+                        held.push((*pass, magnitudes));
+                        pass.hold(magnitudes)
+                    };
+                    of_source.push(of.look(*wanted, &mut hold, call)?);
+                }
+                found.push(of_source);
             }
             Ok(found)
-        })?;
+        });
+        // whoever looks at the tile instead counts them again
+        let found = found.inspect_err(|_| held.iter().for_each(|(pass, magnitudes)| pass.let_go(*magnitudes)))?;
         let mut parts = Vec::new();
         for ((((base, _), _), found), (_, passes)) in wanted.iter().zip(found).zip(sources) {
             for (pass, found) in passes.iter().zip(found) {
@@ -108,9 +119,10 @@ impl Difference {
         Ok(Self { base: operand, theta: call.operand(operation, theta)?, length: base.len() })
     }
 
-    fn look(self, wanted: Wanted<'_>, call: &mut Call<'_>) -> Result<Found, GpuError> {
+    /// `hold` says whether there is room on the host for so many magnitudes.
+    fn look(self, wanted: Wanted<'_>, hold: &mut dyn FnMut(u64) -> bool, call: &mut Call<'_>) -> Result<Found, GpuError> {
         match wanted {
-            Wanted::Scan { low, high, atoms } => self.scan((low, high), atoms, call),
+            Wanted::Scan { low, high, atoms } => self.scan((low, high), atoms, hold, call),
             Wanted::Counts { low, high, shift, intervals } => {
                 let (zeros, counts) = self.count((low, high, shift), intervals, call)?;
                 Ok(Found::Counts { zeros, counts: counts.get(1..=intervals as usize).unwrap_or_default().to_vec() })
@@ -118,7 +130,13 @@ impl Difference {
         }
     }
 
-    fn scan(self, (low, high): (u32, u32), atoms: &[u32], call: &mut Call<'_>) -> Result<Found, GpuError> {
+    fn scan(
+        self,
+        (low, high): (u32, u32),
+        atoms: &[u32],
+        hold: &mut dyn FnMut(u64) -> bool,
+        call: &mut Call<'_>,
+    ) -> Result<Found, GpuError> {
         if atoms.len() > ATOMS {
             return Err(other("selection", "so many values counted apart"));
         }
@@ -131,17 +149,18 @@ impl Difference {
         let more = [Struct(bracket.bytes().to_vec()), counts.into(), loose.into()];
         call.over(Kernel::Scan, self.length, &self.with(&more))?;
         let counted = call.counts(counts, OF_ATOMS + ATOMS)?;
-        let collected = usize::try_from(counted[LOOSE]).unwrap_or(usize::MAX).min(self.length);
-        let mut keys = vec![0; collected * 4];
-        if collected > 0 {
-            call.fetch(loose, &mut keys)?;
-        }
-        Ok(Found::Scan {
-            zeros: counted[0],
-            above: counted[1],
-            atoms: counted[OF_ATOMS..][..atoms.len()].to_vec(),
-            loose: keys.as_chunks::<4>().0.iter().map(|key| u32::from_le_bytes(*key)).collect(),
-        })
+        let others = counted[LOOSE].min(self.length as u64);
+        let found = if hold(others) {
+            let mut keys = vec![0; others as usize * 4];
+            if others > 0 {
+                call.fetch(loose, &mut keys)?;
+            }
+            Loose::Magnitudes(keys.as_chunks::<4>().0.iter().map(|key| u32::from_le_bytes(*key)).collect())
+        } else {
+            Loose::TooMany(others)
+        };
+        [counts, loose].into_iter().for_each(|place| call.give_back(place));
+        Ok(Found::Scan { zeros: counted[0], above: counted[1], atoms: counted[OF_ATOMS..][..atoms.len()].to_vec(), loose: found })
     }
 
     /// How many are zero, and how many are below the intervals, in each of them, and above them.
