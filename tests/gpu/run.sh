@@ -15,7 +15,12 @@ if [ -z "$programs" ]; then
     programs="${CARGO_TARGET_DIR:-target}/release"
 fi
 code=0
-export LD_LIBRARY_PATH="${BRAID_CUBLAS:+$BRAID_CUBLAS:}${LD_LIBRARY_PATH:-}"
+
+# Looks for libraries in a folder, if one is named, before all others; an empty entry would be the working directory.
+look_in() {
+    if [ -n "$1" ]; then export LD_LIBRARY_PATH="$1${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; fi
+}
+look_in "${BRAID_CUBLAS:-}"
 
 say 'the machine'
 nvidia-smi --query-gpu=index,name,driver_version,memory.total,ecc.mode.current,clocks.max.mem --format=csv || code=1
@@ -49,7 +54,8 @@ done
 if ldconfig -p | grep -q 'libnccl.so.2' || [ -n "${BRAID_NCCL:-}" ]; then
     say 'two processes gather over NCCL on one GPU'
     # NCCL takes two ranks with one GPU for a mistake, unless they say that they are on two machines.
-    export LD_LIBRARY_PATH="${BRAID_NCCL:+$BRAID_NCCL:}${LD_LIBRARY_PATH:-}" NCCL_SOCKET_IFNAME=lo NCCL_IB_DISABLE=1 NCCL_DEBUG=WARN
+    look_in "${BRAID_NCCL:-}"
+    export NCCL_SOCKET_IFNAME=lo NCCL_IB_DISABLE=1 NCCL_DEBUG=WARN
     NCCL_HOSTID=a "$programs/gpu-check" --gather 0 2 "$work/id" 120 &
     first=$!
     NCCL_HOSTID=b "$programs/gpu-check" --gather 1 2 "$work/id" 120 || code=1

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A block has all heads of some queries in a row, and the keys from the start of the first one's document to its last query; what a query
-//! does not see of these has the probability zero. No more scores exist at a time than [`SCORES`].
+//! does not see of these has the probability zero. No more scores exist at a time than [`SCORES`], unless [`FEWEST`] queries have more.
 
 mod work;
 
