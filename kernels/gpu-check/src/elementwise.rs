@@ -106,7 +106,14 @@ pub(super) fn the_first_that_is_not_a_number_is_named(lane: &mut Lane) {
     let cpu = output(Dtype::BF16, 70_000, |out| linear(&inputs, &[0.5, 0.5], 1.0, out)).expect_err(REFUSED);
     let gpu = output(Dtype::BF16, 70_000, |out| lane.linear(&inputs, &[0.5, 0.5], 1.0, out)).expect_err(REFUSED);
     assert_eq!(gpu, GpuError::Kernel(cpu));
-    for keep in [Keep::All, Keep::Trim(TileTrim::NOTHING), Keep::Trim(TileTrim { threshold: 1, ties: 2 })] {
+    let none = Mask::new(MaskKey::new(1, 2, "w"), 0.0);
+    for keep in [
+        Keep::All,
+        Keep::Trim(TileTrim::NOTHING),
+        Keep::Trim(TileTrim { threshold: 1, ties: 2 }),
+        Keep::Bernoulli { mask: none, first: 3 },
+        Keep::Band { kept: TileTrim { threshold: 1, ties: 2 }, outliers: TileTrim { threshold: magnitude(0.75), ties: 0 } },
+    ] {
         let terms = [TaskVector { theta: bad.slice(), keep, scale: 1.0, weight: 1.0 }];
         let combine = Combine { elect_sign: true, normalize: true, lambda: 1.0 };
         let cpu = output(Dtype::F32, 70_000, |out| task_vectors(&good.slice(), &terms, &combine, out)).expect_err(REFUSED);
