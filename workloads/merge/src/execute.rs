@@ -148,7 +148,7 @@ impl MergeExecute {
 /// Plans the first recipe whose result is to be written and is not there yet; the last one, if all are there.
 fn plan_next<'a>(all: &'a Opened, job: impl Fn(&'a Opened) -> Job<'a>) -> Result<Planned, MergeError> {
     // Whether there is a place for the result is found now, and not when all the others have been merged.
-    if !all.before.is_empty() && !all.output.reserve(&all.record)? {
+    if !all.before.is_empty() && !job(all).unless_made(|| all.output.reserve(&all.record))? {
         for stage in all.before.iter().filter(|stage| !stage.composed) {
             stage.output.make_way(&stage.record)?;
             let job = job(stage);

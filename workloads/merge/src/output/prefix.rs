@@ -106,12 +106,15 @@ impl OutputPrefix {
     }
 
     /// Removes what was made here of other inputs than those of this record. The place of the result that it is for must be that of this
-    /// merge: then nobody works here.
+    /// merge: then nobody works here but attempts at it, of which one that was given up may still run.
     pub(super) fn make_way(&self, plan: &PlanRecord) -> Result<(), MergeError> {
-        if self.is_made(plan)? || matches!(whose(self, plan)?, Whose::Ours(_)) {
+        let mut names = self.store.names(&self.out)?.unwrap_or_default();
+        // Asked last: what another attempt has begun since is not in the way.
+        let whose = whose(self, plan)?;
+        let nothing = names.is_empty() && matches!(whose, Whose::Nobodys);
+        if nothing || matches!(whose, Whose::Ours(_)) || self.is_made(plan)? {
             return Ok(());
         }
-        let mut names = self.store.names(&self.out)?.unwrap_or_default();
         // Without its manifest nobody takes the rest for a result.
         names.sort_by_key(|name| name != MANIFEST);
         names.iter().try_for_each(|name| self.store.remove(&self.object(name)))?;

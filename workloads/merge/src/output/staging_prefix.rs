@@ -47,7 +47,9 @@ pub(crate) struct StagingPrefix {
 struct Begun {
     #[serde(flatten)]
     plan: PlanRecord,
-    /// When the merge began, in nanoseconds since 1970, by the clock of the worker that planned it.
+    /// When the merge began, in nanoseconds since 1970, by the clock of the worker that planned it. Without it, so early that nothing is
+    /// known to be older.
+    #[serde(default)]
     at: u64,
 }
 

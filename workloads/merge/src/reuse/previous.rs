@@ -70,7 +70,7 @@ impl Previous {
         let Some(text) = sources.read_if_there(&path)? else {
             return Err(refuse(
                 "is not there, so there is nothing to reuse".into(),
-                "--reuse takes the folder of an earlier result of braid merge",
+                "--reuse takes the folder or the URL of an earlier result of braid merge",
             ));
         };
         let Manifest { digest, tensors } = serde_json::from_slice(&text).map_err(|error| {

@@ -151,7 +151,7 @@ fn what_is_no_result_of_a_merge_is_refused() {
     for (earlier, expected) in [("a", "a/braid.json: is not there, so there is nothing to reuse"), ("nowhere", "is not there")] {
         let failure = failure(earlier);
         assert!(failure.message.contains(expected), "{failure:?}");
-        assert_eq!(failure.hint.as_deref(), Some("--reuse takes the folder of an earlier result of braid merge"));
+        assert_eq!(failure.hint.as_deref(), Some("--reuse takes the folder or the URL of an earlier result of braid merge"));
     }
     fs::write(house.path("b/braid.json"), "[]").unwrap();
     assert!(failure("b").message.contains("b/braid.json: is not the manifest of a merge: "));
