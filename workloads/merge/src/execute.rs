@@ -18,7 +18,7 @@ use crate::{
     cloud::{Room, sources},
     opened::Opened,
     output::{Staged, boot_id},
-    run::{Buffers, Passes, Phases},
+    run::{Buffers, Passes, Phases, keep_freed_pages},
     spec::KIND,
     step::{self, Planned, Step},
     survey::Answer,
@@ -73,6 +73,7 @@ impl MergeExecute {
 
     /// The same, with this arithmetic.
     pub fn with(arithmetic: Arc<Arithmetic>) -> Self {
+        keep_freed_pages();
         Self {
             opened: Mutex::default(),
             flusher: Flusher::default(),

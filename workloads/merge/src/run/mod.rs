@@ -18,6 +18,7 @@ mod tiles;
 mod verify;
 
 pub use buffers::Buffers;
+pub(crate) use buffers::keep_freed_pages;
 pub use composed::Composed;
 pub use digest::TensorDigests;
 pub use gathered::Gathered;
