@@ -5,7 +5,7 @@ use crate::parallel::{Layout, SequenceGroup};
 use braid_kernels::attention::Documents;
 use braid_workload::exchange::local;
 
-const VOCABULARY: usize = 11;
+pub(super) const VOCABULARY: usize = 11;
 const MIXINGS: [Mixing; 6] =
     [Mixing::Gla, Mixing::Softmax, Mixing::Linear, Mixing::Lightning, Mixing::DeltaNet, Mixing::GatedDeltaNet];
 
@@ -18,7 +18,7 @@ fn tokens(count: usize) -> Vec<u32> {
 }
 
 /// Loss and gradient of all ranks together.
-fn train(model: &Model, parameters: &[f32], documents: &[usize], ranks: usize) -> (Loss, Vec<f32>) {
+pub(super) fn train(model: &Model, parameters: &[f32], documents: &[usize], ranks: usize) -> (Loss, Vec<f32>) {
     let documents = Documents::of_lengths(documents.iter().copied());
     let tokens = tokens(documents.tokens());
     let layout = Layout::balanced(documents, ranks);

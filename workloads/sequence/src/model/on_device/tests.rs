@@ -2,19 +2,16 @@
 //! products, or fails on the way.
 
 use super::*;
-use crate::{
-    model::{AdamW, Epsilon, Loss, Mixing, Model, ModelConfig, Moments},
-    parallel::{Layout, SequenceGroup},
+use crate::model::{
+    AdamW, Epsilon, Loss, Mixing, Model, ModelConfig, Moments,
+    tests::{VOCABULARY, train},
 };
 use braid_gpu::{Accelerator, Description, GpuError, Kernel, Launch, Place, Product, Stream, shim::Shim};
-use braid_kernels::attention::Documents;
-use braid_workload::exchange::local;
 use std::sync::{
     LazyLock,
     atomic::{AtomicI64, Ordering},
 };
 
-const VOCABULARY: usize = 13;
 const COVERED: [Mixing; 5] = [Mixing::Lightning, Mixing::Gla, Mixing::Linear, Mixing::DeltaNet, Mixing::Softmax];
 /// Of the largest gradient of a tensor: f32 sums of a few dozen tokens in another order.
 const TOLERANCE: f64 = 1e-4;
@@ -93,30 +90,7 @@ fn whole() -> Arc<Attending> {
 
 /// Loss and gradient of all ranks together.
 fn gradient(model: &Model, parameters: &[f32], ranks: usize) -> (Loss, Vec<f32>) {
-    let documents = Documents::of_lengths([21, 3, 34]);
-    let tokens: Vec<u32> = (0..documents.tokens()).map(|index| (index * 7 + index * index) as u32 % VOCABULARY as u32).collect();
-    let layout = Layout::balanced(documents, ranks);
-    let (layout, tokens) = (&layout, &tokens);
-    let parts: Vec<_> = std::thread::scope(|scope| {
-        let handles: Vec<_> = local::group(ranks)
-            .into_iter()
-            .map(|exchange| {
-                scope.spawn(move || {
-                    let mut gradient = vec![0.0; parameters.len()];
-                    let group = SequenceGroup::new(&exchange, layout).unwrap();
-                    let loss = model.train(parameters, &group, tokens, 1.0, &mut gradient).unwrap();
-                    (loss, gradient)
-                })
-            })
-            .collect();
-        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
-    });
-    let mut total = (Loss::default(), vec![0.0; parameters.len()]);
-    for (loss, gradient) in parts {
-        total.0 = Loss { nats: total.0.nats + loss.nats, tokens: total.0.tokens + loss.tokens };
-        total.1.iter_mut().zip(&gradient).for_each(|(total, part)| *total += part);
-    }
-    total
+    train(model, parameters, &[21, 3, 34], ranks)
 }
 
 /// Parameters whose layers all matter.
