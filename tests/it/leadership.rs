@@ -12,7 +12,7 @@ use crate::{
 use rustix::process::Signal;
 use std::{
     ffi::OsStr,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -115,6 +115,28 @@ impl Fleet {
         assert!(again.is_empty(), "begun again: {again:?} of {begun:?}");
     }
 
+    /// Small tasks, some of which are done when this returns.
+    fn bench(&self, tasks: u32) -> Child {
+        let mut command = self.command(["bench", "--tasks", &tasks.to_string(), "--millis", "8"]);
+        let bench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // The process that submits the job may not have come so far yet.
+        let done = || {
+            let shown = self.braid(["job", "show", "last", "-o", "json"]);
+            (shown.code == Some(0)).then(|| shown.json()["task_counts"]["done"].as_u64().unwrap_or(0))
+        };
+        let before = eventually("tasks that are done", || done().filter(|done| *done > 0));
+        assert!(before < tasks.into(), "all were done too early");
+        bench
+    }
+
+    /// They end well.
+    fn expect_all_done(&self, mut bench: Child, tasks: u32) {
+        let ended = eventually("the end of the tasks", || bench.try_wait().unwrap());
+        assert!(ended.success(), "{:?}", bench.wait_with_output());
+        let job = self.braid(["job", "show", "last", "-o", "json"]).ok().json();
+        assert_eq!((&job["state"], &job["task_counts"]["done"]), (&"done".into(), &tasks.into()), "{job}");
+    }
+
     /// Nothing is on its way to a worker when this returns: what was given to it has reached it.
     fn quiet(&self) {
         self.workers.iter().for_each(|worker| worker.signal(Signal::STOP));
@@ -201,22 +223,28 @@ fn a_server_of_etcd_that_is_killed_is_not_missed() {
 #[test]
 fn a_thousand_tasks_run_while_a_server_of_etcd_is_killed() {
     let mut fleet = Fleet::new(Etcd::cluster(3), 1);
-    let mut command = fleet.command(["bench", "--tasks", "1000", "--millis", "8"]);
-    let mut bench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // The process that submits the job may not have come so far yet.
-    let done = || {
-        let shown = fleet.braid(["job", "show", "last", "-o", "json"]);
-        (shown.code == Some(0)).then(|| shown.json()["task_counts"]["done"].as_u64().unwrap_or(0))
-    };
-    let before = eventually("tasks that are done", || done().filter(|done| *done > 0));
-    assert!(before < 1000, "all were done before the kill");
+    let bench = fleet.bench(1000);
     fleet.etcd.kill9_member(0);
     sleep(Duration::from_millis(300));
     fleet.etcd.restart_member(0);
-    let ended = eventually("the end of the tasks", || bench.try_wait().unwrap());
-    assert!(ended.success(), "{:?}", bench.wait_with_output());
-    let job = fleet.braid(["job", "show", "last", "-o", "json"]).ok().json();
-    assert_eq!((&job["state"], &job["task_counts"]["done"]), (&"done".into(), &1000.into()), "{job}");
+    fleet.expect_all_done(bench, 1000);
+}
+
+/// Whoever loses the store while it writes never learns of these writes. It ends its term nevertheless, and leads again: here
+/// nobody else can.
+#[test]
+fn the_only_coordinator_leads_again_that_lost_its_store_while_it_wrote() {
+    let fleet = Fleet::new(Etcd::spawn(), 1);
+    let bench = fleet.bench(1500);
+    fleet.etcd.signal(Signal::STOP);
+    sleep(2 * LEASE);
+    fleet.etcd.signal(Signal::CONT);
+    let back = Instant::now();
+    let log = || fleet.coordinators[0].log();
+    assert!(log().contains("steps down"), "{}", log());
+    eventually("the next term", || (log().matches("this coordinator leads").count() > 1).then_some(()));
+    println!("it leads again {:?} after the store is back", back.elapsed());
+    fleet.expect_all_done(bench, 1500);
 }
 
 fn the_store_is_away(how_long: Duration) {

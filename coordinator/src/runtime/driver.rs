@@ -111,8 +111,9 @@ impl Driver {
         (driver, Handle { commands: send, changes: changes_seen, stopped: stopped_seen })
     }
 
-    /// Until it is cancelled or may no longer write.
-    pub(super) async fn run(mut self, cancel: CancellationToken) {
+    /// Until it is cancelled or may no longer write. Cancelled, it waits for the writes that are under way unless `writing` is
+    /// cancelled too.
+    pub(super) async fn run(mut self, cancel: CancellationToken, writing: CancellationToken) {
         let writer = self.writer.clone();
         let mut durable = self.durable.subscribe();
         let mut tick = tokio::time::interval(TICK);
@@ -157,7 +158,7 @@ impl Driver {
                 tracing::error!(reason, "the coordinator stops: it may no longer write");
                 self.stopped.send_replace(Some(Stopped(reason.into())));
             }
-            None => self.flush(&mut durable).await,
+            None => self.flush(&mut durable, &writing).await,
         }
     }
 
@@ -351,11 +352,22 @@ impl Driver {
         }
     }
 
-    /// Waits for the writes that are under way, and passes on what they allow.
-    async fn flush(&mut self, durable: &mut watch::Receiver<u64>) {
-        while !self.outbox.is_flushed() && durable.changed().await.is_ok() {
+    /// Waits for the writes that are under way, as long as there is somebody to write them, and passes on what they allow.
+    async fn flush(&mut self, durable: &mut watch::Receiver<u64>, writing: &CancellationToken) {
+        let writer = self.writer.clone();
+        while !self.outbox.is_flushed() {
+            let goes_on = tokio::select! {
+                biased;
+                changed = durable.changed() => changed.is_ok(),
+                // It has told of all that is durable before.
+                _ = writer.ended() => false,
+                () = writing.cancelled() => false,
+            };
             let n = *durable.borrow_and_update();
             self.release(n);
+            if !goes_on {
+                return;
+            }
         }
     }
 }

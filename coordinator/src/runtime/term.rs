@@ -54,7 +54,7 @@ impl Term {
         let writer = Writer::spawn(Arc::new(measured), fence, writing.clone());
         let engine = Engine::new(state, workloads.clone(), *lease, super::secret()?);
         let (driver, handle) = Driver::new(engine, writer.clone(), clock, tenure, Arc::clone(metrics), recorder);
-        tasks.spawn(driver.run(cancel.clone()));
+        tasks.spawn(driver.run(cancel.clone(), writing.clone()));
         shared.engine.send_replace(Some(handle.clone()));
         let routes = api::routes(&handle, logs, rights.clone(), *lease, tasks, &cancel);
         Ok(Self { handle, routes, cancel, writer, writing })
@@ -80,7 +80,8 @@ impl Term {
         self.writing.cancel();
     }
 
-    /// Ends it at once: it may no longer write, and what it had not written others will not know.
+    /// Ends it at once: it may no longer write, and what it had not written others will not know. A transaction that is under
+    /// way is not waited for: the store may never answer, and whoever leads next shuts it out.
     pub(super) async fn abandon(self) {
         self.writing.cancel();
         self.cancel.cancel();

@@ -1,5 +1,7 @@
 //! A whole coordinator, spoken to over gRPC through a pipe in memory, with workers played by the test.
 
+mod terms;
+
 use super::*;
 use braid_noop::Noop;
 use braid_proto::{

@@ -1,0 +1,93 @@
+//! Terms that begin and end: what is under way, and what is ordered, when one does.
+
+use super::SOON;
+use crate::{
+    api::Rights,
+    leadership::Tenure,
+    logs::Logs,
+    model::Precedence,
+    runtime::{Shared, term::Term},
+    security::{Limits, audit::Audit},
+    store::{Key, Memory, Revision, Snapshot, Store, StoreError, Transaction, Versioned, Watch},
+};
+use async_trait::async_trait;
+use braid_noop::Noop;
+use braid_telemetry::metrics::FleetMetrics;
+use braid_workload::{Registry, Workload};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// A store that can be taken away: then no commit is answered well, and those that are tried are counted.
+struct Absent {
+    inner: Memory,
+    away: watch::Sender<Option<u32>>,
+}
+
+#[async_trait]
+impl Store for Absent {
+    async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
+        self.inner.get(key).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Snapshot, StoreError> {
+        self.inner.list(prefix).await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Revision, StoreError> {
+        let counted = self.away.send_if_modified(|away| away.as_mut().map(|tries| *tries += 1).is_some());
+        if !counted {
+            return self.inner.commit(transaction).await;
+        }
+        Err(StoreError::OutcomeUnknown { operation: "commit".into(), place: "a test".into(), source: "as told".into() })
+    }
+
+    fn watch(&self, prefix: &str) -> Watch {
+        self.inner.watch(prefix)
+    }
+}
+
+/// What terms share, with this store.
+fn shared(store: Arc<dyn Store>) -> Shared {
+    let noop: Arc<dyn Workload> = Arc::new(Noop);
+    let workloads = Registry::new([(noop.kind(), noop)]);
+    let (tasks, metrics) = (TaskTracker::new(), Arc::new(FleetMetrics::new("1")));
+    let limits = Limits::new(None, workloads.clone());
+    Shared {
+        store,
+        place: "a test".into(),
+        workloads,
+        lease: Duration::from_secs(2),
+        logs: Logs::start(None, &tasks, CancellationToken::new(), Arc::clone(&metrics)),
+        rights: Rights { token: None, roster: None, audit: Audit::none(), limits },
+        tasks,
+        metrics,
+        recording: None,
+        engine: watch::channel(None).0,
+    }
+}
+
+/// A leader that lost its store has writes under way that will never be durable. It must end its term nevertheless: until it
+/// has, it cannot lead again.
+#[tokio::test]
+async fn a_term_is_abandoned_however_much_is_not_written() {
+    let away = watch::channel(None).0;
+    let mut tries = away.subscribe();
+    let store = Arc::new(Absent { inner: Memory::new(), away });
+    let shared = shared(Arc::clone(&store) as Arc<dyn Store>);
+    let term = Term::start(&shared, None, Tenure::unlimited()).await.unwrap();
+    let handle = term.handle.clone();
+    let submit = |key: &'static str| {
+        let handle = handle.clone();
+        let spec = serde_json::json!({"tasks": 1});
+        async move { handle.submit("noop".into(), spec, key.into(), Precedence::default(), None).await }
+    };
+    submit("written").await.unwrap().unwrap();
+    store.away.send_replace(Some(0));
+    let lost = tokio::spawn(submit("lost"));
+    timeout(SOON, tries.wait_for(|tries| tries.is_some_and(|tries| tries > 0))).await.expect("it is written").unwrap();
+
+    timeout(SOON, term.abandon()).await.expect("nothing holds a term that is over");
+    let answer = timeout(SOON, lost).await.expect("whoever waits is told").unwrap();
+    assert!(answer.is_err(), "what is not durable is not acknowledged: {answer:?}");
+}
