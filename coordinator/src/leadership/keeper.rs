@@ -86,6 +86,12 @@ impl Keeper {
         Ok(Self { orders, events })
     }
 
+    /// One whose orders a test gives, and that needs no telling.
+    #[cfg(test)]
+    pub(crate) fn scripted(orders: watch::Receiver<Order>) -> Self {
+        Self { orders, events: mpsc::channel(1).0 }
+    }
+
     /// What to do now, and its changes. The sender is gone when the keeper has ended.
     pub(crate) fn orders(&self) -> watch::Receiver<Order> {
         self.orders.clone()

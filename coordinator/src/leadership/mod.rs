@@ -30,4 +30,6 @@ mod tests;
 pub(crate) use instance::Instance;
 pub(crate) use keeper::{Candidate, Keeper, Order};
 pub(crate) use record::Seat;
+#[cfg(test)]
+pub(crate) use step::Term;
 pub(crate) use tenure::Tenure;

@@ -71,7 +71,8 @@ pub(super) async fn conduct(
                         return Some(Stopped(error.to_string().into()));
                     }
                     End::Stopped(Stopped(reason)) => tracing::warn!(%reason, "this coordinator has ended its term"),
-                    End::Ordered => {}
+                    // It has been seen, and not yet carried out.
+                    End::Ordered => continue,
                     End::Shutdown => return None,
                 }
             }

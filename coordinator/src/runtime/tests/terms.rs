@@ -3,12 +3,12 @@
 use super::SOON;
 use crate::{
     api::Rights,
-    leadership::Tenure,
+    leadership::{Keeper, Order, Seat, Tenure, Term as TermNumber},
     logs::Logs,
     model::Precedence,
-    runtime::{Shared, term::Term},
+    runtime::{Shared, Standing, conductor::conduct, term::Term},
     security::{Limits, audit::Audit},
-    store::{Key, Memory, Revision, Snapshot, Store, StoreError, Transaction, Versioned, Watch},
+    store::{Key, Memory, Op, Revision, Snapshot, Store, StoreError, Transaction, Versioned, Watch},
 };
 use async_trait::async_trait;
 use braid_noop::Noop;
@@ -90,4 +90,32 @@ async fn a_term_is_abandoned_however_much_is_not_written() {
     timeout(SOON, term.abandon()).await.expect("nothing holds a term that is over");
     let answer = timeout(SOON, lost).await.expect("whoever waits is told").unwrap();
     assert!(answer.is_err(), "what is not durable is not acknowledged: {answer:?}");
+}
+
+/// The order that ends a term says who leads instead.
+#[tokio::test]
+async fn whoever_is_deposed_names_the_next_leader() {
+    let store = Memory::new();
+    let record = Transaction::new(vec![], vec![Op::put(Seat::key(), b"mine".as_slice())]).unwrap();
+    let seat = store.commit(record).await.unwrap();
+    let shared = shared(Arc::new(store));
+    let (orders, ordered) = watch::channel(Order::Wait);
+    let keeper = Keeper::scripted(ordered);
+    let (standing, mut seen) = watch::channel(Standing::Nobody);
+    let cancel = CancellationToken::new();
+    let cancelled = cancel.clone();
+    let conducting = tokio::spawn(async move { conduct(shared, &keeper, &standing, &cancelled).await });
+
+    for number in 1..3 {
+        let term = TermNumber(number);
+        orders.send_replace(Order::Lead { term, seat, tenure: Tenure::unlimited() });
+        let leads = seen.wait_for(|standing| matches!(standing, Standing::Leads(..)));
+        timeout(SOON, leads).await.expect("it leads").unwrap();
+        let there = format!("there:{number}");
+        orders.send_replace(Order::Follow { after: term, leader: Some(there.clone()) });
+        let follows = seen.wait_for(|standing| matches!(standing, Standing::Follows(leader) if *leader == there));
+        timeout(SOON, follows).await.expect("it names the other").unwrap();
+    }
+    cancel.cancel();
+    assert!(timeout(SOON, conducting).await.expect("it ends").unwrap().is_none());
 }
