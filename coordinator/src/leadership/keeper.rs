@@ -1,7 +1,7 @@
 //! Carries out what [`step`] decides: asks the store, watches the leader record, and tells the runtime.
 //!
 //! It has a thread and a connection of its own, so that neither a busy coordinator nor a slow answer to it delays a renewal.
-//! At most one question to the store is under way, besides ends of leases that nobody waits for.
+//! At most one question to the store is under way, besides looks at the record and ends of leases that nobody waits for.
 
 use super::{
     Instance, Seat, Tenure,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::CoordinatorError,
-    store::{self, Guard, Leases, Op, Revision, Store, StoreError, StoreUrl, Transaction, WatchEvent},
+    store::{self, Guard, Leases, Op, Revision, Snapshot, Store, StoreError, StoreUrl, Transaction, WatchEvent},
 };
 use std::{
     collections::HashMap,
@@ -149,7 +149,7 @@ impl Loop {
         orders: watch::Sender<Order>,
         events: mpsc::Receiver<Event>,
     ) -> Self {
-        let state = State::new(candidate.instance.name().to_owned(), Instant::now());
+        let state = State::new(candidate.instance.name().to_owned(), candidate.lasts, Instant::now());
         Self {
             store,
             leases,
@@ -178,7 +178,14 @@ impl Loop {
                 () = at(wake) => self.take(Event::Tick),
             }
         }
-        let last = async { while self.asks.join_next().await.is_some() {} };
+        // What else is asked is of no use any more.
+        let last = async {
+            while self.asked.values().any(|ask| matches!(ask, Ask::Revoke(_)))
+                && let Some(answer) = self.asks.join_next_with_id().await
+            {
+                self.asked.remove(&answer.map_or_else(|error| error.id(), |(id, _)| id));
+            }
+        };
         if tokio::time::timeout(FAREWELL, last).await.is_err() {
             tracing::warn!("the store did not take the end of this coordinator's lease; it ends by itself");
         }
@@ -261,6 +268,7 @@ impl Loop {
         let task = self.asks.spawn(async move {
             let sent = Instant::now();
             let answer = match ask {
+                Ask::Look => look(store.as_ref()).await.map(Some),
                 Ask::Grant => leases.grant(lasts).await.map(|(lease, lasts)| Some(Event::Granted { lease, sent, lasts })),
                 Ask::Create(lease) => match leases.create(lease, &Seat::key(), value.unwrap_or_default()).await {
                     Ok(revision) => Ok(Some(Event::Created { lease, revision })),
@@ -268,7 +276,7 @@ impl Loop {
                     // Somebody was faster, or the answer was lost: the record tells.
                     Err(_) => holder(store.as_ref()).await.map(|seat| match seat {
                         Some(seat) if seat.lease == lease => Some(Event::Created { lease, revision: seat.revision }),
-                        Some(_) => Some(Event::Taken { lease }),
+                        Some(by) => Some(Event::Taken { lease, by }),
                         None => None,
                     }),
                 },
@@ -293,6 +301,16 @@ impl Loop {
     }
 }
 
+async fn look(store: &dyn Store) -> Result<Event, StoreError> {
+    let snapshot = store.list(Seat::key().as_str()).await?;
+    Ok(Event::Found { at: snapshot.revision, seat: seat_in(&snapshot)? })
+}
+
+fn seat_in(snapshot: &Snapshot) -> Result<Option<Seat>, StoreError> {
+    let found = snapshot.records.iter().find(|(key, _)| *key == Seat::key());
+    found.map(|(_, found)| Seat::of(found)).transpose()
+}
+
 async fn holder(store: &dyn Store) -> Result<Option<Seat>, StoreError> {
     store.get(&Seat::key()).await?.map(|found| Seat::of(&found)).transpose()
 }
@@ -305,11 +323,7 @@ async fn remove(store: &dyn Store, revision: Revision) -> Result<Revision, Store
 /// What a watch of the record shows.
 fn looks(event: WatchEvent) -> Result<Vec<Event>, StoreError> {
     match event {
-        WatchEvent::Resync(snapshot) => {
-            let found = snapshot.records.iter().find(|(key, _)| *key == Seat::key());
-            let seat = found.map(|(_, found)| Seat::of(found)).transpose()?;
-            Ok(vec![Event::Seen { at: snapshot.revision, seat }])
-        }
+        WatchEvent::Resync(snapshot) => Ok(vec![Event::Seen { at: snapshot.revision, seat: seat_in(&snapshot)? }]),
         WatchEvent::Changed(changes) => {
             let at = changes.revision;
             let of_seat = changes.ops.iter().filter(|op| *op.key() == Seat::key());

@@ -14,6 +14,9 @@
 //! before it can end for anybody else; [`MARGIN`] of it more is given up for clocks that run unequally. A renewal is due
 //! after a third of what is left, so that tries come closer together while they fail. A coordinator that finds its own name
 //! in the record without leading was restarted, and removes it.
+//!
+//! Who follows is shown each change of the record, and looks for itself now and then: the connection that would show the next
+//! one may be dead, and nobody learns that of a connection on which nothing is said.
 
 use super::record::Seat;
 use crate::store::{Revision, StoreLease};
@@ -26,6 +29,8 @@ const CLOSEST: Duration = Duration::from_millis(50);
 /// The wait after a first failed campaign; it doubles.
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(2);
+/// So often in a lease does whoever follows look at the record.
+const LOOKS: u32 = 4;
 /// A term that lasted so long was a good one: the next failure is the first in a row again.
 const STABLE: Duration = Duration::from_secs(5);
 
@@ -45,19 +50,21 @@ pub(crate) struct Term(pub(crate) u64);
 pub(super) enum Event {
     /// The leader record as it is after this transaction of the store.
     Seen { at: Revision, seat: Option<Seat> },
+    /// The same, as an answer.
+    Found { at: Revision, seat: Option<Seat> },
     /// A lease was granted, which was asked for at `sent`.
     Granted { lease: StoreLease, sent: Instant, lasts: Duration },
     /// The seat is ours.
     Created { lease: StoreLease, revision: Revision },
-    /// Somebody else has it.
-    Taken { lease: StoreLease },
+    /// Somebody else has it, by this record.
+    Taken { lease: StoreLease, by: Seat },
     /// The lease lasts longer.
     Renewed { lease: StoreLease, sent: Instant, lasts: Duration },
     /// It has ended.
     Expired { lease: StoreLease },
     /// The record that was left is gone as of this transaction.
     Removed { at: Revision },
-    /// A grant, creation, renewal or removal did not come about, or nobody knows.
+    /// A look, grant, creation, renewal or removal did not come about, or nobody knows.
     Failed(Ask),
     /// The runtime has let go of a term.
     TermEnded(Term),
@@ -70,6 +77,8 @@ pub(super) enum Event {
 /// What is asked of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ask {
+    /// How the leader record is.
+    Look,
     /// A lease.
     Grant,
     /// The leader record under a lease, where there is none.
@@ -103,6 +112,10 @@ pub(super) struct State {
     phase: Phase,
     /// The leader record as last seen; `None` before the first look.
     seen: Option<(Revision, Option<Seat>)>,
+    /// When to look at it; `None` while that is asked.
+    look: Option<Instant>,
+    /// From one look to the next.
+    looks_every: Duration,
     term: Term,
     failures: u32,
     resigning: bool,
@@ -133,16 +146,19 @@ impl Held {
 }
 
 impl State {
-    /// A coordinator that has just started.
-    pub(super) fn new(instance: String, now: Instant) -> Self {
-        let phase = Phase::Following { retry: now };
-        Self { instance, phase, seen: None, term: Term::default(), failures: 0, resigning: false }
+    /// A coordinator that has just started, whose leases are to last so long.
+    pub(super) fn new(instance: String, lasts: Duration, now: Instant) -> Self {
+        let (phase, looks_every) = (Phase::Following { retry: now }, lasts / LOOKS);
+        let look = Some(now + looks_every);
+        Self { instance, phase, seen: None, look, looks_every, term: Term::default(), failures: 0, resigning: false }
     }
 
     /// When a tick is due, if time alone can change anything.
     pub(super) fn wake(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Following { retry } => self.may_campaign().then_some(*retry),
+            // A campaign finds out how the record is.
+            Phase::Following { retry } if self.is_free() => Some(*retry),
+            Phase::Following { retry } => [self.may_campaign().then_some(*retry), self.look].into_iter().flatten().min(),
             Phase::Creating(held) => Some(held.until),
             Phase::Leading { held, due, asked, .. } => Some(if *asked { held.until } else { held.until.min(*due) }),
             Phase::Removing | Phase::Granting | Phase::Leaving(_) | Phase::Ended => None,
@@ -189,6 +205,11 @@ impl State {
         }
     }
 
+    /// Whether the record is gone.
+    fn is_free(&self) -> bool {
+        matches!(self.seen, Some((_, None)))
+    }
+
     /// Back to waiting; a campaign or a term did not come to a good end.
     fn follow(&mut self, now: Now) -> Vec<Effect> {
         if self.resigning {
@@ -199,6 +220,11 @@ impl State {
         self.failures = self.failures.saturating_add(1);
         self.phase = Phase::Following { retry: now.at + wait };
         Vec::new()
+    }
+
+    /// Spread by a fifth, so that candidates do not look in step.
+    fn look_later(&mut self, now: Now) {
+        self.look = Some(now.at + self.looks_every.mul_f64(0.8 + 0.4 * now.chance.clamp(0.0, 1.0)).max(CLOSEST));
     }
 
     fn leave(&mut self, lease: StoreLease, why: &'static str, now: Now) -> Vec<Effect> {
@@ -216,14 +242,21 @@ impl State {
 pub(super) fn step(state: &mut State, event: Event, now: Now) -> Vec<Effect> {
     match event {
         Event::Seen { at, seat } => seen(state, at, seat, now),
+        Event::Found { at, seat } => {
+            state.look_later(now);
+            seen(state, at, seat, now)
+        }
         Event::Tick => tick(state, now),
         Event::Resign => resign(state, now),
         Event::Granted { lease, sent, lasts } => granted(state, Held::new(lease, sent, lasts), now),
         Event::Created { lease, revision } => created(state, lease, revision, now),
-        Event::Taken { lease } => match state.phase {
-            Phase::Creating(held) if held.lease == lease => give_up(state, lease, now),
-            _ => Vec::new(),
-        },
+        Event::Taken { lease, by } => {
+            let mut effects = seen(state, by.revision, Some(by), now);
+            if matches!(state.phase, Phase::Creating(held) if held.lease == lease) {
+                effects.extend(give_up(state, lease, now));
+            }
+            effects
+        }
         Event::Renewed { lease, sent, lasts } => renewed(state, Held::new(lease, sent, lasts), now),
         Event::Expired { lease } => match state.phase {
             Phase::Leading { held, .. } if held.lease == lease => state.leave(lease, "its lease has ended", now),
@@ -251,17 +284,22 @@ fn seen(state: &mut State, at: Revision, seat: Option<Seat>, now: Now) -> Vec<Ef
 }
 
 fn tick(state: &mut State, now: Now) -> Vec<Effect> {
-    let may_campaign = state.may_campaign();
+    let (is_free, may_campaign) = (state.is_free(), state.may_campaign());
     match &mut state.phase {
+        Phase::Following { retry } if *retry <= now.at && is_free => {
+            state.phase = Phase::Granting;
+            vec![Effect::Ask(Ask::Grant)]
+        }
+        Phase::Following { .. } if state.look.is_some_and(|look| look <= now.at) && !is_free => {
+            state.look = None;
+            vec![Effect::Ask(Ask::Look)]
+        }
         Phase::Following { retry } if *retry <= now.at && may_campaign => match &state.seen {
             Some((_, Some(left))) => {
                 state.phase = Phase::Removing;
                 vec![Effect::Ask(Ask::Remove(left.revision))]
             }
-            _ => {
-                state.phase = Phase::Granting;
-                vec![Effect::Ask(Ask::Grant)]
-            }
+            _ => Vec::new(),
         },
         Phase::Creating(held) if held.until <= now.at => {
             let lease = held.lease;
@@ -316,6 +354,9 @@ fn renewed(state: &mut State, renewed: Held, now: Now) -> Vec<Effect> {
 }
 
 fn failed(state: &mut State, ask: Ask, now: Now) -> Vec<Effect> {
+    if ask == Ask::Look {
+        state.look_later(now);
+    }
     match (&mut state.phase, ask) {
         (Phase::Granting, Ask::Grant) | (Phase::Removing, Ask::Remove(_)) => state.follow(now),
         (Phase::Creating(held), Ask::Create(lease)) if held.lease == lease => give_up(state, lease, now),

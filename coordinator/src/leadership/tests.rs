@@ -21,7 +21,7 @@ struct Candidate {
 impl Candidate {
     fn new() -> Self {
         let base = Instant::now();
-        Self { state: State::new("me".into(), base), base, millis: 0 }
+        Self { state: State::new("me".into(), LASTS, base), base, millis: 0 }
     }
 
     fn at(&self, millis: u64) -> Instant {
@@ -33,14 +33,12 @@ impl Candidate {
         step(&mut self.state, event, now)
     }
 
-    fn sees(&mut self, at: u64, seat: Option<(&str, u64)>) -> Vec<Effect> {
-        let seat = seat.map(|(instance, revision)| Seat {
-            instance: instance.into(),
-            advertise: format!("{instance}:1"),
-            lease: StoreLease(1),
-            revision: Revision(revision),
-        });
-        self.take(Event::Seen { at: Revision(at), seat })
+    fn sees(&mut self, at: u64, found: Option<(&str, u64)>) -> Vec<Effect> {
+        self.take(Event::Seen { at: Revision(at), seat: found.map(seat) })
+    }
+
+    fn finds(&mut self, at: u64, found: Option<(&str, u64)>) -> Vec<Effect> {
+        self.take(Event::Found { at: Revision(at), seat: found.map(seat) })
     }
 
     fn granted(&mut self, lease: i64, sent: u64) -> Vec<Effect> {
@@ -73,6 +71,11 @@ impl Candidate {
     }
 }
 
+fn seat((instance, revision): (&str, u64)) -> Seat {
+    let advertise = format!("{instance}:1");
+    Seat { instance: instance.into(), advertise, lease: StoreLease(1), revision: Revision(revision) }
+}
+
 fn asks(ask: Ask) -> Vec<Effect> {
     vec![Effect::Ask(ask)]
 }
@@ -82,7 +85,7 @@ const L7: StoreLease = StoreLease(7);
 #[test]
 fn whoever_finds_no_leader_stands_and_leads_when_the_seat_is_its() {
     let mut me = Candidate::new();
-    assert_eq!((me.tick(0), me.state.wake()), (vec![], None), "nothing is known yet");
+    assert_eq!(me.tick(0), vec![], "nothing is known yet");
     assert_eq!(me.sees(10, None), asks(Ask::Grant));
     me.millis = 300;
     assert_eq!(me.granted(7, 100), asks(Ask::Create(L7)));
@@ -98,9 +101,33 @@ fn whoever_finds_no_leader_stands_and_leads_when_the_seat_is_its() {
 fn a_standby_waits_for_the_record_to_go() {
     let mut me = Candidate::new();
     assert_eq!(me.sees(10, Some(("other", 5))), []);
-    assert_eq!((me.tick(60_000), me.state.wake()), (vec![], None), "however long it takes");
+    for _ in 0..20 {
+        me.tick(me.millis + 2500);
+        assert_eq!(me.finds(10, Some(("other", 5))), [], "however long it takes");
+    }
     assert_eq!(me.state.leader(), Some("other:1"));
     assert_eq!(me.sees(11, None), asks(Ask::Grant));
+}
+
+/// The watch may be on a connection that is dead, of which nobody is told.
+#[test]
+fn a_standby_that_is_shown_nothing_looks_for_itself() {
+    let mut me = Candidate::new();
+    assert_eq!(me.state.wake(), Some(me.at(2500)), "a quarter of a lease");
+    assert_eq!(me.tick(2500), asks(Ask::Look), "not even the first look has come");
+    assert_eq!((me.tick(9000), me.state.wake()), (vec![], None), "one at a time");
+    assert_eq!(me.take(Event::Failed(Ask::Look)), []);
+    assert_eq!(me.tick(11_499), []);
+    assert_eq!(me.tick(11_500), asks(Ask::Look));
+    assert_eq!(me.finds(10, Some(("other", 5))), []);
+    assert_eq!(me.state.leader(), Some("other:1"));
+    assert_eq!(me.tick(14_000), asks(Ask::Look));
+    assert_eq!(me.finds(12, None), asks(Ask::Grant), "and stands");
+    assert_eq!(me.sees(11, Some(("other", 11))), [], "the watch comes after it");
+    // A late answer from before it led says nothing.
+    me.granted(7, 14_000);
+    assert_eq!(me.created(7, 20).len(), 1);
+    assert_eq!((me.finds(19, None), me.state.leads()), (vec![], Some(Term(1))));
 }
 
 #[test]
@@ -164,7 +191,9 @@ fn a_campaign_that_fails_is_tried_again_with_growing_pauses() {
     }
     assert_eq!(waits, [75, 150, 300, 600, 1200, 1500, 1500]);
     assert_eq!(me.granted(8, me.millis), asks(Ask::Create(StoreLease(8))));
-    assert_eq!(me.take(Event::Taken { lease: StoreLease(8) }), asks(Ask::Revoke(StoreLease(8))));
+    let by = seat(("other", 11));
+    assert_eq!(me.take(Event::Taken { lease: StoreLease(8), by }), asks(Ask::Revoke(StoreLease(8))));
+    assert_eq!(me.state.leader(), Some("other:1"), "though the watch has shown nothing of it");
     assert_eq!(me.granted(9, me.millis), asks(Ask::Revoke(StoreLease(9))), "a lease that nobody waits for");
 }
 

@@ -1,5 +1,5 @@
-//! Candidates around a store in a simulated world: messages are late and lost, processes pause and are killed, clocks run
-//! unequally.
+//! Candidates around a store in a simulated world: messages are late and lost, watches fall silent for good, processes pause and
+//! are killed, clocks run unequally.
 //!
 //! * At no moment may two coordinators answer: a tenure that holds is the only one.
 //! * Whoever was given the seat by the store and not by another had it alone.
@@ -48,8 +48,10 @@ struct Candidate {
     paused_until: u64,
     /// Until when it may answer, by its own clock.
     tenure: Option<u64>,
-    /// When its next look at the record can arrive: looks stay in order.
+    /// When what it is shown next of the record can arrive: that stays in order.
     looks: u64,
+    /// It is shown nothing any more, until it is started again.
+    deaf: bool,
     /// When it is woken next.
     armed: u64,
 }
@@ -75,12 +77,13 @@ impl World {
         let base = Instant::now();
         let candidates = (0..CANDIDATES)
             .map(|who| Candidate {
-                state: State::new(format!("c{who}"), base),
+                state: State::new(format!("c{who}"), Duration::from_millis(LASTS), base),
                 life: 0,
                 rate: 0.96 + 0.08 * random.f64(),
                 paused_until: 0,
                 tenure: None,
                 looks: 0,
+                deaf: false,
                 armed: 0,
             })
             .collect();
@@ -99,7 +102,7 @@ impl World {
             terms: 0,
         };
         for who in 0..CANDIDATES {
-            world.look(who);
+            world.start(who);
         }
         world.at(100, Happens::Expire);
         world.at(UNKIND / 2, Happens::Strike);
@@ -133,9 +136,22 @@ impl World {
 
     /// A candidate is shown the record as it is now.
     fn look(&mut self, who: usize) {
+        if self.unkind() && self.random.u8(..20) == 0 {
+            self.candidates[who].deaf = true;
+        }
+        if self.candidates[who].deaf {
+            return;
+        }
         let arrives = self.candidates[who].looks.max(self.now + self.delay());
         self.candidates[who].looks = arrives;
         self.tell(who, arrives - self.now, Event::Seen { at: Revision(self.revision), seat: self.seat.clone() });
+    }
+
+    /// A candidate begins to watch, and its clock to run.
+    fn start(&mut self, who: usize) {
+        self.look(who);
+        let life = self.candidates[who].life;
+        self.at(0, Happens::Wake { who, life });
     }
 
     fn changed(&mut self, seat: Option<Seat>) {
@@ -188,11 +204,11 @@ impl World {
                 }
                 // Killed, and started again at once as the same coordinator.
                 20..28 => {
-                    let fresh = State::new(format!("c{who}"), self.clock(who, self.now));
+                    let fresh = State::new(format!("c{who}"), Duration::from_millis(LASTS), self.clock(who, self.now));
                     let candidate = &mut self.candidates[who];
-                    (candidate.state, candidate.tenure, candidate.armed) = (fresh, None, 0);
+                    (candidate.state, candidate.tenure, candidate.deaf, candidate.armed) = (fresh, None, false, 0);
                     candidate.life += 1;
-                    return self.look(who);
+                    return self.start(who);
                 }
                 _ => {}
             }
@@ -236,6 +252,7 @@ impl World {
                     Ask::Renew(lease) => (2, lease.0),
                     Ask::Revoke(lease) => (3, lease.0),
                     Ask::Remove(revision) => (4, revision.0 as i64),
+                    Ask::Look => (5, 0),
                 };
                 let lost = self.unkind() && self.random.u8(..20) == 0;
                 let (delay, life, sent) = (self.delay(), self.candidates[who].life, self.now);
@@ -263,7 +280,7 @@ impl World {
                 Some(Event::Granted { lease: StoreLease(self.last_lease), sent: at_candidate, lasts })
             }
             1 if !self.leases.contains_key(&number) => Some(Event::Failed(Ask::Create(lease))),
-            1 if self.seat.is_some() => Some(Event::Taken { lease }),
+            1 if self.seat.is_some() => self.seat.clone().map(|by| Event::Taken { lease, by }),
             1 => {
                 self.revision += 1;
                 let (instance, revision) = (format!("c{who}"), Revision(self.revision));
@@ -281,6 +298,7 @@ impl World {
                 self.end_lease(number);
                 None
             }
+            5 => Some(Event::Found { at: Revision(self.revision), seat: self.seat.clone() }),
             _ => {
                 let revision = Revision(number as u64);
                 Some(if self.seat.as_ref().is_some_and(|seat| seat.revision == revision) {
@@ -298,6 +316,7 @@ impl World {
             0 => Ask::Grant,
             1 => Ask::Create(lease),
             2 => Ask::Renew(lease),
+            5 => Ask::Look,
             _ => Ask::Remove(Revision(number as u64)),
         };
         if self.candidates[who].life != life || self.now - sent > 500 {
