@@ -64,7 +64,10 @@ impl Engine {
         effects.push(Effect::Send { session, message: Message::Welcome { lease, patience: self.lease, drop } });
         for held in kept {
             let broken = |job: &Job| Standing::of(job, held.task.index) == Standing::Broken;
-            if self.state.job(held.task.job).is_some_and(|job| job.phase != JobPhase::Running || broken(job)) {
+            // It may not have heard that it is to make room.
+            let told = |job: &Job| job.tasks.get(held.task.index as usize).is_some_and(|task| task.stopping);
+            let stops = |job: &Job| job.phase != JobPhase::Running || broken(job) || told(job);
+            if self.state.job(held.task.job).is_some_and(stops) {
                 let message = Message::Stop { task: held.task, attempt: held.attempt };
                 effects.push(Effect::Send { session, message });
             }

@@ -157,3 +157,24 @@ fn only_the_first_task_of_a_job_stops_others() {
         assert_eq!((stops(&effects), runs(effects).len()), (vec![], 1), "{node}");
     }
 }
+
+/// While it is not known to stop, nobody else is told to: were the word lost with the stream, all would wait for it to end by
+/// itself.
+#[test]
+fn who_is_to_make_room_is_told_again_on_a_new_stream() {
+    let mut fixture = Fixture::with_a_worker();
+    let low = fixture.wide("low", 0, false);
+    let held = fixture.place();
+    assert_eq!(jobs(&held), [low.0]);
+    fixture.wide("high", 5, false);
+    let stopped = stops(&fixture.placed());
+    assert_eq!(stopped, [held[0].held.task]);
+    let kept: Vec<_> = held.iter().map(|run| run.held).collect();
+    let stop = Message::Stop { task: stopped[0], attempt: held[0].held.attempt };
+    for session in [2, 3] {
+        let told = told(&fixture.hello(session, "a", kept.clone()), session);
+        assert!(told.contains(&stop), "stream {session}: {told:?}");
+    }
+    fixture.fail(3, held[0].held, Failure::cancelled());
+    assert_eq!(told(&fixture.hello(4, "a", vec![]), 4).len(), 1, "it has stopped");
+}
