@@ -2,7 +2,7 @@
 
 use super::{Effect, Effects, Engine, Message, Refusal, State};
 use crate::model::{Access, Change, Millis, Node, Upkeep, keys};
-use braid_workload::NodeId;
+use braid_workload::{MAX_RECORD, NodeId};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,7 +45,13 @@ impl Engine {
                 relabel(&mut changed.labels, labels).map_err(|problem| Refusal::BadLabel { node: id.clone(), problem })?;
             }
         }
-        effects.push(Change::upkeep(id, &changed).into());
+        let change = Change::upkeep(id, &changed);
+        // Quotes and backslashes take more of a record than of a label.
+        if let Some(bytes) = change.value.as_ref().map(Vec::len).filter(|bytes| *bytes > MAX_RECORD) {
+            let problem = format!("they take {bytes} bytes of a record, which holds at most {MAX_RECORD}");
+            return Err(Refusal::BadLabel { node: id.clone(), problem });
+        }
+        effects.push(change.into());
         if let Some(node) = nodes.get_mut(id) {
             attend(node, &changed);
         }

@@ -127,6 +127,20 @@ fn labels_of_operators_cover_those_of_the_worker_and_give_them_back() {
     assert_eq!(labels(&fixture), r#"{"zone": "a"}"#, "a refused change changes nothing");
 }
 
+/// A write that no store takes would end the coordinator.
+#[test]
+fn labels_that_no_record_holds_are_refused() {
+    let (mut fixture, _) = Fixture::planned(1);
+    let quotes = |n: usize, length: usize| "\"".repeat(length - 2) + &format!("{n:02}");
+    let labels = |length: usize| (0..64).map(|n| (quotes(n, length), Some(quotes(n, length)))).collect();
+    let (effects, refused) = fixture.change("a", NodeWish::Label(labels(256)));
+    assert_eq!(effects, []);
+    let words = "labels of node a: they take 65692 bytes of a record, which holds at most 65536";
+    assert_eq!(refused.unwrap_err().to_string(), words);
+    fixture.change("a", NodeWish::Label(labels(200))).1.unwrap();
+    assert_eq!(fixture.node("a").inventory.as_ref().unwrap().labels.len(), 64);
+}
+
 #[test]
 fn a_node_that_nobody_knows_cannot_be_changed() {
     let mut fixture = Fixture::new();
