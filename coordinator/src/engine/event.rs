@@ -100,6 +100,8 @@ pub enum Event {
     },
     /// Placement has decided.
     Placed(Decision),
+    /// This coordinator has stood still and has heard nobody meanwhile.
+    Awoke,
     /// Time passed.
     Tick,
 }

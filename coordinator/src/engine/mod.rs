@@ -133,6 +133,7 @@ impl Engine {
             Event::Disks { session, disks } => self.disks(session, disks),
             Event::Finished { session, report } => self.finished(session, report, now, &mut effects),
             Event::Placed(decision) => self.placed(decision, now, &mut effects),
+            Event::Awoke => self.awoke(now),
             Event::Tick => {
                 self.expire(now, &mut effects);
                 self.evict(now, &mut effects);

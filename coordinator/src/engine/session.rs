@@ -121,6 +121,13 @@ impl Engine {
         }
     }
 
+    /// Gives whoever is known a lease to be heard again, as after a restart: silence was the coordinator's own.
+    pub(super) fn awoke(&mut self, now: Millis) {
+        for node in self.state.nodes.values_mut() {
+            node.expires = node.expires.max(now + self.lease);
+        }
+    }
+
     /// Loses the nodes whose lease has ended, and wakes those that have rested.
     pub(super) fn expire(&mut self, now: Millis, effects: &mut Effects) {
         for node in self.state.nodes.values_mut().filter(|node| node.resting.is_some_and(|until| until <= now)) {

@@ -85,6 +85,7 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Disks { .. } => "disks of a worker",
         Event::Finished { .. } => "result",
         Event::Placed(_) => "placement",
+        Event::Awoke => "end of a pause",
         Event::Tick => "tick",
     }
 }

@@ -68,6 +68,8 @@ pub(super) struct Driver {
     asked: HashMap<ReplyId, oneshot::Sender<Result<JobId, Refusal>>>,
     confirms: HashMap<ReplyId, oneshot::Sender<Result<(), Refusal>>>,
     last_reply: u64,
+    /// When it last took something in.
+    stepped: Instant,
     changes: watch::Sender<u64>,
     stopped: watch::Sender<Option<Stopped>>,
     /// Why a write could not be submitted.
@@ -104,6 +106,7 @@ impl Driver {
             asked: HashMap::new(),
             confirms: HashMap::new(),
             last_reply: 0,
+            stepped: Instant::now(),
             changes,
             stopped,
             broken: None,
@@ -248,11 +251,22 @@ impl Driver {
         }
     }
 
+    /// Steps the engine. Before that it is told when nothing was taken in for so long that the silence of workers says nothing:
+    /// this process stood still, or waited for the store.
     async fn step(&mut self, event: Event) {
+        let pause = std::mem::replace(&mut self.stepped, Instant::now()).elapsed();
+        if pause > self.engine.lease() / 2 {
+            tracing::warn!(?pause, "this coordinator stood still: workers have a lease from now on to be heard");
+            self.take_in(Event::Awoke).await;
+        }
+        self.take_in(event).await;
+    }
+
+    async fn take_in(&mut self, event: Event) {
         if let Event::Disconnected { session } = event {
             self.sessions.remove(&session);
         }
-        let quiet = matches!(event, Event::Tick);
+        let quiet = matches!(event, Event::Tick | Event::Awoke);
         let (now, recorded) = (self.clock.now(), self.recorder.keep(&event));
         let effects = spans::step(&event).in_scope(|| self.engine.step(event, now));
         if let Some(event) = recorded {

@@ -1,5 +1,6 @@
 //! A whole coordinator, spoken to over gRPC through a pipe in memory, with workers played by the test.
 
+mod pauses;
 mod terms;
 
 use super::*;
