@@ -40,6 +40,9 @@ impl Term {
         let epoch = fence.epoch();
         let clock = Clock::start();
         let records = read(store.as_ref()).await?;
+        if let Some(roster) = &rights.roster {
+            roster.reread().await?;
+        }
         let now = clock.now();
         let state = recover(&records, epoch.0, *lease, now)?;
         let unfinished = state.jobs().filter(|job| !job.is_over()).count();

@@ -100,6 +100,16 @@ impl Roster {
         });
     }
 
+    /// Reads all records anew. Whoever begins to lead knows then what the one before acknowledged, however late its watch is.
+    ///
+    /// # Errors
+    /// What listing may return.
+    pub(crate) async fn reread(&self) -> Result<(), StoreError> {
+        let snapshot = self.store.list(view::PREFIX).await?;
+        self.view.send_modify(|view| view.take(crate::store::WatchEvent::Resync(snapshot)));
+        Ok(())
+    }
+
     /// The CA.
     pub fn ca(&self) -> &Authority {
         &self.ca

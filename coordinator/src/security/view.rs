@@ -49,7 +49,9 @@ impl View {
     pub fn take(&mut self, event: WatchEvent) {
         match event {
             WatchEvent::Resync(snapshot) => {
-                *self = Self::default();
+                // What was written here meanwhile is newer.
+                self.tokens.retain(|_, seen| seen.revision > snapshot.revision);
+                self.nodes.retain(|_, seen| seen.revision > snapshot.revision);
                 for (key, found) in snapshot.records {
                     self.put(key.as_str(), Some(&found.value), found.revision);
                 }
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
     use crate::{
         security::{Role, nodes::Issued, tokens::Grant},
-        store::Changes,
+        store::{Changes, Snapshot, Versioned},
     };
     use std::time::Duration;
 
@@ -153,6 +155,22 @@ mod tests {
         view.take(WatchEvent::Changed(late));
         assert_eq!(view.person(&secret, Millis(1)), Err(Denied::BadToken));
         assert_eq!(view.tokens().count(), 0);
+    }
+
+    #[test]
+    fn an_old_snapshot_does_not_bring_back_what_is_gone() {
+        let (mut view, secret) = (View::default(), Secret::new([3; 32]));
+        let key = token_key(&tokens::hash(&secret));
+        let snapshot = |revision, records| WatchEvent::Resync(Snapshot { revision: Revision(revision), records });
+        let was = Versioned { value: token(Role::Admin).into(), revision: Revision(5) };
+        view.take(snapshot(6, vec![(key.as_str().into(), was.clone())]));
+        assert!(view.person(&secret, Millis(1)).is_ok());
+        view.put(&key, None, Revision(8));
+        view.take(snapshot(7, vec![(key.as_str().into(), was)]));
+        assert_eq!(view.person(&secret, Millis(1)), Err(Denied::BadToken), "it was listed before the token was taken away");
+        view.put(&key, Some(&token(Role::Admin)), Revision(9));
+        view.take(snapshot(10, vec![]));
+        assert_eq!(view.tokens().count(), 0, "what a newer one has not is gone");
     }
 
     #[test]

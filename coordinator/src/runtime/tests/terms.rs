@@ -7,7 +7,7 @@ use crate::{
     logs::Logs,
     model::Precedence,
     runtime::{Shared, Standing, conductor::conduct, term::Term},
-    security::{Limits, audit::Audit},
+    security::{Limits, Role, Roster, audit::Audit, tokens::Grant},
     store::{Key, Memory, Op, Revision, Snapshot, Store, StoreError, Transaction, Versioned, Watch},
 };
 use async_trait::async_trait;
@@ -90,6 +90,22 @@ async fn a_term_is_abandoned_however_much_is_not_written() {
     timeout(SOON, term.abandon()).await.expect("nothing holds a term that is over");
     let answer = timeout(SOON, lost).await.expect("whoever waits is told").unwrap();
     assert!(answer.is_err(), "what is not durable is not acknowledged: {answer:?}");
+}
+
+/// Its watch may be late, or on a dead connection.
+#[tokio::test]
+async fn whoever_begins_to_lead_knows_the_tokens_that_the_last_one_made() {
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let life = Duration::from_secs(3600);
+    let (last, _) = Roster::open(Arc::clone(&store), life).await.unwrap();
+    let (next, _) = Roster::open(Arc::clone(&store), life).await.unwrap();
+    let made = last.create(Grant::Role(Role::Admin), "it", "a test".into(), life).await.unwrap();
+    let next = Arc::new(next);
+    let mut shared = shared(store);
+    shared.rights.roster = Some(Arc::clone(&next));
+    let term = Term::start(&shared, None, Tenure::unlimited()).await.unwrap();
+    assert!(next.person(&made.token.secret).is_ok(), "it was acknowledged");
+    term.finish().await;
 }
 
 /// The order that ends a term says who leads instead.
