@@ -207,7 +207,7 @@ fn what_is_wrong_with_a_spec_is_said_before_anything_runs() {
     exit: 2
     --- stdout
     --- stderr
-    error: bad.yml: context: invalid u64 at line 3, column 10
+    error: bad.yml: context: expected a whole number of 0 or more at line 3, column 10
     ");
     see!(scratch, refused("tokens_per_rank: 256\n", ""), @"
     exit: 2

@@ -14,10 +14,39 @@ pub fn key_at(text: &str, line: u64, column: u64) -> Option<&str> {
 
 /// A message about a place of a text, with the key that it belongs to before it, unless it names that already.
 pub fn with_key(text: &str, place: Option<(u64, u64)>, problem: String) -> String {
+    let problem = match wanted(text, &problem) {
+        Some(plain) => plain,
+        None => problem,
+    };
     match place.and_then(|(line, column)| key_at(text, line, column)) {
         Some(key) if !problem.contains(&format!("`{key}`")) => format!("{key}: {problem}"),
         _ => problem,
     }
+}
+
+/// A message in people's words and, where it is about a number, with its key before it; for readers whose other messages say of which
+/// part of the text they are.
+pub fn plainly(text: &str, place: Option<(u64, u64)>, problem: String) -> String {
+    match wanted(text, &problem) {
+        Some(plain) => with_key(text, place, plain),
+        None => problem,
+    }
+}
+
+/// What was expected, where the reader of YAML names a type of this program.
+fn wanted(text: &str, problem: &str) -> Option<String> {
+    if problem.starts_with("unexpected end of input") && text.lines().all(|line| line.trim().is_empty() || line.starts_with('#'))
+    {
+        return Some("it is empty".into());
+    }
+    let (kind, rest) = problem.strip_prefix("invalid ")?.split_once(" at ")?;
+    let wanted = match kind {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "floating point" => "a number",
+        _ => return None,
+    };
+    Some(format!("expected {wanted} at {rest}"))
 }
 
 #[cfg(test)]
@@ -50,8 +79,23 @@ mod tests {
     #[test]
     fn a_message_names_the_key_once() {
         let named = |problem: &str| with_key("steps: ten", Some((1, 8)), problem.into());
-        assert_eq!(named("invalid u64 at line 1, column 8"), "steps: invalid u64 at line 1, column 8");
+        assert_eq!(named("invalid u64 at line 1, column 8"), "steps: expected a whole number of 0 or more at line 1, column 8");
+        assert_eq!(named("invalid floating point at line 1, column 8"), "steps: expected a number at line 1, column 8");
+        assert_eq!(named("invalid colour at line 1, column 8"), "steps: invalid colour at line 1, column 8");
         assert_eq!(named("unknown variant of `steps`"), "unknown variant of `steps`");
         assert_eq!(with_key("steps: ten", None, "no".into()), "no");
+    }
+
+    #[test]
+    fn a_text_without_anything_is_empty() {
+        let end = "unexpected end of input at line 1, column 1".to_owned();
+        for text in ["", "\n", "# nothing\n"] {
+            assert_eq!(with_key(text, Some((1, 1)), end.clone()), "it is empty", "{text:?}");
+            assert_eq!(plainly(text, Some((1, 1)), end.clone()), "it is empty", "{text:?}");
+        }
+        assert_eq!(plainly("a: [", Some((1, 4)), end.clone()), end);
+        let (place, number) = (Some((1, 8)), "invalid u32 at line 1, column 8".to_owned());
+        assert_eq!(plainly("steps: ten", place, number), "steps: expected a whole number of 0 or more at line 1, column 8");
+        assert_eq!(plainly("steps: ten", place, "method x: no".into()), "method x: no");
     }
 }

@@ -31,7 +31,7 @@ pub use context::{LogLine, LogSink, LogSource, Progress, TaskContext};
 pub use exchange::{Exchange, ExchangeError};
 pub use execute::Execute;
 pub use ids::{AttemptId, IdParseError, JobId, LeaseId, NodeId, TaskId};
-pub use key_at::{key_at, with_key};
+pub use key_at::{key_at, plainly, with_key};
 pub use membership::{Join, Membership};
 pub use reach::Reach;
 pub use registry::Registry;

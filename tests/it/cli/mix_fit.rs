@@ -109,4 +109,18 @@ fn a_table_that_is_wrong_is_named_with_its_line_and_column() {
     --- stderr
     error: metrics.csv: it has none of the runs of the mixtures
     ");
+    see!(scratch, fit("", METRICS), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: ratios.csv: it is empty
+    ");
+    see!(scratch, fit("run_id,web,code\nr1,0.5,0.5\n", METRICS), @"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: swarm: it has 1 of the 3 runs that it takes to predict each by a law of others
+
+    hint: measure more mixtures, or mixtures that differ more
+    ");
 }

@@ -251,7 +251,7 @@ fn a_profile_with_a_key_that_is_not_known_or_a_figure_that_cannot_be() {
     exit: 2
     --- stdout
     --- stderr
-    error: mine.yml: memory_gib: invalid floating point at line 3, column 64
+    error: mine.yml: memory_gib: expected a number at line 3, column 64
     ");
     see!(scratch, with(&cluster.replace("nodes: 1,", "nodes: 0,")), @"
     exit: 2

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use braid_coordinator::{model::is_project, security::Policy};
+use braid_workload::plainly;
 use std::{fs, path::Path};
 
 /// Reads it. A policy that cannot be read is no policy, so the coordinator does not start.
@@ -9,7 +10,10 @@ pub(super) fn read(path: &Path) -> Result<Policy> {
     let name = path.display();
     let wrong = |problem: String| Error::usage(format!("the policy {name}: {problem}"));
     let text = fs::read_to_string(path).map_err(|error| Error::usage(format!("cannot read the policy {name}: {error}")))?;
-    let policy: Policy = serde_saphyr::from_str(&text).map_err(|error| wrong(error.without_snippet().to_string()))?;
+    let policy: Policy = serde_saphyr::from_str(&text).map_err(|problem| {
+        let place = problem.location().map(|at| (at.line(), at.column()));
+        wrong(plainly(&text, place, problem.without_snippet().to_string()))
+    })?;
     if let Some(folder) = policy.folders().find(|folder| !folder.is_absolute()) {
         return Err(wrong(format!("{} is not an absolute path", folder.display())));
     }

@@ -69,7 +69,7 @@ fn little_is_enough_and_a_line_is_the_shells() {
 #[test]
 fn what_is_wrong_with_a_job_file_is_named() {
     for (text, said, hint) in [
-        ("", "unexpected end of input", None),
+        ("", "it is empty", None),
         ("comand: [a]", "comand", Some("did you mean `command`?")),
         ("command: [a]\nsave-signal: USR1@5s", "line 2", Some("did you mean `save_signal`?")),
         ("command: [a]\nargs: [b]", "args", Some("arguments follow the program: command: [python, train.py, --steps, 100]")),

@@ -43,7 +43,7 @@ impl Split {
     ///
     /// # Errors
     /// Shares outside of [0, 0.5], a block that holds no sequence.
-    pub(super) fn check(&self, context: usize) -> Result<(), MixtureError> {
+    pub(crate) fn check(&self, context: usize) -> Result<(), MixtureError> {
         let setting = |name, value: String, wanted: &str| {
             Err(MixtureError::Setting { object: "split", name, value, wanted: wanted.to_owned() })
         };

@@ -25,6 +25,7 @@ pub mod import;
 mod tests;
 
 use crate::{BatchRule, Domains, MixtureError, Proportions};
+use braid_workload::plainly;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -129,7 +130,10 @@ impl Document {
     /// too little data.
     pub fn read(file: &str, text: &str) -> Result<Self, MixtureError> {
         let wrong = |problem: String| MixtureError::File { file: file.into(), problem };
-        let document: Self = serde_saphyr::from_str(text).map_err(|error| wrong(error.without_snippet().to_string()))?;
+        let document: Self = serde_saphyr::from_str(text).map_err(|problem| {
+            let place = problem.location().map(|at| (at.line(), at.column()));
+            wrong(plainly(text, place, problem.without_snippet().to_string()))
+        })?;
         document.check()?;
         Ok(document)
     }

@@ -44,6 +44,9 @@ impl Table {
         let wrong = |problem: String| MixtureError::File { file: file.into(), problem };
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
         let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
+        if text.trim().is_empty() {
+            return Err(wrong("it is empty".into()));
+        }
         let key = keys.iter().find_map(|key| header.iter().position(|name| name == *key)).ok_or_else(|| {
             wrong(format!(
                 "line 1: expected a column {}, found {}",

@@ -11,7 +11,7 @@ use crate::{
     online::Run,
     trainer::{EXTERNAL, Shape, Trainers},
 };
-use braid_workload::Reach;
+use braid_workload::{Reach, plainly};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -87,7 +87,10 @@ impl MixSpec {
     /// [`JobError::Spec`] naming the file and, where it is known, the line.
     pub fn parse(name: &str, text: &str) -> Result<Self, JobError> {
         let error = |problem: String| JobError::Spec { name: name.into(), problem };
-        let spec: Self = serde_saphyr::from_str(text).map_err(|problem| error(problem.without_snippet().to_string()))?;
+        let spec: Self = serde_saphyr::from_str(text).map_err(|problem| {
+            let place = problem.location().map(|at| (at.line(), at.column()));
+            error(plainly(text, place, problem.without_snippet().to_string()))
+        })?;
         spec.check().map_err(|problem| error(problem.to_string()))?;
         Ok(spec)
     }
@@ -200,6 +203,7 @@ impl MixSpec {
         crate::Composer::new(domains.len(), self.batch)?;
         self.trainer()?;
         if !self.is_external() {
+            self.split.check(self.context)?;
             for (name, source) in &self.domains.0 {
                 let problem = match (source.paths.is_empty(), source.tokens) {
                     (true, _) => "names no file",

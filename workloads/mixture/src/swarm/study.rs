@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 
 /// Parts that runs are divided into; each is predicted by a law of the others.
 const PARTS: usize = 5;
+/// With fewer runs there are not two others for the law of each.
+const FEWEST: usize = 3;
 /// Below this rank correlation a law cannot be trusted to order mixtures.
 const TRUSTED: f64 = 0.8;
 
@@ -44,6 +46,11 @@ pub fn study(swarm: &Swarm, aims: &[String], kind: LawKind, closeness: f64) -> R
         [] => (0..swarm.metrics.len()).collect(),
         named => named.iter().map(|name| swarm.metric(name)).collect::<Result<_, _>>()?,
     };
+    if swarm.runs.len() < FEWEST {
+        let problem =
+            format!("it has {} of the {FEWEST} runs that it takes to predict each by a law of others", swarm.runs.len());
+        return Err(MixtureError::Undetermined { object: "swarm", problem });
+    }
     let (mut metrics, mut laws) = (vec![], vec![]);
     for aim in aims {
         let (mixtures, values) = swarm.column(aim, swarm.runs.len());
@@ -127,7 +134,7 @@ mod tests {
     fn what_cannot_be_studied_is_said() {
         let swarm = swarm(|share, _| share);
         let error = study(&swarm, &["bpb".to_owned()], LawKind::Linear, 0.01).unwrap_err().to_string();
-        assert!(error.contains("no metric is called bpb; there are loss, other"), "{error}");
+        assert!(error.contains("swarm: aim is bpb: one of the metrics loss, other"), "{error}");
         let one = Swarm { runs: swarm.runs[..1].to_vec(), ..swarm };
         assert!(study(&one, &[], LawKind::Linear, 0.01).is_err());
     }

@@ -28,11 +28,13 @@ impl Swarm {
     /// Where a metric is.
     ///
     /// # Errors
-    /// [`MixtureError::Undetermined`] naming those that there are.
+    /// [`MixtureError::Setting`] naming those that there are.
     pub fn metric(&self, name: &str) -> Result<usize, MixtureError> {
-        self.metrics.iter().position(|own| own == name).ok_or_else(|| MixtureError::Undetermined {
+        self.metrics.iter().position(|own| own == name).ok_or_else(|| MixtureError::Setting {
             object: "swarm",
-            problem: format!("no metric is called {name}; there are {}", self.metrics.join(", ")),
+            name: "aim",
+            value: name.to_owned(),
+            wanted: format!("one of the metrics {}", self.metrics.join(", ")),
         })
     }
 

@@ -241,12 +241,15 @@ impl Outcome {
     }
 }
 
-/// `2x1 1x2 | 1x4`: groups of a plan as count × degree, micro-batches apart.
+/// `2 1×2 | 4`: groups of a plan as its table has them, a degree and how many there are of it, micro-batches apart.
 fn shape(plan: &StepPlan) -> String {
     let micro_batch = |groups: &[Group]| {
         let mut degrees: Vec<u32> = groups.iter().map(|group| group.degree.0).collect();
         degrees.sort_unstable_by(|a, b| b.cmp(a));
-        let runs = degrees.chunk_by(|a, b| a == b).map(|run| format!("{}x{}", run.len(), run[0]));
+        let runs = degrees.chunk_by(|a, b| a == b).map(|run| match run.len() {
+            1 => run[0].to_string(),
+            count => format!("{}×{count}", run[0]),
+        });
         runs.collect::<Vec<_>>().join(" ")
     };
     plan.line.plan.micro_batches.iter().map(|part| micro_batch(&part.groups)).collect::<Vec<_>>().join(" | ")

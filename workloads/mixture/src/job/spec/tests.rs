@@ -39,6 +39,8 @@ fn what_is_wrong_with_a_spec_is_named() {
         ("batch: 8", "batch: 1", "a.yml: a batch of 1 slots cannot hold each of 2 domains"),
         ("steps: 40", "steps: 0", "a.yml: steps: it must be at least 1"),
         ("steps: 40", "stepz: 40", "stepz"),
+        ("steps: 40", "steps: many", "a.yml: steps: expected a whole number of 0 or more at line"),
+        ("steps: 40", "steps: 40\nsplit: { validation: 0.9 }", "split: validation is 0.9: more than 0 and less than 0.5"),
         ("seeds: [1, 2]", "seeds: [1, 1]", "seeds: give at least one, and none twice"),
         ("seeds: [1, 2]", "control: none", "control: no method is called none"),
         ("methods: [stratified,", "methods: [flat,", "unknown variant `flat`"),
