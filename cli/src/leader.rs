@@ -3,7 +3,10 @@
 //! All are asked at once, and whoever they name besides: a coordinator that hangs delays nothing. A worker does this each
 //! time that it has lost its coordinator, and a client when an answer says that it spoke to the wrong one.
 
-use crate::address::{Address, Addresses};
+use crate::{
+    address::{Address, Addresses},
+    status::is_passing,
+};
 use braid_proto::{
     NO_LEADER,
     v1::{LeaderReply, LeaderRequest, fleet_client::FleetClient},
@@ -40,7 +43,7 @@ where
     };
     let mut known: Vec<Address> = addresses.iter().cloned().collect();
     let mut asked: FuturesUnordered<_> = known.iter().cloned().map(ask).collect();
-    let (mut trouble, mut between) = (None, false);
+    let (mut trouble, mut between) = (None::<Status>, false);
     while let Some((address, answer)) = asked.next().await {
         match answer {
             Answer::Leads(channel) => return Ok((address, channel)),
@@ -51,7 +54,11 @@ where
                     asked.push(ask(leader));
                 }
             }
-            Answer::Away(status) => trouble = trouble.or(Some(status)),
+            // One that refuses says more than one that is away.
+            Answer::Away(status) => match &trouble {
+                Some(first) if is_passing(status.code()) || !is_passing(first.code()) => {}
+                _ => trouble = Some(status),
+            },
         }
     }
     Err(match trouble {
@@ -78,5 +85,26 @@ async fn ask(dialled: impl Future<Output = Result<Channel, Status>>) -> Answer {
         // A coordinator of a version that has no others beside it.
         Err(status) if status.code() == Code::Unimplemented => Answer::Leads(channel),
         Err(status) => Answer::Away(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_refuses_says_more_than_one_that_is_away() {
+        let refuses = |port: &'static str| {
+            let dial = move |address: Address| async move {
+                match address.to_string().ends_with(port) {
+                    true => Err(Status::unauthenticated("another fleet's")),
+                    false => Err(Status::unavailable("refused")),
+                }
+            };
+            async move { find(&"a:1,b:2".parse().unwrap(), dial).await.unwrap_err() }
+        };
+        assert_eq!(refuses(":1").await.message(), "another fleet's");
+        assert_eq!(refuses(":2").await.message(), "another fleet's");
+        assert_eq!(refuses(":3").await.message(), "refused");
     }
 }

@@ -16,8 +16,14 @@ pub(crate) fn error(address: &str, status: &Status) -> Error {
         Code::Internal | Code::Unknown | Code::DataLoss => format!("the coordinator at {address} failed: {}", cause(status)),
         _ => status.message().to_owned(),
     };
-    Error { exit, message, hint: hint(status.code()).map(str::to_owned) }
+    let hint = if message.contains(OTHER_FLEET) { Some(OTHER_FLEET_HINT) } else { hint(status.code()) };
+    Error { exit, message, hint: hint.map(str::to_owned) }
 }
+
+/// What is said of a coordinator whose certificate the CA of the token's fleet has not signed.
+pub(crate) const OTHER_FLEET: &str = "is not of the fleet that the token is for";
+const OTHER_FLEET_HINT: &str = "a token is taken from --token, --credentials, BRAID_TOKEN, BRAID_CREDENTIALS or else the user's own credentials \
+                                file; on the coordinator's machine its own are in admin.json of its data folder: --credentials DATA/admin.json";
 
 /// The text of an I/O error below the status, which tonic hides behind "transport error".
 fn cause(status: &Status) -> String {

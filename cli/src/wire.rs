@@ -5,6 +5,7 @@ use crate::{
     address::{Address, Addresses},
     error::{Error, Result, chain},
     leader,
+    status::OTHER_FLEET,
     trust::{Trust, TrustArgs},
 };
 use braid_telemetry::trace;
@@ -13,7 +14,7 @@ use std::{io, time::Duration};
 use tokio::{io::DuplexStream, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Request, Status,
+    Code, Request, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint, Server},
@@ -83,8 +84,19 @@ pub(crate) fn endpoint(address: &Address, trust: &Trust) -> Result<Endpoint> {
 /// # Errors
 /// UNAVAILABLE when none leads, or none can be reached.
 pub(crate) async fn find(addresses: &Addresses, trust: &Trust) -> std::result::Result<Wire, Status> {
-    let (_, channel) = leader::find(addresses, |address| dial(address, trust.clone())).await?;
-    Ok(wire(channel, trust))
+    let found = leader::find(addresses, |address| dial(address, trust.clone())).await;
+    Ok(wire(found.map_err(|status| in_plaintext(status, trust))?.1, trust))
+}
+
+/// The same status, said as what it most likely means where plaintext was spoken: TLS answers the first words of a call by hanging up.
+pub(crate) fn in_plaintext(status: Status, trust: &Trust) -> Status {
+    let is_of_the_connection = std::error::Error::source(&status).is_some();
+    match (trust, status.code()) {
+        (Trust::Plaintext, Code::Unknown | Code::Internal | Code::Cancelled) if is_of_the_connection => {
+            Status::unavailable("it hangs up on plaintext (does it speak TLS? then leave --insecure out)")
+        }
+        _ => status,
+    }
 }
 
 /// A connected channel to one coordinator.
@@ -107,9 +119,7 @@ async fn connect(endpoint: Result<Endpoint>, address: &Address) -> std::result::
 /// Why there is no connection. That the other end is not who it should be is not something that passes.
 fn unreachable(address: &Address, why: &str) -> Status {
     if why.contains("invalid peer certificate") {
-        return Status::unauthenticated(format!(
-            "the coordinator at {address} is not of the fleet that the token is for ({why})"
-        ));
+        return Status::unauthenticated(format!("the coordinator at {address} {OTHER_FLEET} ({why})"));
     }
     if why.contains("InvalidContentType") {
         return Status::unavailable("it does not speak TLS (was it started with --insecure?)");

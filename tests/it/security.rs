@@ -121,6 +121,7 @@ fn the_first_five_minutes() {
 
     let plain = fleet.braid(&["job", "ls", "--insecure", "--coordinator", &fleet.address]);
     assert_eq!(plain.code, Some(4), "{plain}");
+    assert!(plain.stderr.contains("it hangs up on plaintext (does it speak TLS?"), "{plain}");
     let entries = fleet.audit("Enrollment.Join");
     assert!(
         matches!(&entries[..], [(who, object, outcome)] if who == "stranger" && object.starts_with("node ") && outcome == "OK")
@@ -185,12 +186,17 @@ fn a_machine_joins_once_in_time_and_with_the_right_token() {
     assert!(worker.log().contains(&format!("the certificate of node {name} is revoked")), "{}", worker.log());
     let missing = fleet.braid(&["node", "revoke", "nobody"]);
     assert_eq!((missing.code, missing.stderr.contains("no node nobody has joined")), (Some(3), true), "{missing}");
-    fs::remove_file(folder.join("data/identity.json")).unwrap();
-    let _worker = fleet.worker(&folder, Some(&fleet.token(&[])), &[]);
+    let refused = refusal(fleet.worker(&folder, Some(&token), &[]));
+    assert!(refused.contains(&format!("the join token was used, by node {name}")), "{refused}");
+    let mut worker = fleet.worker(&folder, Some(&fleet.token(&[])), &[]);
+    fleet.wait_for_nodes(1);
+    // The new token stays in the environment of its service, and is not looked at while the certificate is good.
+    worker.kill9();
+    let _worker = fleet.worker(&folder, Some(&token), &[]);
     fleet.wait_for_nodes(1);
     let outcomes: Vec<String> = fleet.audit("Enrollment.Join").into_iter().map(|(_, _, outcome)| outcome).collect();
     assert_eq!(outcomes.iter().filter(|outcome| *outcome == "OK").count(), 2, "{outcomes:?}");
-    assert!(outcomes.iter().any(|outcome| outcome.contains("expired")) && outcomes.len() == 6, "{outcomes:?}");
+    assert!(outcomes.iter().any(|outcome| outcome.contains("expired")) && outcomes.len() == 7, "{outcomes:?}");
 }
 
 #[test]
@@ -213,6 +219,13 @@ fn people_may_do_what_their_role_allows() {
         assert!(denied.stderr.contains("this needs the role admin"), "{denied}");
     }
     fleet.braid_as(&operator, &["job", "cancel", "1"]).ok();
+    assert_eq!(fleet.braid_as(&operator, &["node", "drain", "n7"]).code, Some(3));
+    fleet.braid(&["project", "set", "vision", "--weight", "2"]).ok();
+    assert_eq!(fleet.audit("Nodes.Change")[0].1, "node n7 (drain)");
+    assert_eq!(fleet.audit("Projects.Set")[0].1, "project vision");
+    let nameless = fleet.token(&["--role", "viewer"]);
+    fleet.braid_as(&nameless, &["token", "ls"]);
+    assert!(fleet.audit("Access.ListTokens").iter().any(|(who, ..)| who.starts_with("viewer (token ")));
     let digit = if &operator[11..12] == "0" { "1" } else { "0" };
     let forged = format!("{}{digit}{}", &operator[..11], &operator[12..]);
     let denied = fleet.braid_as(&forged, &["job", "ls"]);
@@ -373,7 +386,7 @@ fn a_coordinator_that_was_set_up_anew_is_a_stranger() {
     --- stderr
     error: the coordinator at 127.0.0.1:[PORT] is not of the fleet that the token is for (invalid peer certificate: UnknownIssuer)
 
-    hint: `braid token create` makes a token: for a machine, or with --role for a person
+    hint: a token is taken from --token, --credentials, BRAID_TOKEN, BRAID_CREDENTIALS or else the user's own credentials file; on the coordinator's machine its own are in admin.json of its data folder: --credentials DATA/admin.json
     ");
     fleet.braid(&["job", "ls", "--credentials", "data/admin.json"]).ok();
 }

@@ -22,7 +22,13 @@ use braid_worker::{
 use braid_workload::Roots;
 use measuring::When;
 use membership::{Applicant, Membership};
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::Arc,
+};
+use tokio::net::{UdpSocket, lookup_host};
 use tokio_util::sync::CancellationToken;
 
 /// Run tasks for a coordinator
@@ -39,8 +45,8 @@ pub(crate) struct WorkerArgs {
     token: Option<String>,
     #[command(flatten)]
     limits: LimitArgs,
-    /// Where this worker's exchange listens for the other members of a gang; port 0 takes any
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    /// Where this worker's exchange listens for the other members of a gang; port 0 takes any, 0.0.0.0 every address of this machine
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = exchange)]
     exchange: SocketAddr,
     #[command(flatten)]
     offer: OfferArgs,
@@ -133,7 +139,10 @@ pub(super) async fn run(args: WorkerArgs, console: &Console) -> Result {
     };
     let listener =
         listener.map_err(|error| Error::usage(format!("cannot listen on {} for the exchange: {error}", args.exchange)))?;
-    let exchange = ExchangeEnd { address: listener.address().to_string(), join: on_gpus::exchange(Arc::new(listener))? };
+    let exchange = ExchangeEnd {
+        address: reached(listener.address(), &args.join).await.to_string(),
+        join: on_gpus::exchange(Arc::new(listener))?,
+    };
     let http = args.http.bind(console).await?;
     let metrics = Arc::new(WorkerMetrics::new(VERSION, threads.get(), memory));
     let http = http.serve(braid_worker::http::router(Arc::clone(&metrics)), console)?;
@@ -211,6 +220,34 @@ fn see_gpus() -> SeenGpus {
     }
 }
 
+/// Reads where an exchange listens.
+fn exchange(text: &str) -> std::result::Result<SocketAddr, String> {
+    text.parse().map_err(|_| "not an IP address of this machine and a port, such as 10.0.0.7:0".into())
+}
+
+/// Where the other members of a gang reach what listens there: of what listens everywhere, the address that this machine has on the way to
+/// its coordinator.
+async fn reached(listens: SocketAddr, coordinators: &Addresses) -> SocketAddr {
+    if !listens.ip().is_unspecified() {
+        return listens;
+    }
+    for coordinator in coordinators.iter() {
+        let Ok(found) = lookup_host(coordinator.to_string()).await else { continue };
+        for address in found.filter(|address| listens.is_ipv6() || address.is_ipv4()) {
+            let any = if address.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+            // Connecting such a socket sends nothing; it asks the system for a route.
+            let Ok(socket) = UdpSocket::bind((any, 0)).await else { continue };
+            if let (Ok(()), Ok(own)) = (socket.connect(address).await, socket.local_addr()) {
+                return SocketAddr::new(own.ip(), listens.port());
+            }
+        }
+    }
+    tracing::warn!(
+        "the exchange listens on {listens}, where no other machine reaches it: give --exchange an address of this one"
+    );
+    listens
+}
+
 /// Where this worker is, for people.
 fn host_name(claim: &NodeClaim) -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -228,4 +265,21 @@ pub(crate) fn worker_error(error: WorkerError) -> Error {
         WorkerError::Threads { .. } | WorkerError::Data { .. } => Exit::Unavailable,
     };
     Error { exit, message: error.to_string(), hint: error.hint().map(str::to_owned) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_listens_everywhere_is_reached_where_the_way_to_the_coordinator_begins() {
+        let at = |listens: &str, coordinators: &str| {
+            let (listens, coordinators) = (listens.parse().unwrap(), coordinators.parse().unwrap());
+            async move { reached(listens, &coordinators).await.to_string() }
+        };
+        assert_eq!(at("0.0.0.0:7119", "127.0.0.1:7117").await, "127.0.0.1:7119");
+        assert_eq!(at("[::]:7119", "127.0.0.1:7117").await, "127.0.0.1:7119");
+        assert_eq!(at("0.0.0.0:7119", "[::1]:7117,127.0.0.9:7117").await, "127.0.0.1:7119");
+        assert_eq!(at("10.0.0.7:7119", "127.0.0.1:7117").await, "10.0.0.7:7119");
+    }
 }

@@ -29,7 +29,7 @@ _PING_S, _PONG_S = 10.0, 5.0
 class PlanClient:
     """Asks the coordinator at ``address`` (``HOST:PORT``) for plans. May be used from several threads.
 
-    It is known, and knows who asks, by ``token`` (what ``braid token create --role viewer`` prints) or a ``credentials`` file (as
+    It is known, and knows who asks, by ``token`` (what ``braid token create --role operator`` prints) or a ``credentials`` file (as
     the coordinator writes one); without either by ``BRAID_TOKEN``, ``BRAID_CREDENTIALS`` or the user's own file, as for the
     command ``braid``. ``insecure`` says aloud that this is plaintext. Every plan is waited for ``timeout`` seconds at the
     most. A coordinator that cannot be reached is tried again for ``retry_for`` seconds, so that its restart ends no

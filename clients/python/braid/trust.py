@@ -81,7 +81,7 @@ def _parse(text: str) -> Token:
     if found is None:
         raise BadCredentials("not a token: one begins with braid-user- and has 140 characters")
     if found[1] == "join":
-        hint = "`braid token create --role viewer` makes one for a person"
+        hint = "`braid token create --role operator` makes one for a person"
         raise BadCredentials("a join token lets a worker join, and nothing else", hint)
     return Token(secret=found[2], ca=found[3])
 
@@ -96,7 +96,7 @@ def _read(path: Path) -> Tuple[Optional[str], str]:
     try:
         mode, text = path.stat().st_mode, path.read_text()
     except FileNotFoundError:
-        hint = "set BRAID_TOKEN to what `braid token create --role viewer` prints, or say insecure=True for plaintext"
+        hint = "set BRAID_TOKEN to what `braid token create --role operator` prints, or say insecure=True for plaintext"
         raise BadCredentials(f"there is no credentials file {path}, and no token", hint) from None
     except OSError as error:
         raise BadCredentials(f"cannot read the credentials file {path}: {error.strerror}") from None

@@ -4,6 +4,7 @@ use super::{status::malformed, view};
 use crate::{
     engine::{NodeWish, State},
     runtime::Handle,
+    security::About,
 };
 use braid_proto::{
     DecodeError,
@@ -32,6 +33,7 @@ impl Nodes for NodesApi {
     }
 
     async fn change(&self, request: Request<ChangeNodeRequest>) -> Result<Response<v1::Node>, Status> {
+        About::note(request.extensions(), || about(request.get_ref()));
         let ChangeNodeRequest { name, change } = request.into_inner();
         let change = change.ok_or_else(|| malformed(&DecodeError::missing("ChangeNodeRequest", "change")))?;
         self.handle.change_node(NodeId(name.clone()), wish(change)).await??;
@@ -51,6 +53,19 @@ impl NodesApi {
 fn all(state: &State) -> Vec<v1::Node> {
     let here = state.nodes().map(view::node);
     here.chain(state.absent_nodes().map(|(id, upkeep)| view::absent_node(id, upkeep))).collect()
+}
+
+/// Which node, and what is said of it, for the audit log.
+fn about(request: &ChangeNodeRequest) -> String {
+    let name: String = request.name.chars().take(64).collect();
+    let said = match &request.change {
+        Some(Change::Cordon(_)) => "cordon",
+        Some(Change::Uncordon(_)) => "uncordon",
+        Some(Change::Drain(_)) => "drain",
+        Some(Change::Label(_)) => "label",
+        None => "nothing",
+    };
+    format!("node {name} ({said})")
 }
 
 fn wish(change: Change) -> NodeWish {

@@ -4,6 +4,7 @@ use crate::{
     engine::State,
     model::{Amount, Project, Quota},
     runtime::Handle,
+    security::About,
 };
 use braid_proto::v1::{self, ListProjectsRequest, ListProjectsResponse, project::Limits, projects_server::Projects};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ impl Projects for ProjectsApi {
     }
 
     async fn set(&self, request: Request<v1::Project>) -> Result<Response<v1::Project>, Status> {
+        About::note(request.extensions(), || format!("project {}", request.get_ref().name.chars().take(64).collect::<String>()));
         let v1::Project { name, weight, quota, .. } = request.into_inner();
         let Limits { threads, memory, gpus } = quota.unwrap_or_default();
         let project = Project { weight, quota: Quota { threads, memory, gpus } };

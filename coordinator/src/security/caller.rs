@@ -70,6 +70,7 @@ impl fmt::Display for Caller {
             Self::Inside => f.write_str("this process"),
             Self::Anybody => f.write_str("anybody"),
             Self::Stranger => f.write_str("stranger"),
+            Self::Person { role, token, label, projects: _ } if label.is_empty() => write!(f, "{role} (token {token})"),
             Self::Person { role, token, label, projects: _ } => write!(f, "{role} {label} (token {token})"),
             Self::Node { name } => write!(f, "node {name}"),
         }

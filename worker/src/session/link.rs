@@ -124,5 +124,22 @@ fn chain(error: &dyn Error) -> String {
         }
         next = cause.source();
     }
+    // rustls ends a message with the address of a page about it, which is for programmers.
+    text.truncate(text.find(": https://docs.rs/").unwrap_or(text.len()));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_said_once_and_without_pages_for_programmers() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Cause(&'static str, #[source] Option<Box<Self>>);
+        let inner = Cause("the peer hung up: https://docs.rs/rustls/latest/page.html#unexpected-eof", None);
+        let outer = Cause("h2 protocol error", Some(Box::new(Cause("h2 protocol error", Some(Box::new(inner))))));
+        assert_eq!(chain(&outer), "h2 protocol error: the peer hung up");
+    }
 }

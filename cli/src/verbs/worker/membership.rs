@@ -8,7 +8,10 @@ use crate::{
     trust::{Me, Trust, read_token},
     wire,
 };
-use braid_proto::{Purpose, Token};
+use braid_proto::{
+    Purpose, Token,
+    v1::{ProbeRequest, workers_client::WorkersClient},
+};
 use braid_worker::{
     ConnectError,
     identity::{Identity, Renewal, Wish},
@@ -20,10 +23,12 @@ use std::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, transport::Channel};
+use tonic::{Code, Status, transport::Channel};
 
 /// The pause between two tries to join.
 const RETRY: Duration = Duration::from_secs(1);
+/// A coordinator that takes longer to say whether a certificate counts does not hold up a start.
+const ASKED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How a worker is known to the coordinator.
 #[derive(Debug, Clone)]
@@ -57,7 +62,8 @@ pub(super) struct Applicant<'a> {
 }
 
 impl Applicant<'_> {
-    /// The identity that is kept and still good, or else a new one for the token. Waits for a coordinator that is away.
+    /// The identity that is kept and still good, or else a new one for the token. Waits for a coordinator that is away. One that was
+    /// put out and has got a new token joins with it.
     pub(super) async fn identity(&self, console: &Console) -> Result<Identity> {
         let kept = Identity::load(self.data_dir).map_err(super::worker_error)?;
         let token = self.token.map(read_token).transpose()?;
@@ -67,10 +73,23 @@ impl Applicant<'_> {
                 self.data_dir.display()
             ))
             .with_hint("give the worker another --data-dir")),
+            (Some(kept), Some(token)) if !kept.is_expired() && self.is_put_out(&kept).await => self.join(&token, console).await,
             (Some(kept), _) if !kept.is_expired() => Ok(kept),
             (_, Some(token)) => self.join(&token, console).await,
             (Some(_), None) => Err(without_token(format!("the certificate of node {} has expired", self.node))),
             (None, None) => Err(without_token(format!("node {} has not joined the fleet yet", self.node))),
+        }
+    }
+
+    /// Whether the fleet has revoked what is kept. One that cannot be asked now is asked again by the session.
+    async fn is_put_out(&self, kept: &Identity) -> bool {
+        let asked = async {
+            let channel = find(self.coordinators, &as_node(kept)).await?;
+            WorkersClient::new(channel).probe(ProbeRequest { bytes: 0 }).await
+        };
+        match tokio::time::timeout(ASKED_WITHIN, asked).await {
+            Ok(Err(status)) => status.code() == Code::PermissionDenied,
+            Ok(Ok(_)) | Err(_) => false,
         }
     }
 
@@ -128,5 +147,6 @@ pub(super) async fn dial(coordinators: &Addresses, trust: &Trust) -> std::result
 }
 
 async fn find(coordinators: &Addresses, trust: &Trust) -> std::result::Result<Channel, Status> {
-    Ok(leader::find(coordinators, |address| wire::dial(address, trust.clone())).await?.1)
+    let found = leader::find(coordinators, |address| wire::dial(address, trust.clone())).await;
+    Ok(found.map_err(|status| wire::in_plaintext(status, trust))?.1)
 }
