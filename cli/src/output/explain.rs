@@ -74,6 +74,7 @@ impl View for ExplanationView {
     fn table(&self, _now: u64) -> String {
         let running = match (self.tasks_running, &self.running_on[..]) {
             (0, _) => None,
+            (1, on) => Some(format!("1 task on {}", on.join(", "))),
             (count, on) => Some(format!("{count} tasks on {}", on.join(", "))),
         };
         let done = self.makespan_s.map(|all| {

@@ -27,6 +27,7 @@ pub(crate) use worker::{LimitArgs, worker_error};
 use crate::{
     console::Console,
     error::{Error, Result},
+    exit::Exit,
     logging::Role,
     signals::{Signals, interrupted},
 };
@@ -170,7 +171,28 @@ fn absolute(path: &Path) -> Result<PathBuf> {
             path.display()
         )));
     }
+    if path.to_str().is_none() {
+        return Err(Error::usage(format!("{} is not UTF-8, which the paths of jobs are", path.display())));
+    }
     std::path::absolute(path).map_err(|error| Error::usage(format!("{} is no path: {error}", path.display())))
+}
+
+/// Does it for one after the other, also where one cannot be done: that one of several jobs is over keeps no other from being cancelled.
+/// Ends with the first failure's exit code; whoever cannot be reached is not tried again.
+async fn for_each<T>(items: Vec<T>, console: &Console, act: impl AsyncFn(T) -> Result) -> Result {
+    let mut failed: Option<Error> = None;
+    for item in items {
+        let Err(error) = act(item).await else { continue };
+        let exit = failed.as_ref().map_or(error.exit, |first| first.exit);
+        let is_away = error.exit == Exit::Unavailable;
+        if let Some(earlier) = failed.replace(Error { exit, ..error }) {
+            console.error(&earlier);
+        }
+        if is_away {
+            break;
+        }
+    }
+    failed.map_or(Ok(()), Err)
 }
 
 /// Most verbs change nothing while they wait: a signal simply ends them.

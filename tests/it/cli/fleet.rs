@@ -108,6 +108,28 @@ fn a_job_from_start_to_end() {
 }
 
 #[test]
+fn of_several_jobs_and_nodes_one_that_cannot_be_changed_keeps_no_other() {
+    let scratch = Scratch::new();
+    let coordinator = Coordinator::spawn(Some("memory:"));
+    submit_to_nobody(&coordinator, &scratch);
+    see!(scratch, coordinator.braid(["job", "cancel", "9", "1", "8"]), @"
+    exit: 3
+    --- stdout
+    --- stderr
+    job 1 is cancelled
+    error: there is no job 9
+    error: there is no job 8
+    ");
+    see!(scratch, coordinator.braid(["node", "drain", "n7", "n8"]), @"
+    exit: 3
+    --- stdout
+    --- stderr
+    error: there is no node n7
+    error: there is no node n8
+    ");
+}
+
+#[test]
 fn what_is_not_there_is_not_found() {
     let scratch = Scratch::new();
     let coordinator = Coordinator::spawn(Some("memory:"));

@@ -5,6 +5,7 @@ use crate::{
     console::Console,
     error::Result,
     output::state_word,
+    verbs::for_each,
     wire::ReachArgs,
 };
 
@@ -20,9 +21,10 @@ pub(crate) struct CancelArgs {
 
 pub(super) async fn run(args: CancelArgs, console: &Console) -> Result {
     let client = Client::connect(&args.coordinator).await?;
-    for id in args.ids {
+    for_each(args.ids, console, async |id| {
         let job = client.cancel(client.resolve(id).await?).await?;
         console.note(&format!("job {} is {}", job.id, state_word(job.state())));
-    }
-    Ok(())
+        Ok(())
+    })
+    .await
 }

@@ -1,6 +1,6 @@
 //! `braid node cordon`, `uncordon`, `drain`: whether nodes are given tasks.
 
-use crate::{client::Client, console::Console, error::Result, units, wire::ReachArgs};
+use crate::{client::Client, console::Console, error::Result, units, verbs::for_each, wire::ReachArgs};
 use braid_proto::v1::change_node_request::{Change, Cordon, Drain, Uncordon};
 use std::time::Duration;
 
@@ -39,28 +39,29 @@ pub(crate) struct DrainArgs {
 }
 
 pub(super) async fn cordon(args: CordonArgs, console: &Console) -> Result {
-    change(&args.nodes, &Change::Cordon(Cordon {}), "is cordoned", console).await
+    change(args.nodes, &Change::Cordon(Cordon {}), "is cordoned", console).await
 }
 
 pub(super) async fn uncordon(args: UncordonArgs, console: &Console) -> Result {
-    change(&args.nodes, &Change::Uncordon(Uncordon {}), "is given tasks again", console).await
+    change(args.nodes, &Change::Uncordon(Uncordon {}), "is given tasks again", console).await
 }
 
 pub(super) async fn drain(args: DrainArgs, console: &Console) -> Result {
     let within_millis = args.deadline.map(|deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
-    change(&args.nodes, &Change::Drain(Drain { within_millis }), "drains", console).await
+    change(args.nodes, &Change::Drain(Drain { within_millis }), "drains", console).await
 }
 
-async fn change(nodes: &Nodes, change: &Change, done: &str, console: &Console) -> Result {
+async fn change(nodes: Nodes, change: &Change, done: &str, console: &Console) -> Result {
     let client = Client::connect(&nodes.coordinator).await?;
-    for name in &nodes.names {
-        let node = client.change_node(name, change.clone()).await?;
+    for_each(nodes.names, console, async |name| {
+        let node = client.change_node(&name, change.clone()).await?;
         let running = match node.tasks_running {
             0 => String::new(),
             1 => "; it still has 1 task".to_owned(),
             count => format!("; it still has {count} tasks"),
         };
         console.note(&format!("node {name} {done}{running}"));
-    }
-    Ok(())
+        Ok(())
+    })
+    .await
 }

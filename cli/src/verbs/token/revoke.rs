@@ -1,6 +1,6 @@
 //! `braid token revoke`: what was handed out is worth nothing any more.
 
-use crate::{client::Client, console::Console, error::Result, wire::ReachArgs};
+use crate::{client::Client, console::Console, error::Result, verbs::for_each, wire::ReachArgs};
 
 /// End tokens before their time
 #[derive(Debug, clap::Args)]
@@ -14,9 +14,10 @@ pub(crate) struct RevokeArgs {
 
 pub(super) async fn run(args: RevokeArgs, console: &Console) -> Result {
     let client = Client::connect(&args.coordinator).await?;
-    for id in args.ids {
+    for_each(args.ids, console, async |id| {
         let token = client.revoke_token(id).await?;
         console.note(&format!("token {} is revoked", token.id));
-    }
-    Ok(())
+        Ok(())
+    })
+    .await
 }
