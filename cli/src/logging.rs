@@ -34,8 +34,15 @@ pub(crate) struct Seen {
 
 /// Starts the log and the traces. To be called inside a runtime.
 pub(crate) fn start(role: Role, tone: Tone) -> Seen {
-    let filter = std::env::var(VARIABLE).ok().and_then(|text| EnvFilter::try_new(text).ok());
-    let filter = filter.unwrap_or_else(|| EnvFilter::new(level(role, tone)));
+    let (mut filter, mut unread) = (EnvFilter::new(level(role, tone)), None);
+    if let Ok(text) = std::env::var(VARIABLE) {
+        match EnvFilter::try_new(&text) {
+            Ok(wished) => filter = wished,
+            Err(error) => {
+                unread = Some(format!("{VARIABLE} is {text:?}, which is no filter such as braid_worker=debug,info: {error}"))
+            }
+        }
+    }
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(tone.color);
     // Spans are traces; in a line of the log they would be noise, whether they are made or not.
     let log = log.with_filter(filter).with_filter(filter_fn(|metadata| metadata.is_event()));
@@ -46,7 +53,7 @@ pub(crate) fn start(role: Role, tone: Tone) -> Seen {
         let (exporter, problem) = exporter.map_or_else(|problem| (None, Some(problem)), |exporter| (exporter, None));
         // A second subscriber in one process is a mistake of a test, not of a user.
         let _ = subscriber.with(exporter.as_ref().map(braid_telemetry::trace::Exporter::layer)).try_init();
-        if let Some(problem) = problem {
+        for problem in unread.into_iter().chain(problem) {
             tracing::warn!("{problem}");
         }
         Seen { exporter }
@@ -54,6 +61,9 @@ pub(crate) fn start(role: Role, tone: Tone) -> Seen {
     #[cfg(not(feature = "otel"))]
     {
         let _ = subscriber.try_init();
+        if let Some(problem) = unread {
+            tracing::warn!("{problem}");
+        }
         Seen {}
     }
 }

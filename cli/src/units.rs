@@ -1,7 +1,7 @@
 //! Sizes and durations as people type and read them.
 
 use bytesize::ByteSize;
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, str::FromStr, time::Duration};
 
 /// Reads `256MiB`, `5GB` or a plain number of bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
@@ -18,6 +18,27 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         return Ok(Duration::from_secs(seconds));
     }
     humantime::parse_duration(text).map_err(|_| "not a duration such as 500ms, 30s or 5m".into())
+}
+
+/// Reads a whole number of at least 0.
+pub(crate) fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| too_large_or(text, "not a whole number of 0 or more"))
+}
+
+/// Reads a whole number of at least 1.
+pub(crate) fn positive<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| too_large_or(text, "not a whole number of 1 or more"))
+}
+
+/// Reads a number, with a point where it needs one.
+pub(crate) fn number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "not a number such as 0.5".into())
+}
+
+/// What is wrong with a number that is none of its type.
+fn too_large_or(text: &str, otherwise: &str) -> String {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && text.bytes().any(|byte| byte != b'0');
+    if digits { "too large a number".into() } else { otherwise.into() }
 }
 
 /// Reads a number of threads.
@@ -76,6 +97,18 @@ mod tests {
         for text in ["", "x", "5 parsecs", "-1", "0", "0MB", "99999999999EiB", "MiB"] {
             assert!(size(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_number_is_said_in_words() {
+        assert_eq!((whole::<u64>("7"), positive::<NonZeroUsize>("7").map(NonZeroUsize::get)), (Ok(7), Ok(7)));
+        for text in ["", "x", "-1", "1.5", "1e3"] {
+            assert_eq!(whole::<u32>(text).unwrap_err(), "not a whole number of 0 or more", "{text:?}");
+            assert_eq!(positive::<NonZeroUsize>(text).unwrap_err(), "not a whole number of 1 or more", "{text:?}");
+        }
+        assert_eq!(positive::<NonZeroUsize>("0").unwrap_err(), "not a whole number of 1 or more");
+        assert_eq!(whole::<u32>("4294967296").unwrap_err(), "too large a number");
+        assert_eq!((number("-0.5"), number("half").is_err()), (Ok(-0.5), true));
     }
 
     #[test]

@@ -54,20 +54,13 @@ pub(super) async fn run(args: BarrierArgs, console: &Console) -> Result {
     if args.place.is_detached() {
         return Err(Error::usage("a barrier is measured when its merges are done: leave --detach out"));
     }
-    let mut points = Vec::new();
-    for alpha in alphas(args.points.into()) {
-        let folder = args.out.join(path::folder(alpha, args.points.into()));
-        merge_at(&args, alpha, &folder, console).await?;
-        let loss = match &args.evaluator {
-            Some(command) => Some(evaluate(command, &folder).await?),
-            None => None,
-        };
-        console.note(&match loss {
-            Some(loss) => format!("alpha {alpha:.3}  loss {loss}"),
-            None => format!("alpha {alpha:.3}  {}", folder.display()),
-        });
-        points.push(Point { alpha, folder, loss });
+    let is_new = !args.out.exists();
+    let found = measure(&args, console).await;
+    if is_new && found.is_err() {
+        // One that holds a checkpoint by now is not empty and stays.
+        let _ = std::fs::remove_dir(&args.out);
     }
+    let points = found?;
     let Some(found) = barrier(&points) else {
         return console.data(&format!("{} checkpoints in {}", points.len(), args.out.display()));
     };
@@ -78,6 +71,25 @@ pub(super) async fn run(args: BarrierArgs, console: &Console) -> Result {
         ("losses", Some(args.out.join(JSON).display().to_string())),
         ("plot", Some(args.out.join(SVG).display().to_string())),
     ]))
+}
+
+/// Makes the checkpoints, one after the other, and has each evaluated.
+async fn measure(args: &BarrierArgs, console: &Console) -> Result<Vec<Point>> {
+    let mut points = Vec::new();
+    for alpha in alphas(args.points.into()) {
+        let folder = args.out.join(path::folder(alpha, args.points.into()));
+        merge_at(args, alpha, &folder, console).await?;
+        let loss = match &args.evaluator {
+            Some(command) => Some(evaluate(command, &folder).await?),
+            None => None,
+        };
+        console.note(&match loss {
+            Some(loss) => format!("alpha {alpha:.3}  loss {loss}"),
+            None => format!("alpha {alpha:.3}  {}", folder.display()),
+        });
+        points.push(Point { alpha, folder, loss });
+    }
+    Ok(points)
 }
 
 const JSON: &str = "barrier.json";

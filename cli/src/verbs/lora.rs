@@ -32,10 +32,10 @@ pub(crate) struct MergeArgs {
     #[arg(long)]
     out: PathBuf,
     /// The weight of each, in their order [default: 1 for all]
-    #[arg(long, value_name = "W,W…", value_delimiter = ',', allow_negative_numbers = true)]
+    #[arg(long, value_name = "W,W…", value_delimiter = ',', value_parser = units::number, allow_negative_numbers = true)]
     weights: Vec<f64>,
     /// Cut the result to this rank [default: the sum of the ranks, which is exact]
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = rank)]
     rank: Option<u32>,
     #[command(flatten)]
     more: Common,
@@ -67,13 +67,13 @@ pub(crate) struct ExtractArgs {
     /// The folder that becomes the adapter; must not exist or be empty
     out: PathBuf,
     /// The rank of each module
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = rank)]
     rank: u32,
     /// Leave out tensors that are no matrices, instead of keeping them whole
     #[arg(long)]
     matrices_only: bool,
     /// Chooses the directions that are tried
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = units::whole::<u64>, allow_negative_numbers = true)]
     random_seed: u64,
     #[command(flatten)]
     more: Common,
@@ -102,7 +102,8 @@ pub(super) async fn run(verb: LoraVerb, console: &Console) -> Result {
 fn merged(args: MergeArgs) -> Result<(MergeSpec, WhereArgs)> {
     let (models, weights) = (args.adapters.len(), args.weights.len());
     if weights != 0 && weights != models {
-        return Err(Error::usage(format!("{weights} weights for {models} adapters")));
+        return Err(Error::usage(format!("--weights: there are {weights} for {models} adapters"))
+            .with_hint("give one for each adapter, with commas between: --weights 0.5,1"));
     }
     let weight = |index: usize| args.weights.get(index).copied().unwrap_or(1.0);
     let input = |(index, path): (usize, &PathBuf)| Ok(json!({"model": model(path)?, "parameters": {"weight": weight(index)}}));
@@ -127,6 +128,15 @@ fn extracted(args: ExtractArgs) -> Result<(MergeSpec, WhereArgs)> {
         "parameters": {"rank": args.rank, "save": !args.matrices_only},
     });
     spec("lora extract", recipe, &args.out, args.more, |spec| spec.seed = args.random_seed)
+}
+
+/// Reads the rank of an adapter. In a recipe 0 keeps some tensors whole; of a whole adapter it would leave nothing.
+fn rank(text: &str) -> std::result::Result<u32, String> {
+    const MOST: u32 = 1 << 16;
+    match text.parse() {
+        Ok(rank) if (1..=MOST).contains(&rank) => Ok(rank),
+        _ => Err(format!("not a whole number from 1 to {MOST}")),
+    }
 }
 
 /// A folder as a recipe names it, whatever characters it has.

@@ -36,7 +36,7 @@ pub(crate) struct MergeArgs {
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = units::size)]
     max_shard_size: u64,
     /// Seed of the random masks that some methods draw
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = units::whole::<u64>, allow_negative_numbers = true)]
     random_seed: u64,
     /// Result of an earlier merge, or its URL in a store: tensors that would come out the same are taken from it instead of computed
     #[arg(long, value_name = "FOLDER")]

@@ -37,16 +37,16 @@ pub(crate) struct RunArgs {
     #[arg(last = true, value_name = "PROGRAM")]
     command: Vec<String>,
     /// Start N copies together, each told of the others as torch.distributed expects
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = units::whole::<u32>)]
     gang: Option<u32>,
     /// Run once for each of N numbers, or of those from A to B: BRAID_ARRAY_INDEX
     #[arg(long, value_name = "N|A-B")]
     array: Option<Array>,
     /// GPUs of each program
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = units::whole::<u32>)]
     gpus: Option<u32>,
     /// Threads of a worker that each program takes [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = units::whole::<u32>)]
     cpus: Option<u32>,
     /// Memory that each program may hold, with all that it starts
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
@@ -70,7 +70,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIG@D")]
     save_signal: Option<SaveSignal>,
     /// Tries after the first that failed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = units::whole::<u32>)]
     retries: Option<u32>,
     /// It goes on where it was stopped (BRAID_RESUME=1), so a job of a higher priority may take its place
     #[arg(long)]

@@ -87,8 +87,11 @@ struct StateFolder {
 impl StateFolder {
     /// Takes the folder `.OUT.braid-state` beside OUT, empty. Waits so long for another process to end.
     async fn claim(out: &Path, patience: Duration) -> Result<Self> {
-        let cannot =
-            |what: &str, path: &Path, error: &io::Error| Error::unavailable(format!("cannot {what} {}: {error}", path.display()));
+        let cannot = |what: &str, path: &Path, error: &io::Error| {
+            Error::unavailable(format!("cannot {what} {}: {error}", path.display())).with_hint(
+                "the state of this process lies beside the result while it runs: put the result where this user may write",
+            )
+        };
         let (Some(parent), Some(name)) = (out.parent(), out.file_name()) else {
             return Err(Error::usage(format!("{} is no name of a folder that can be made", out.display())));
         };

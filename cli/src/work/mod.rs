@@ -72,6 +72,14 @@ impl WhereArgs {
         self.detach
     }
 
+    /// Whether somebody waits for it, where no fleet does it.
+    pub(crate) fn stays(&self) -> Result {
+        match self.detach && !self.is_fleet() {
+            true => Err(Error::usage("--detach leaves the work to a fleet, but there is no --coordinator")),
+            false => Ok(()),
+        }
+    }
+
     /// Threads that this process may compute on.
     pub(crate) fn threads(&self) -> NonZeroUsize {
         self.limits.resolve().0
@@ -82,11 +90,15 @@ impl WhereArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct PrecedenceArgs {
     /// Jobs of a higher priority go first, and may take the place of lower ones
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = priority, allow_negative_numbers = true)]
     pub(crate) priority: i32,
     /// In whose name the job runs [default: the project `default`]
     #[arg(long, value_name = "NAME", env = "BRAID_PROJECT")]
     pub(crate) project: Option<String>,
+}
+
+fn priority(text: &str) -> std::result::Result<i32, String> {
+    text.parse().map_err(|_| "not a whole number such as 10 or -5".into())
 }
 
 /// Carries it out, and says where the result is.
@@ -106,9 +118,7 @@ pub(crate) async fn ended(work: Work<'_>, place: WhereArgs, console: &Console) -
 
 async fn carry_out(work: Work<'_>, place: WhereArgs, console: &Console) -> Result<Option<Job>> {
     let Some(coordinator) = place.coordinator else {
-        if place.detach {
-            return Err(Error::usage("--detach leaves the work to a fleet, but there is no --coordinator"));
-        }
+        place.stays()?;
         let (threads, memory) = place.limits.resolve();
         let threads = NonZeroUsize::new(work.threads).map_or(threads, |needed| needed.max(threads));
         let gpus = if work.gpus > 0 { gpus::enough(work.gpus.into())? } else { 0 };

@@ -62,4 +62,7 @@ fn what_is_wrong_is_said() {
         assert!(run.code == Some(code) && run.stderr.contains(expected), "{more:?}: {run}");
         assert!(!scratch.join("out/barrier.json").exists());
     }
+    let gone = scratch.braid(["barrier", "base", "nowhere", "other", "--points", "2"]);
+    assert!(gone.code == Some(1) && gone.stderr.contains("model `nowhere` is not there"), "{gone}");
+    assert!(!scratch.join("other").exists(), "what was made for nothing goes again");
 }

@@ -49,6 +49,26 @@ fn words_that_are_not_known_are_usage_errors() {
 
     For more information, try '--help'.
     ");
+    for (args, said) in [
+        (&["merge", "a.yml", "out", "--random-seed", "-1"][..], "'-1' for '--random-seed <N>': not a whole number of 0 or more"),
+        (&["run", "--gang", "two", "--", "true"], "'two' for '--gang <N>': not a whole number of 0 or more"),
+        (&["run", "--priority", "high", "--", "true"], "'high' for '--priority <N>': not a whole number such as 10 or -5"),
+        (&["run", "--retries", "99999999999", "--", "true"], "'99999999999' for '--retries <N>': too large a number"),
+        (&["audit", "--last", "0"], "'0' for '--last <N>': not a whole number of 1 or more"),
+        (&["lora", "extract", "a", "b", "c", "--rank", "0"], "'0' for '--rank <R>': not a whole number from 1 to 65536"),
+        (&["lora", "merge", "a", "b", "--out", "c", "--weights", "1,x"], "'x' for '--weights <W,W…>': not a number such as 0.5"),
+        (&["lora", "merge", "a", "b", "--out", "c", "--weights", "1"], "--weights: there are 1 for 2 adapters"),
+        (&["mix", "infer", "t", "--data", "a=b", "--merges", "0"], "'0' for '--merges <N>': not a whole number of 1 or more"),
+        (&["mix", "infer", "t", "--data", "a=b", "--detach"], "--detach leaves the work to a fleet"),
+        (
+            &["worker", "--join", "a:1", "--data-dir", "d", "--exchange", "a:1"],
+            "'a:1' for '--exchange <ADDR>': not an IP address",
+        ),
+        (&["run", "--disk", "900PB", "--", "true"], "the job asks for 900.0 PB of disk in "),
+    ] {
+        let run = scratch.braid(args);
+        assert!(run.code == Some(2) && run.stderr.contains(said), "{args:?}: {run}");
+    }
     see!(scratch, scratch.braid(["job", "show", "twelve", "--coordinator", "127.0.0.1:1", "--insecure"]), @"
     exit: 2
     --- stdout
@@ -244,6 +264,16 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     drop(stdout);
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_filter_of_the_log_that_is_none_is_said() {
+    let scratch = Scratch::new();
+    let mut command = command(scratch.path());
+    command.args(["completions", "bash", "--no-color"]).env("BRAID_LOG", "braid=loud");
+    let run = finish(command);
+    let said = "BRAID_LOG is \"braid=loud\", which is no filter such as braid_worker=debug,info";
+    assert!(run.code == Some(0) && run.stderr.contains(said), "{run}");
 }
 
 #[test]

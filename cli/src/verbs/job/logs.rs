@@ -5,6 +5,7 @@ use crate::{
     console::{Console, harmless},
     error::{Error, Result},
     output::SCHEMA,
+    units,
     wire::ReachArgs,
 };
 use braid_proto::v1::{self, LogLine};
@@ -21,10 +22,10 @@ pub(crate) struct LogsArgs {
     #[arg(short, long)]
     follow: bool,
     /// Only the lines of this task, by its number within the job; may be given again
-    #[arg(short, long = "task", value_name = "N")]
+    #[arg(short, long = "task", value_name = "N", value_parser = units::whole::<u32>)]
     tasks: Vec<u32>,
     /// Of the lines so far only the last
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = units::whole::<u64>)]
     tail: Option<u64>,
     /// Begin each line with its time (UTC)
     #[arg(long)]

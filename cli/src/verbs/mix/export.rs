@@ -3,6 +3,7 @@
 use crate::{
     console::Console,
     error::{Error, Result},
+    units,
 };
 use braid_mixture::{
     MixtureError,
@@ -24,10 +25,10 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_enum, value_name = "TRAINER")]
     to: To,
     /// Tokens of a sequence
-    #[arg(long, value_name = "N", default_value = "4096")]
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = units::positive::<NonZeroU64>)]
     sequence: NonZeroU64,
     /// Sequences of a batch
-    #[arg(long, value_name = "N", default_value = "1024")]
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = units::positive::<NonZeroU64>)]
     batch: NonZeroU64,
 }
 

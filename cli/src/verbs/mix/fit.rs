@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     exit::Exit,
     output::{FitView, PlanFormat},
+    units,
 };
 use braid_mixture::{
     MixtureError,
@@ -48,7 +49,7 @@ pub(crate) struct FitArgs {
     #[arg(long, value_enum, default_value = "log-linear", value_name = "LAW")]
     law: Form,
     /// How much it costs to leave the mean of all mixtures
-    #[arg(long, value_name = "LAMBDA", default_value_t = 0.05)]
+    #[arg(long, value_name = "LAMBDA", default_value_t = 0.05, value_parser = units::number, allow_negative_numbers = true)]
     closeness: f64,
     /// Form of the output
     #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     exit::Exit,
     output::{InferView, PlanFormat},
+    units,
     verbs::absolute,
     work::{self, Shows, WhereArgs, Work},
 };
@@ -13,6 +14,7 @@ use braid_mixture::infer::{
     job::{InferJob, KIND},
 };
 use std::{
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -33,8 +35,8 @@ pub(crate) struct InferArgs {
     #[arg(long = "data", value_name = "NAME=PATH", required = true, value_parser = category)]
     data: Vec<Category>,
     /// Look at the first merges only [default: all]
-    #[arg(long, value_name = "N")]
-    merges: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = units::positive::<NonZeroUsize>)]
+    merges: Option<NonZeroUsize>,
     /// Form of the output
     #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT", conflicts_with = "out")]
     output: PlanFormat,
@@ -61,7 +63,7 @@ impl InferArgs {
     fn spec(&self, place: impl Fn(&Path) -> Result<PathBuf>) -> Result<InferSpec> {
         let category = |category: &Category| Ok(Category { name: category.name.clone(), path: place(&category.path)? });
         let data = self.data.iter().map(category).collect::<Result<_>>()?;
-        let spec = InferSpec { tokenizer: place(&self.tokenizer)?, data, merges: self.merges };
+        let spec = InferSpec { tokenizer: place(&self.tokenizer)?, data, merges: self.merges.map(NonZeroUsize::get) };
         spec.check().map_err(|error| infer_error(&error))?;
         Ok(spec)
     }
@@ -82,6 +84,7 @@ pub(super) async fn job(args: InferArgs, console: &Console) -> Result {
 
 /// In this process.
 pub(super) async fn here(args: InferArgs, console: &Console) -> Result {
+    args.place.stays()?;
     let spec = args.spec(|path| Ok(path.to_owned()))?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.place.threads().get()).build();
     let pool = pool.map_err(|error| Error::unavailable(format!("cannot start threads: {error}")))?;

@@ -12,7 +12,12 @@ use crate::{
 };
 use braid_command::{CommandSpec, KIND};
 use braid_worker::Machine;
-use std::{fs, num::NonZeroUsize, path::PathBuf};
+use rustix::fs::statvfs;
+use std::{
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 pub(super) async fn run(
     spec: &CommandSpec,
@@ -48,8 +53,18 @@ fn limits(spec: &CommandSpec, threads: Option<NonZeroUsize>) -> Result<Limits> {
         let (asked, has) = (show_bytes(bytes), show_bytes(machine.memory));
         return Err(Error::usage(format!("the job asks for {asked} of memory at once, and this machine has {has}")));
     }
+    if let Some((asked, free)) = spec.disk.zip(free(&spec.dir)).filter(|(asked, free)| asked > free) {
+        let (asked, free, dir) = (show_bytes(asked), show_bytes(free), spec.dir.display());
+        return Err(Error::usage(format!("the job asks for {asked} of disk in {dir}, where {free} are free")));
+    }
     let gpus = gpus::enough(u64::from(spec.gpus).saturating_mul(together))?;
     Ok(Limits { threads, memory: machine.memory, gpus })
+}
+
+/// Bytes that this user may still write to the disk of a folder; none where that cannot be told.
+fn free(folder: &Path) -> Option<u64> {
+    let disk = statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// The folder of the store; removed when dropped.
