@@ -1,5 +1,5 @@
-//! What is done on GPUs: merges where `BRAID_MERGE_ON` says `gpu`, attention in trainings where `BRAID_TRAIN_ON` does, and gathers of gangs
-//! where `BRAID_EXCHANGE` says `nccl`.
+//! What is done on GPUs: merges where `BRAID_MERGE_ON` says `gpu`, or `gpudirect` where GPUs are to read files by themselves too; attention in
+//! trainings where `BRAID_TRAIN_ON` says `gpu`, and gathers of gangs where `BRAID_EXCHANGE` says `nccl`.
 //!
 //! Variables and not flags: until figures say when a GPU is the faster place, nobody needs them.
 
@@ -12,15 +12,12 @@ const MERGES: &str = "BRAID_MERGE_ON";
 const TRAININGS: &str = "BRAID_TRAIN_ON";
 const EXCHANGE: &str = "BRAID_EXCHANGE";
 
-/// Whether a variable has the second of two values; unset and empty are the first.
-fn is_second(variable: &str, [first, second]: [&str; 2]) -> Result<bool> {
+/// Which of some values a variable has; unset and empty are the first.
+fn chosen(variable: &str, values: &[&str]) -> Result<usize> {
     let value = std::env::var_os(variable).unwrap_or_default();
-    match value.to_str() {
-        Some("") => Ok(false),
-        Some(value) if value == first => Ok(false),
-        Some(value) if value == second => Ok(true),
-        _ => Err(Error::usage(format!("{variable} is {value:?}, and may be {first} or {second}"))),
-    }
+    let found =
+        value.to_str().and_then(|value| if value.is_empty() { Some(0) } else { values.iter().position(|of| *of == value) });
+    found.ok_or_else(|| Error::usage(format!("{variable} is {value:?}, and may be {}", values.join(" or "))))
 }
 
 /// What jobs compute with beside threads.
@@ -32,17 +29,20 @@ pub(crate) struct Gpus {
 
 /// What jobs compute with, as far as it is asked for and this machine has it; the log says what it has not.
 pub(crate) fn gpus() -> Result<Gpus> {
-    let on_gpus = |variable| is_second(variable, ["cpu", "gpu"]);
-    let (merges, trainings) = (on_gpus(MERGES)?, on_gpus(TRAININGS)?);
+    let (merges, trainings) = (chosen(MERGES, &["cpu", "gpu", "gpudirect"])?, chosen(TRAININGS, &["cpu", "gpu"])?);
     Ok(Gpus {
-        merges: Arc::new(if merges { arithmetic() } else { Arithmetic::cpu() }),
-        trainings: Arc::new(if trainings { attending() } else { Attending::cpu() }),
+        merges: Arc::new(match merges {
+            0 => Arithmetic::cpu(),
+            1 => arithmetic(),
+            _ => reading(arithmetic()),
+        }),
+        trainings: Arc::new(if trainings > 0 { attending() } else { Attending::cpu() }),
     })
 }
 
 /// How members of a gang meet: as by `join`, and with NCCL where it is asked for and every member has it.
 pub(crate) fn exchange(join: Arc<dyn Join>) -> Result<Arc<dyn Join>> {
-    Ok(if is_second(EXCHANGE, ["tcp", "nccl"])? { over_nccl(join) } else { join })
+    Ok(if chosen(EXCHANGE, &["tcp", "nccl"])? > 0 { over_nccl(join) } else { join })
 }
 
 #[cfg(feature = "cuda")]
@@ -51,6 +51,18 @@ fn arithmetic() -> Arithmetic {
     let (arithmetic, problems) = Arithmetic::on(devices.collect());
     without("merges", &problems);
     arithmetic
+}
+
+/// The same, with GPUs that read files by themselves, if there is a way. Where there is no GPU the log has that already.
+#[cfg(feature = "cuda")]
+fn reading(arithmetic: Arithmetic) -> Arithmetic {
+    match braid_gpu::Storage::cufile() {
+        Ok(storage) => arithmetic.with_storage(storage),
+        Err(error) => {
+            tracing::warn!("{error}");
+            arithmetic
+        }
+    }
 }
 
 #[cfg(feature = "cuda")]
@@ -106,6 +118,11 @@ fn over_nccl(join: Arc<dyn Join>) -> Arc<dyn Join> {
 fn arithmetic() -> Arithmetic {
     tracing::warn!("merges are computed on the CPU: this program was built without the feature cuda");
     Arithmetic::cpu()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn reading(arithmetic: Arithmetic) -> Arithmetic {
+    arithmetic
 }
 
 #[cfg(not(feature = "cuda"))]

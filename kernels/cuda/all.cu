@@ -4,6 +4,7 @@
 #include "delta.cu"
 #include "gated.cu"
 #include "gram.cu"
+#include "hash.cu"
 #include "l1.cu"
 #include "linear.cu"
 #include "ranks.cu"

@@ -3,7 +3,9 @@
 # or brought along: gpu-check and braid.
 #
 # tests/gpu/run.sh [FOLDER]: FOLDER has them; without it they are built with cargo. Softmax attention, and the matrix product that the others
-# are held against, need libcublas.so.13, and gathers libnccl.so.2: BRAID_CUBLAS and BRAID_NCCL name folders that have them.
+# are held against, need libcublas.so.13, gathers libnccl.so.2, and files that GPUs read by themselves libcufile.so.0: BRAID_CUBLAS,
+# BRAID_NCCL and BRAID_CUFILE name folders that have them. BRAID_STORAGE names a folder on a disk that GPUs reach, and BRAID_RECIPE a recipe
+# with large models there, which is merged in three ways, timed and compared.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -50,6 +52,32 @@ for recipe in examples/*.yml; do
         code=1
     fi
 done
+
+if ldconfig -p | grep -q 'libcufile.so.0' || [ -n "${BRAID_CUFILE:-}" ]; then
+    say 'files that a GPU reads by itself; 3 means that there is no way from this folder, and is no failure'
+    look_in "${BRAID_CUFILE:-}"
+    stored=$(mktemp -d -p "${BRAID_STORAGE:-$work}")
+    read_by_gpu=0
+    "$programs/gpu-check" --storage "$stored" || read_by_gpu=$?
+    rm -r "$stored"
+    echo "it ends with $read_by_gpu"
+    if [ "$read_by_gpu" -ne 0 ] && [ "$read_by_gpu" -ne 3 ]; then code=1; fi
+else
+    say 'libcufile.so.0 is not here: no files that a GPU reads by itself; BRAID_CUFILE names a folder that has it'
+fi
+
+if [ -n "${BRAID_RECIPE:-}" ]; then
+    say "$BRAID_RECIPE in three ways"
+    for way in cpu gpu gpudirect; do
+        sync
+        # as root: each way reads the disk
+        if [ -w /proc/sys/vm/drop_caches ]; then echo 3 >/proc/sys/vm/drop_caches; fi
+        begin=$(date +%s%N)
+        BRAID_MERGE_ON=$way "$programs/braid" merge "$BRAID_RECIPE" "$work/$way" --quiet || code=1
+        echo "$way: $((($(date +%s%N) - begin) / 1000000)) ms"
+        diff -rq "$work/cpu" "$work/$way" || code=1
+    done
+fi
 
 if ldconfig -p | grep -q 'libnccl.so.2' || [ -n "${BRAID_NCCL:-}" ]; then
     say 'two processes gather over NCCL on one GPU'

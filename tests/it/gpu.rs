@@ -41,14 +41,53 @@ fn merges_on_a_gpu_have_the_bytes_of_the_cpu() {
         assert_eq!(run.code, Some(0), "{run}");
         assert_eq!(Output::read(&scratch.join(&format!("{method}-short"))), cpu, "{method}: on a GPU with little memory");
 
-        // the questions that it is asked before take eight launches
-        let lost = [("BRAID_FAKE_LAUNCHES", "9")];
+        // the questions that it is asked before take nine launches
+        let lost = [("BRAID_FAKE_LAUNCHES", "10")];
         let run = on_gpu(&scratch, &driver, &lost, &[recipe, &format!("{method}-lost")]);
         // a copy that another thread asked for may be the first to hear of it
         let said = "merges go on on the CPU: GPU 0 (fake) has failed: cu";
         assert!(run.stderr.contains(said) && run.stderr.contains(": unspecified launch failure (719)"), "{run}");
         assert_eq!(run.code, Some(0), "{run}");
         assert_eq!(Output::read(&scratch.join(&format!("{method}-lost"))), cpu, "{method}: on a GPU that is lost");
+    }
+}
+
+/// By a cuFile that reads as disks do, and that breaks on the way, or has no way at all.
+#[test]
+fn merges_of_files_that_a_gpu_reads_by_itself_have_the_bytes_of_the_cpu() {
+    let scratch = Scratch::new();
+    let libraries = scratch.join("libraries");
+    std::fs::create_dir(&libraries).unwrap();
+    shim::build_driver(&libraries).unwrap();
+    shim::build_cufile(&libraries).unwrap();
+    let family = Family::write(scratch.path(), FAMILY, 7);
+    for method in ["linear", "slerp", "dare_ties", "ties", "breadcrumbs", "della", "model_stock", "ties_published"] {
+        let recipe = scratch.write(&format!("{method}.yml"), family.recipe(method, 0.4));
+        let recipe = recipe.to_str().unwrap();
+        scratch.braid(["merge", recipe, &format!("{method}-cpu"), "--quiet"]).ok();
+        let cpu = Output::read(&scratch.join(&format!("{method}-cpu")));
+        let read = |name: &str, variables: &[(&str, &str)], said: &str| {
+            let variables = [&[("BRAID_MERGE_ON", "gpudirect")], variables].concat();
+            let out = format!("{method}-{name}");
+            let run = on_gpu(&scratch, &libraries, &variables, &[recipe, &out, "-v"]);
+            assert_eq!(run.code, Some(0), "{run}");
+            assert_eq!(run.stderr.contains("read through") || run.stderr.contains("read by the CPU"), !said.is_empty(), "{run}");
+            assert!(run.stderr.contains(said), "{run}");
+            assert_eq!(Output::read(&scratch.join(&out)), cpu, "{method}, {name}");
+        };
+        read("direct", &[], "");
+        let broken = "cannot be read by a GPU itself: cuFileRead: there is no direct way from this storage to a GPU";
+        read("broken", &[("BRAID_FAKE_READS", "2")], broken);
+        let none = "files are read through the processor's memory: cuFile cannot be used (cuFileDriverOpen: the module nvidia-fs";
+        read("none", &[("BRAID_FAKE_STORAGE", "none")], none);
+        let run = on_gpu(
+            &scratch,
+            &libraries,
+            &[("BRAID_MERGE_ON", "gpudirect"), ("BRAID_FAKE_LAUNCHES", "14")],
+            &[recipe, &format!("{method}-lost")],
+        );
+        assert_eq!(run.code, Some(0), "{run}");
+        assert_eq!(Output::read(&scratch.join(&format!("{method}-lost"))), cpu, "{method}: a GPU that is lost");
     }
 }
 
@@ -72,7 +111,7 @@ fn a_machine_without_a_gpu_says_so_and_merges_on_the_cpu() {
 
     let run = on_gpu(&scratch, &libraries, &[("BRAID_MERGE_ON", "tpu")], &[recipe, "wrong"]);
     assert_eq!(run.code, Some(2), "{run}");
-    assert!(run.stderr.contains(r#"BRAID_MERGE_ON is "tpu", and may be cpu or gpu"#), "{run}");
+    assert!(run.stderr.contains(r#"BRAID_MERGE_ON is "tpu", and may be cpu or gpu or gpudirect"#), "{run}");
 }
 
 /// Every kind of layer, large enough to be worth the way.

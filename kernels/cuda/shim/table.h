@@ -42,7 +42,7 @@ inline const std::map<std::string, Entry> kernels = {
     ENTRY(histogram),     ENTRY(scan),           ENTRY(count_ties),   ENTRY(sum_ties),       ENTRY(trim),
     ENTRY(draw_ranked),   ENTRY(gated_forward),  ENTRY(sum_parts),    ENTRY(gate_gradients), ENTRY(gated_backward),
     ENTRY(delta_forward), ENTRY(delta_backward), ENTRY(softmax),      ENTRY(softmax_backward),
-    ENTRY(decay_forward_64), ENTRY(decay_forward_128),
+    ENTRY(decay_forward_64), ENTRY(decay_forward_128), ENTRY(chunk_values),
 };
 
 } // namespace shim

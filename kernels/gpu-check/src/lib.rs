@@ -8,6 +8,7 @@ mod elementwise;
 mod measure;
 mod softmax;
 mod statistics;
+mod stored;
 mod thresholds;
 
 use braid_kernels::{
@@ -17,12 +18,13 @@ use braid_kernels::{
 
 use braid_gpu::Lane;
 pub use measure::{Measured, Report, Size, measure};
+pub use stored::files_are_read_where_they_begin;
 
 /// Something that must hold on a lane.
 pub type Case = fn(&mut Lane);
 
 /// Every case, by name.
-pub const CASES: [(&str, Case); 21] = [
+pub const CASES: [(&str, Case); 22] = [
     ("conversions give the same bytes", elementwise::conversions_give_the_same_bytes),
     ("every edge of rounding is the same", elementwise::every_edge_of_rounding_is_the_same),
     ("sums give the same bytes", elementwise::sums_give_the_same_bytes),
@@ -39,6 +41,7 @@ pub const CASES: [(&str, Case); 21] = [
     ("searches side by side are each answered", thresholds::searches_side_by_side_are_each_answered),
     ("elements are counted in intervals", thresholds::elements_are_counted_in_intervals),
     ("draws by rank are the same bit for bit", thresholds::draws_by_rank_are_the_same_bit_for_bit),
+    ("chaining values are those of BLAKE3", stored::chaining_values_are_those_of_blake3),
     ("constant decay is the oracle", attention::constant_decay_is_the_oracle),
     ("constant decay on tensor cores is the oracle", attention::constant_decay_on_tensor_cores_is_the_oracle),
     ("gates are the oracle", attention::gates_are_the_oracle),

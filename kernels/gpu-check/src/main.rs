@@ -1,15 +1,17 @@
 //! Holds the kernels against their CPU forms on every GPU of this machine, each case on a fresh stream; or measures them.
 //!
-//! `gpu-check [--quick | --measure | --measure-small | --gather RANK SIZE FILE SECONDS]`: `--quick` runs the cases that take little time under compute-sanitizer; `--gather` is
-//! one rank of several that gather over NCCL on the first GPU, and find each other by a file. Ends with 1 where a case fails, and with 3 where there is no GPU to check.
+//! `gpu-check [--quick | --measure | --measure-small | --storage FOLDER | --gather RANK SIZE FILE SECONDS]`: `--quick` runs the cases that
+//! take little time under compute-sanitizer; `--storage` has GPUs read a file in a folder by themselves; `--gather` is one rank of several
+//! that gather over NCCL on the first GPU, and find each other by a file. Ends with 1 where a case fails, and with 3 where there is no GPU
+//! to check.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod gather;
 
-use std::{panic, process::ExitCode};
+use std::{panic, path::Path, process::ExitCode};
 
-use braid_gpu::{Accelerator, Device, GpuError, Lane};
-use braid_gpu_check::{CASES, PRODUCT_CASES, Report, Size, measure};
+use braid_gpu::{Accelerator, Device, GpuError, Lane, Storage};
+use braid_gpu_check::{CASES, PRODUCT_CASES, Report, Size, files_are_read_where_they_begin, measure};
 
 /// Cases that are small.
 const QUICK: [&str; 6] = [
@@ -31,12 +33,21 @@ fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         },
+        Some("--storage") => match arguments.get(2) {
+            Some(folder) => on_devices(|device| storage(device, Path::new(folder))),
+            None => {
+                eprintln!("gpu-check: --storage FOLDER");
+                return ExitCode::from(2);
+            }
+        },
         None => on_devices(|device| Ok(check(device, false))),
         Some("--quick") => on_devices(|device| Ok(check(device, true))),
         Some("--measure") => on_devices(|device| table(device, Size::LARGE)),
         Some("--measure-small") => on_devices(|device| table(device, Size::SMALL)),
         Some(other) => {
-            eprintln!("gpu-check: unknown argument {other}; there are --quick, --measure, --measure-small and --gather");
+            eprintln!(
+                "gpu-check: unknown argument {other}; there are --quick, --measure, --measure-small, --storage and --gather"
+            );
             return ExitCode::from(2);
         }
     };
@@ -79,6 +90,17 @@ fn check(device: &Device, quick: bool) -> usize {
         failed += usize::from(held != Ok(true));
     }
     failed
+}
+
+/// Whether it fails to read a file by itself, as 1; it may be that this machine has no way, which is an error.
+fn storage(device: &Device, folder: &Path) -> Result<usize, GpuError> {
+    let storage = Storage::cufile()?;
+    let mut lane = Lane::new(device)?;
+    let read = panic::AssertUnwindSafe(|| files_are_read_where_they_begin(&mut lane, &storage, folder));
+    let held = panic::catch_unwind(read).ok().transpose()?.is_some();
+    let said = if held { "ok" } else { "FAILED" };
+    println!("{}: files are read where they begin: {said}", device.description().name);
+    Ok(usize::from(!held))
 }
 
 /// Prints what was measured, each beside the copy and the matrix product of the same run.

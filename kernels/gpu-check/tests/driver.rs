@@ -149,6 +149,38 @@ fn what_is_measured_on_a_gpu_runs() {
     }
 }
 
+/// By cuFile, which is none: whole blocks, read past the page cache, and why not where there is no way.
+#[test]
+fn files_are_read_by_the_library_named_cufile() {
+    let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let arguments = ["--storage", scratch.path().to_str().unwrap()];
+    shim::build_driver(folder.path()).unwrap();
+    let (code, text) = check(folder.path(), &[], &arguments);
+    assert_eq!(code, Some(3), "{text}");
+    let said = "gpu-check: files are read through the processor's memory: cuFile cannot be used (libcufile.so: ";
+    assert!(text.starts_with(said), "{text}");
+
+    shim::build_cufile(folder.path()).unwrap();
+    let (code, text) = check(folder.path(), &[], &arguments);
+    assert_eq!((code, text.as_str()), (Some(0), "GPU 0 (fake): files are read where they begin: ok\n"));
+
+    let (code, text) = check(folder.path(), &[("BRAID_FAKE_STORAGE", "none")], &arguments);
+    let why = "cuFileDriverOpen: the module nvidia-fs of the kernel is not loaded (error 5010 of cuFile)";
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains(why), "{text}");
+
+    let (code, text) = check(folder.path(), &[("BRAID_FAKE_READS", "3")], &arguments);
+    assert_eq!(code, Some(1), "{text}");
+    let why = "cuFileRead: there is no direct way from this storage to a GPU (error 5008 of cuFile)";
+    assert!(text.contains(why) && text.contains(": FAILED\n"), "{text}");
+
+    shim::compile("stranger.cpp", &["-shared", "-fPIC"], &folder.path().join("libcufile.so.0")).unwrap();
+    let (code, text) = check(folder.path(), &[], &arguments);
+    let why = "gpu-check: libcufile is broken or too old: it has no cuFileSetParameterBool\n";
+    assert_eq!((code, text.as_str()), (Some(3), why));
+    assert_eq!(check(&DRIVER, &[], &["--storage"]).0, Some(2));
+}
+
 #[test]
 fn unknown_arguments_are_refused() {
     assert_eq!(check(&DRIVER, &[], &["--fast"]).0, Some(2));

@@ -2,7 +2,7 @@
 
 use braid_kernels::Dtype;
 
-use crate::{GpuError, Kernel};
+use crate::{GpuError, Kernel, StoredFile};
 
 /// A device.
 pub trait Accelerator: Send + Sync {
@@ -77,6 +77,14 @@ pub trait Stream: Send {
     /// There is no library for it, or it has failed; the device is lost.
     fn multiply(&mut self, _: &Product) -> Result<(), GpuError> {
         Err(GpuError::Unsupported { operation: "products", what: "matrix products on this device".into() })
+    }
+
+    /// Fills `to` with what is at byte `offset` of a file, which the device reads by itself. Waits until it is there.
+    ///
+    /// # Errors
+    /// [`GpuError::Storage`]; the file is then not asked for again. The device is lost.
+    fn read(&mut self, file: &StoredFile, _offset: u64, _to: Place) -> Result<(), GpuError> {
+        Err(file.fail("this device reads no files".into()))
     }
 
     /// Waits until all that was asked for is done, and copies from the start of `from`.

@@ -11,13 +11,13 @@
 //!
 //! Both give the same bytes, so nobody sees which it was. No thread waits for a lane: while all are in use, it computes itself.
 
-use std::{ops::Range, sync::Arc};
+use std::{fs::File, ops::Range, path::Path, sync::Arc};
 
 use braid_kernels::{
     Buckets, Chances, Combine, Dots, Gram, Keep, KernelError, L1, MaskedPiece, Part, Pass, Slice, SliceMut, Source, TaskVector,
 };
 
-use crate::{Accelerator, GpuError, Lane, lanes::Lanes, proof};
+use crate::{Accelerator, GpuError, Inputs, Lane, Storage, Stored, StoredFile, lanes::Lanes, proof};
 
 /// Elements below which a tile is not worth the way.
 const LEAST: usize = 1 << 16;
@@ -27,6 +27,7 @@ const LEAST: usize = 1 << 16;
 pub struct Arithmetic {
     lanes: Lanes,
     least: usize,
+    storage: Option<Storage>,
 }
 
 impl Default for Arithmetic {
@@ -38,18 +39,41 @@ impl Default for Arithmetic {
 impl Arithmetic {
     /// On the calling threads alone.
     pub const fn cpu() -> Self {
-        Self { lanes: Lanes::none(), least: LEAST }
+        Self { lanes: Lanes::none(), least: LEAST, storage: None }
     }
 
     /// On these devices too, those of them that give the CPU's answers to a few questions; and what is wrong with the others.
     pub fn on(devices: Vec<Arc<dyn Accelerator>>) -> (Self, Vec<GpuError>) {
         let (lanes, problems) = Lanes::of("merges", devices, proof::of_merges);
-        (Self { lanes, least: LEAST }, problems)
+        (Self { lanes, least: LEAST, storage: None }, problems)
     }
 
     /// The same, with tiles of so many elements worth the way.
     pub fn with_least(self, elements: usize) -> Self {
         Self { least: elements, ..self }
+    }
+
+    /// The same, with devices that read files by themselves where there is a way.
+    pub fn with_storage(self, storage: Storage) -> Self {
+        Self { storage: Some(storage), lanes: self.lanes.reading(), ..self }
+    }
+
+    /// Whether devices read files by themselves.
+    pub fn reads_files(&self) -> bool {
+        self.storage.is_some() && !self.lanes.is_empty()
+    }
+
+    /// A file as devices read it by themselves; none where they cannot, which is said in the log.
+    pub fn stored_file(&self, file: &File, path: &Path) -> Option<StoredFile> {
+        let storage = self.storage.as_ref().filter(|_| self.reads_files())?;
+        storage.register(file, path).inspect_err(|error| self.lanes.tell("files are read by the CPU", error)).ok()
+    }
+
+    /// Has a device read `inputs` by itself, and does `work` with them there; none where it cannot, which costs nothing but time: whoever
+    /// asks reads them and does the same with [`Inputs::here`], and learns what is wrong with them, if anything is.
+    pub fn stored<R>(&self, inputs: &[Stored<'_>], work: impl FnOnce(&Inputs<'_>) -> Result<R, KernelError>) -> Option<R> {
+        let sound = inputs.iter().all(|input| input.file.is_sound());
+        if !sound || !self.reads_files() { None } else { self.lanes.ask(|lane| lane.stored(inputs, work))?.ok() }
     }
 
     /// How many calls a device has answered.

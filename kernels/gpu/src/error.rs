@@ -1,5 +1,7 @@
 //! Everything that can be wrong with a device, or with what it is given.
 
+use std::path::PathBuf;
+
 use braid_kernels::KernelError;
 
 /// Why a device did not do what it was asked for.
@@ -95,6 +97,20 @@ pub enum GpuError {
         /// Where.
         device: String,
         /// What it says.
+        problem: String,
+    },
+    /// There is no cuFile, or it has no direct way from any storage here.
+    #[error("files are read through the processor's memory: cuFile cannot be used ({problem})")]
+    NoCuFile {
+        /// What the loader says, or the library.
+        problem: String,
+    },
+    /// A device cannot read a file by itself.
+    #[error("{} cannot be read by a GPU itself: {problem}", path.display())]
+    Storage {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
         problem: String,
     },
     /// Devices are used, but for softmax attention.

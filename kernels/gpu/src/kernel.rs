@@ -45,11 +45,13 @@ pub enum Kernel {
     DecayForward64,
     /// `decay.cu`, for keys of at most 128 channels
     DecayForward128,
+    /// `hash.cu`
+    ChunkValues,
 }
 
 impl Kernel {
     /// Every kernel, in the order of declaration.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Convert,
         Self::Linear,
         Self::TaskVectors,
@@ -71,12 +73,14 @@ impl Kernel {
         Self::SoftmaxBackward,
         Self::DecayForward64,
         Self::DecayForward128,
+        Self::ChunkValues,
     ];
 
     /// Threads of a block.
     pub fn threads(self) -> u32 {
         match self {
             Self::DecayForward64 | Self::DecayForward128 => 128,
+            Self::ChunkValues => 64,
             _ => 256,
         }
     }
@@ -105,6 +109,7 @@ impl Kernel {
             Self::SoftmaxBackward => "softmax_backward",
             Self::DecayForward64 => "decay_forward_64",
             Self::DecayForward128 => "decay_forward_128",
+            Self::ChunkValues => "chunk_values",
         }
     }
 }

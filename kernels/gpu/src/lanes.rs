@@ -15,6 +15,8 @@ use crate::{Accelerator, GpuError, Lane};
 
 /// Lanes of a device: while one is copied to, one computes, and one is copied from; and one more whose operands are read.
 const LANES: usize = 4;
+/// Lanes of one that reads files by itself: disks are at their best with many reads under way, and each lane has one.
+const READING: usize = 16;
 
 /// The lanes of all devices in use.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ struct Slot {
     device: Arc<dyn Accelerator>,
     free: Mutex<Vec<Lane>>,
     made: AtomicUsize,
+    most: usize,
     failed: AtomicBool,
 }
 
@@ -57,12 +60,19 @@ impl Lanes {
                     device,
                     free: Mutex::new(vec![lane]),
                     made: AtomicUsize::new(1),
+                    most: LANES,
                     failed: AtomicBool::new(false),
                 }),
                 Err(problem) => problems.push(problem),
             }
         }
         (Self { devices: slots, answered: AtomicU64::new(0), told: Told::nothing() }, problems)
+    }
+
+    /// The same, of devices that read files by themselves.
+    pub(crate) fn reading(mut self) -> Self {
+        self.devices.iter_mut().for_each(|slot| slot.most = READING);
+        self
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -91,15 +101,25 @@ impl Lanes {
                 slot.retire(&error);
                 None
             }
-            Err(error) => {
-                if self.told.is_news(&error) {
-                    tracing::warn!("some of the {} are computed on the CPU: {error}", slot.work);
-                } else {
-                    tracing::debug!("computed on the CPU: {error}");
-                }
+            Err(error @ GpuError::Storage { .. }) => {
+                self.tell("some files are read by the CPU", &error);
                 slot.put(lane);
                 None
             }
+            Err(error) => {
+                self.tell(format_args!("some of the {} are computed on the CPU", slot.work), &error);
+                slot.put(lane);
+                None
+            }
+        }
+    }
+
+    /// Says in the log what is done instead of what went wrong, once for each kind of error.
+    pub(crate) fn tell(&self, instead: impl fmt::Display, error: &GpuError) {
+        if self.told.is_news(error) {
+            tracing::warn!("{instead}: {error}");
+        } else {
+            tracing::debug!("{instead}: {error}");
         }
     }
 }
@@ -133,7 +153,7 @@ impl Slot {
         if let Some(lane) = self.lock().pop() {
             return Some(lane);
         }
-        self.made.fetch_update(Ordering::AcqRel, Ordering::Acquire, |made| (made < LANES).then_some(made + 1)).ok()?;
+        self.made.fetch_update(Ordering::AcqRel, Ordering::Acquire, |made| (made < self.most).then_some(made + 1)).ok()?;
         match Lane::new(&*self.device) {
             Ok(lane) => Some(lane),
             // It stays counted as made: a device without room for a lane is not asked for one at every tile.

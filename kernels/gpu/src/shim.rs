@@ -2,15 +2,20 @@
 //!
 //! What is out of bounds, undefined, or waits at a barrier that others pass ends the process with a message; the stream is then lost.
 
+mod stand_in;
+
+pub use stand_in::{Otherwise, StandIn};
+
 use std::{
     fs,
     io::{self, Read, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 use crate::{
-    Accelerator, Argument, Description, GpuError, Launch, Place, Product, Stream,
+    Accelerator, Argument, Description, GpuError, Launch, Place, Product, StoredFile, Stream,
     products::{Factor, Turned},
 };
 
@@ -84,6 +89,14 @@ pub fn build_driver(folder: &Path) -> io::Result<()> {
 /// As [`compile`].
 pub fn build_nccl(folder: &Path) -> io::Result<()> {
     compile("nccl.cpp", &["-O1", "-shared", "-fPIC", "-pthread"], &folder.join("libnccl.so.2"))
+}
+
+/// Compiles a `libcufile.so.0` that reads into that driver's memory into `folder`, beside it.
+///
+/// # Errors
+/// As [`compile`].
+pub fn build_cufile(folder: &Path) -> io::Result<()> {
+    compile("cufile.cpp", &["-O1", "-shared", "-fPIC"], &folder.join("libcufile.so.0"))
 }
 
 /// Compiles a `libcublas.so.13` on a processor into `folder`, beside that driver.
@@ -217,6 +230,12 @@ impl Stream for Process {
         };
         let factors = [a, b, c].map(factor).concat();
         self.done(&[b"m", sizes.as_flattened(), &alpha.to_le_bytes(), &beta.to_le_bytes(), &factors])
+    }
+
+    fn read(&mut self, file: &StoredFile, offset: u64, to: Place) -> Result<(), GpuError> {
+        let mut bytes = vec![0; to.bytes];
+        file.plain().read_exact_at(&mut bytes, offset).map_err(|error| file.fail(error.to_string()))?;
+        self.upload(&bytes, to)
     }
 
     fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {

@@ -3,6 +3,7 @@
 // clippy.toml allows these in tests, which it takes the helpers of an integration test not to be.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod files;
 mod orders;
 mod refusals;
 

@@ -10,7 +10,11 @@ use super::{
     device::Open,
     driver::{self, Pinned, Refusal},
 };
-use crate::{Argument, GpuError, Launch, Place, Product, Stream, blas::Blas};
+use crate::{
+    Argument, GpuError, Launch, Place, Product, StoredFile, Stream,
+    blas::Blas,
+    storage::{BLOCK, Blocks, Landing, Registered},
+};
 
 /// Memory is handed out in powers of two from here on, so that it fits again.
 const LEAST: usize = 4096;
@@ -26,6 +30,18 @@ pub(crate) struct Queue {
     kept: BTreeMap<usize, Vec<u64>>,
     /// What multiplies matrices, once that was asked for.
     blas: Option<Blas>,
+    /// Where whole blocks of files arrive, once a file was read.
+    landing: Option<Arrival>,
+}
+
+/// Memory of the device that files are read to. Nothing else is there, as reads do not wait for the stream.
+struct Arrival {
+    /// As the driver gave it, and from the first whole block on.
+    given: u64,
+    address: u64,
+    bytes: usize,
+    /// What reads it was told of, as far as it could be: before the memory is freed it is told again.
+    _told: Option<Landing>,
 }
 
 fn rounded(bytes: usize) -> usize {
@@ -37,7 +53,7 @@ impl Queue {
         let of_device = |refusal: Refusal| refusal.of(&device.description.name);
         driver::enter(device.context).map_err(of_device)?;
         let stream = driver::stream().map_err(of_device)?;
-        Ok(Self { device, stream, free: Vec::new(), busy: Vec::new(), kept: BTreeMap::new(), blas: None })
+        Ok(Self { device, stream, free: Vec::new(), busy: Vec::new(), kept: BTreeMap::new(), blas: None, landing: None })
     }
 
     /// Streams go from thread to thread, and the driver's context does not go with them.
@@ -81,6 +97,27 @@ impl Queue {
         // the smallest that fits is found first
         self.free.sort_by_key(Pinned::len);
         Ok(())
+    }
+
+    /// Where `bytes` bytes of a file can arrive. What arrived there before must not be needed any more.
+    fn landing(&mut self, bytes: usize, file: &Registered) -> Result<u64, GpuError> {
+        if let Some(there) = self.landing.as_ref().filter(|there| there.bytes >= bytes) {
+            return Ok(there.address);
+        }
+        self.close_landing();
+        let bytes = rounded(bytes);
+        let size = bytes + BLOCK as usize;
+        let given = driver::allocate(size).map_err(|refusal| self.out_of_memory(refusal, size))?;
+        let address = given.next_multiple_of(BLOCK);
+        self.landing = Some(Arrival { given, address, bytes, _told: file.land(address, bytes) });
+        Ok(address)
+    }
+
+    fn close_landing(&mut self) {
+        if let Some(Arrival { given, _told: told, .. }) = self.landing.take() {
+            drop(told);
+            driver::free(given).unwrap_or_default();
+        }
     }
 
     fn give_back(&mut self) {
@@ -150,6 +187,25 @@ impl Stream for Queue {
         self.blas.insert(blas).multiply(product)
     }
 
+    fn read(&mut self, file: &StoredFile, offset: u64, to: Place) -> Result<(), GpuError> {
+        self.enter()?;
+        let known = file.registered().ok_or_else(|| file.fail("cuFile was not told of it".into()))?;
+        let blocks = Blocks::around(offset, to.bytes).ok_or_else(|| file.fail(format!("no file has a byte {offset}")))?;
+        // what arrived before is copied from there by the stream
+        driver::synchronize(self.stream).map_err(|refusal| self.failed(refusal))?;
+        let landing = self.landing(blocks.bytes, known)?;
+        let (mut got, wanted) = (0, blocks.before + to.bytes);
+        while got < wanted {
+            let begin = blocks.begin + got as u64;
+            match known.read(begin, landing, got, blocks.bytes - got).map_err(|problem| file.fail(problem))? {
+                0 => return Err(file.fail(format!("it ends after {begin} bytes"))),
+                more => got += more,
+            }
+        }
+        let from = landing + blocks.before as u64;
+        driver::copy(from, to.address, to.bytes, self.stream).map_err(|refusal| self.failed(refusal))
+    }
+
     fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {
         self.enter()?;
         let length = bytes.len().min(from.bytes);
@@ -171,6 +227,7 @@ impl Drop for Queue {
         if self.enter().is_ok() {
             driver::synchronize(self.stream).unwrap_or_default();
             self.blas = None;
+            self.close_landing();
             self.give_back();
             driver::destroy(self.stream).unwrap_or_default();
         }

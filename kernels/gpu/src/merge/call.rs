@@ -3,7 +3,7 @@
 use braid_kernels::{KernelError, Slice, SliceMut};
 
 use super::{Lane, STRETCH, operand::kind};
-use crate::{Argument, GpuError, Kernel, Launch, Place, Product, Stream};
+use crate::{Argument, GpuError, Kernel, Launch, Place, Product, Stored, Stream};
 
 /// A call under way.
 pub(crate) struct Call<'a> {
@@ -17,20 +17,31 @@ pub(crate) struct Call<'a> {
 pub(crate) struct Operand {
     pub(crate) place: Place,
     pub(crate) kind: u32,
+    /// How many elements it has.
+    pub(crate) length: usize,
 }
 
 impl Lane {
     /// Does `work`, and gives back what it put on the device whatever comes of it.
     pub(crate) fn call<R>(&mut self, work: impl FnOnce(&mut Call<'_>) -> Result<R, GpuError>) -> Result<R, GpuError> {
-        let mut call = Call { stream: &mut *self.stream, held: Vec::new(), most_blocks: self.most_blocks };
+        let mut call = self.begin();
         let done = work(&mut call);
-        let held = std::mem::take(&mut call.held);
-        held.into_iter().for_each(|place| self.stream.release(place));
+        call.end();
         done
+    }
+
+    /// A call that must be ended, or what it put on the device stays there as long as the lane.
+    pub(crate) fn begin(&mut self) -> Call<'_> {
+        Call { stream: &mut *self.stream, held: Vec::new(), most_blocks: self.most_blocks }
     }
 }
 
 impl Call<'_> {
+    /// Gives back all that is still held.
+    pub(crate) fn end(self) {
+        self.held.into_iter().for_each(|place| self.stream.release(place));
+    }
+
     /// Memory that holds anything.
     pub(crate) fn room(&mut self, bytes: usize) -> Result<Place, GpuError> {
         let place = self.stream.allocate(bytes)?;
@@ -55,7 +66,20 @@ impl Call<'_> {
     /// A copy of a tensor that there is arithmetic for.
     pub(crate) fn operand(&mut self, operation: &'static str, slice: &Slice<'_>) -> Result<Operand, GpuError> {
         let kind = kind(operation, slice.dtype())?;
-        Ok(Operand { place: self.copy(slice.bytes())?, kind })
+        Ok(Operand { place: self.copy(slice.bytes())?, kind, length: slice.len() })
+    }
+
+    /// Copies of tensors that there is arithmetic for.
+    pub(crate) fn operands(&mut self, operation: &'static str, slices: &[Slice<'_>]) -> Result<Vec<Operand>, GpuError> {
+        slices.iter().map(|slice| self.operand(operation, slice)).collect()
+    }
+
+    /// A tensor that there is arithmetic for, as the device reads it from a file.
+    pub(crate) fn read(&mut self, operation: &'static str, stored: &Stored<'_>) -> Result<Operand, GpuError> {
+        let kind = kind(operation, stored.dtype)?;
+        let place = self.room(stored.elements * stored.dtype.size())?;
+        self.stream.read(stored.file, stored.offset, place)?;
+        Ok(Operand { place, kind, length: stored.elements })
     }
 
     /// Runs a kernel whose blocks divide `elements` among them.

@@ -9,6 +9,7 @@
 mod call;
 mod convert;
 mod gram;
+mod hash;
 mod l1;
 mod linear;
 mod operand;
@@ -17,10 +18,15 @@ mod rule;
 mod select;
 mod task_vectors;
 
-pub(crate) use call::Call;
+pub(crate) use call::{Call, Operand};
+pub use hash::{ChainingValue, HASHED};
 pub(crate) use operand::{Table, kind, same_length};
+pub(crate) use select::Difference;
+pub(crate) use task_vectors::Term;
 
-use crate::{Accelerator, GpuError, Stream};
+use braid_kernels::KernelError;
+
+use crate::{Accelerator, GpuError, Inputs, Stored, Stream};
 
 /// Elements that a thread works on together; as in `kernels/cuda/common.cuh`.
 const RUN: usize = 8;
@@ -43,5 +49,31 @@ impl Lane {
     /// As [`Accelerator::stream`].
     pub fn new(device: &dyn Accelerator) -> Result<Self, GpuError> {
         Ok(Self { stream: device.stream()?, most_blocks: device.description().processors.max(1).saturating_mul(8) })
+    }
+
+    /// Has the device read `inputs` by itself, and does `work` with them there.
+    ///
+    /// # Errors
+    /// [`GpuError::Storage`] of a file that it cannot read; those of `work`; those of the device.
+    pub fn stored<R>(
+        &mut self,
+        inputs: &[Stored<'_>],
+        work: impl FnOnce(&Inputs<'_>) -> Result<R, KernelError>,
+    ) -> Result<R, GpuError> {
+        let mut call = self.begin();
+        match inputs.iter().map(|input| call.read("reading", input)).collect() {
+            Ok(operands) => {
+                let inputs = Inputs::there(call, operands);
+                let done = work(&inputs);
+                match inputs.end() {
+                    Some(problem) => Err(problem),
+                    None => Ok(done?),
+                }
+            }
+            Err(error) => {
+                call.end();
+                Err(error)
+            }
+        }
     }
 }

@@ -19,9 +19,12 @@ const OF_ATOMS: usize = 3;
 /// What is no magnitude.
 const NONE: u32 = u32::MAX;
 
-/// A task vector on the device.
-#[derive(Clone, Copy)]
-struct Difference {
+/// What errors name.
+const NAME: &str = "selection";
+
+/// A task vector on the device, θ − base.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Difference {
     base: Operand,
     theta: Operand,
     length: usize,
@@ -33,39 +36,17 @@ impl Lane {
     /// # Errors
     /// As there; [`GpuError::Unsupported`] for other sources and for passes over a sample; those of the device.
     pub fn measure(&mut self, sources: &[(Source<'_>, Vec<&Pass>)]) -> Result<Vec<Part>, GpuError> {
-        const NAME: &str = "selection";
-        let mut wanted = Vec::with_capacity(sources.len());
-        for (source, passes) in sources {
-            let of_passes = passes.iter().map(|pass| pass.wanted().ok_or_else(|| other(NAME, "a sample")));
-            wanted.push((difference(NAME, source)?, of_passes.collect::<Result<Vec<_>, _>>()?));
+        let vectors = sources.iter().map(|(source, _)| difference(NAME, source)).collect::<Result<Vec<_>, _>>()?;
+        if sources.iter().flat_map(|(_, passes)| passes).any(|pass| pass.wanted().is_none()) {
+            return Err(other(NAME, "a sample"));
         }
-        let mut held = Vec::new();
-        let found = self.call(|call| {
-            let mut found = Vec::new();
-            let mut loaded: Option<(Slice<'_>, Operand)> = None;
-            for (((base, theta), wanted), (_, passes)) in wanted.iter().zip(sources) {
-                let of = Difference::load(NAME, (base, theta), &mut loaded, call)?;
-                let mut of_source = Vec::with_capacity(wanted.len());
-                for (wanted, pass) in wanted.iter().zip(passes) {
-                    let mut hold = |magnitudes| {
-                        held.push((*pass, magnitudes));
-                        pass.hold(magnitudes)
-                    };
-                    of_source.push(of.look(*wanted, &mut hold, call)?);
-                }
-                found.push(of_source);
+        self.call(|call| {
+            let (mut loaded, mut there) = (None, Vec::with_capacity(sources.len()));
+            for ((base, theta), (_, passes)) in vectors.iter().zip(sources) {
+                there.push((Difference::load(NAME, (base, theta), &mut loaded, call)?, passes.clone()));
             }
-            Ok(found)
-        });
-        // whoever looks at the tile instead counts them again
-        let found = found.inspect_err(|_| held.iter().for_each(|(pass, magnitudes)| pass.let_go(*magnitudes)))?;
-        let mut parts = Vec::new();
-        for ((((base, _), _), found), (_, passes)) in wanted.iter().zip(found).zip(sources) {
-            for (pass, found) in passes.iter().zip(found) {
-                parts.push(pass.part(base.len() as u64, found)?);
-            }
-        }
-        Ok(parts)
+            call.measure(&there)
+        })
     }
 
     /// As [`braid_kernels::count_in_buckets`], of a task vector.
@@ -102,7 +83,35 @@ impl Lane {
     }
 }
 
+impl Call<'_> {
+    /// As [`Lane::measure`], of what is on the device.
+    pub(crate) fn measure(&mut self, sources: &[(Difference, Vec<&Pass>)]) -> Result<Vec<Part>, GpuError> {
+        let mut held = Vec::new();
+        let found = sources.iter().flat_map(|(of, passes)| passes.iter().map(move |pass| (of, *pass))).map(|(of, pass)| {
+            let wanted = pass.wanted().ok_or_else(|| other(NAME, "a sample"))?;
+            let mut hold = |magnitudes| {
+                held.push((pass, magnitudes));
+                pass.hold(magnitudes)
+            };
+            Ok((pass, of.length as u64, of.look(wanted, &mut hold, self)?))
+        });
+        let found: Result<Vec<_>, GpuError> = found.collect();
+        // whoever looks at the tile instead counts them again
+        let found = found.inspect_err(|_| held.iter().for_each(|(pass, magnitudes)| pass.let_go(*magnitudes)))?;
+        found.into_iter().map(|(pass, length, found)| Ok(pass.part(length, found)?)).collect()
+    }
+}
+
 impl Difference {
+    /// The difference of two tensors that are on the device.
+    ///
+    /// # Errors
+    /// They are not equally long.
+    pub(crate) fn of(base: Operand, theta: Operand) -> Result<Self, GpuError> {
+        same_length(NAME, base.length, theta.length)?;
+        Ok(Self { base, theta, length: base.length })
+    }
+
     /// Puts a task vector on the device. `loaded` is the base that is there, from the task vector before.
     fn load<'a>(
         operation: &'static str,
@@ -116,7 +125,7 @@ impl Difference {
             None => call.operand(operation, base)?,
         };
         *loaded = Some((*base, operand));
-        Ok(Self { base: operand, theta: call.operand(operation, theta)?, length: base.len() })
+        Self::of(operand, call.operand(operation, theta)?)
     }
 
     /// `hold` says whether there is room on the host for so many magnitudes.
@@ -138,7 +147,7 @@ impl Difference {
         call: &mut Call<'_>,
     ) -> Result<Found, GpuError> {
         if atoms.len() > ATOMS {
-            return Err(other("selection", "so many values counted apart"));
+            return Err(other(NAME, "so many values counted apart"));
         }
         let mut bracket = Table::default();
         bracket.u32(low).u32(high);

@@ -1,5 +1,6 @@
 //! What a device is asked before merges: the bytes of the CPU.
 
+use blake3::{Hasher, hazmat::HasherExt};
 use braid_kernels::{
     Chances, Combine, Dtype, Keep, Mask, MaskKey, MaskedPiece, Part, Pass, Selection, Slice, SliceMut, Source, TaskVector,
     TileTrim, Trim, magnitude, measure_sources, philox4x32, ranked,
@@ -9,6 +10,8 @@ use crate::{GpuError, Lane};
 
 /// Some blocks, and a part of one.
 const ELEMENTS: u32 = 10_007;
+/// Bytes that lie before what is hashed.
+const CHUNKS: u64 = 1 << 40;
 
 /// Holds a lane of `device` against the CPU.
 pub(crate) fn of_merges(device: &str, lane: &mut Lane) -> Result<(), GpuError> {
@@ -41,7 +44,9 @@ pub(crate) fn of_merges(device: &str, lane: &mut Lane) -> Result<(), GpuError> {
         ranked(&base, &a, ELEMENTS as usize, 0..ELEMENTS as usize, &chances, piece)?,
         lane.ranked(&base, &a, ELEMENTS as usize, 0..ELEMENTS as usize, &chances, piece)?,
     ];
-    same("ranks", of_cpu == of_gpu)
+    same("ranks", of_cpu == of_gpu)?;
+    let value = Hasher::new().set_input_offset(CHUNKS).update(&tensors[0]).finalize_non_root();
+    same("chaining_values", lane.chaining_values(&tensors[0], CHUNKS)? == [value])
 }
 
 /// The threshold of a third of a tensor, which is looked at as one tile.

@@ -5,13 +5,14 @@
 
 use super::{folder::Stamp, store::Object};
 use crate::MergeError;
+use braid_gpu::{Arithmetic, StoredFile};
 use std::{
     fs::File,
     io::ErrorKind,
     ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// A file open for positional reads.
@@ -19,6 +20,8 @@ use std::{
 pub struct DataFile {
     path: PathBuf,
     bytes: Bytes,
+    /// As GPUs read it by themselves, if they do, once that was asked for.
+    stored: OnceLock<Option<StoredFile>>,
 }
 
 #[derive(Debug)]
@@ -34,12 +37,12 @@ impl DataFile {
     /// [`MergeError::Io`] with its path.
     pub fn open(path: &Path) -> Result<Self, MergeError> {
         let file = File::open(path).map_err(MergeError::io("open", path))?;
-        Ok(Self { path: path.to_owned(), bytes: Bytes::Mounted(file) })
+        Ok(Self { path: path.to_owned(), bytes: Bytes::Mounted(file), stored: OnceLock::new() })
     }
 
     /// An object of a store.
     pub(super) fn remote(path: &Path, object: Arc<dyn Object>) -> Self {
-        Self { path: path.to_owned(), bytes: Bytes::Remote(object) }
+        Self { path: path.to_owned(), bytes: Bytes::Remote(object), stored: OnceLock::new() }
     }
 
     /// Where it is.
@@ -63,6 +66,13 @@ impl DataFile {
         if let Bytes::Remote(object) = &self.bytes {
             object.will_read(range);
         }
+    }
+
+    /// The file as the GPUs of `arithmetic` read it by themselves; none where they cannot.
+    pub fn stored(&self, arithmetic: &Arithmetic) -> Option<&StoredFile> {
+        let Bytes::Mounted(file) = &self.bytes else { return None };
+        let known = || arithmetic.stored_file(file, &self.path);
+        if arithmetic.reads_files() { self.stored.get_or_init(known).as_ref() } else { None }
     }
 
     /// Fills `buffer` with the bytes at `offset`.

@@ -4,7 +4,10 @@ use crate::{
     MergeExecute, MergeSpec,
     testing::{Tensor, context, drive, read_checkpoint, write_checkpoint},
 };
-use braid_gpu::{Accelerator, Arithmetic, Description, GpuError, Kernel, Launch, Place, Stream, shim::Shim};
+use braid_gpu::{
+    Accelerator, Arithmetic, GpuError, Kernel, Launch, Place, Storage, StoredFile, Stream,
+    shim::{Otherwise, Shim, StandIn},
+};
 use braid_kernels::Dtype;
 use serde_json::json;
 use std::{
@@ -16,66 +19,39 @@ use std::{
     },
 };
 
-/// A device that fails after some launches, and knows which kernels it ran.
+/// Fails after some launches, reads no more than some bytes of files, and knows which kernels it ran.
 #[derive(Clone)]
 struct Failing {
-    device: Shim,
     launches: Arc<AtomicI64>,
+    readable: Arc<AtomicI64>,
     ran: Arc<Mutex<HashSet<Kernel>>>,
 }
 
-struct FailingStream {
-    stream: Box<dyn Stream>,
-    of: Failing,
-}
-
 impl Failing {
-    fn after(launches: i64, device: &Shim) -> Self {
-        Self { device: device.clone(), launches: Arc::new(AtomicI64::new(launches)), ran: Arc::default() }
+    fn after(launches: i64) -> Self {
+        Self { launches: Arc::new(AtomicI64::new(launches)), readable: Arc::new(AtomicI64::new(i64::MAX)), ran: Arc::default() }
+    }
+
+    /// The kernels that it ran since it was asked last.
+    fn ran(&self) -> HashSet<Kernel> {
+        std::mem::take(&mut *self.ran.lock().unwrap())
     }
 }
 
-impl Accelerator for Failing {
-    fn description(&self) -> &Description {
-        self.device.description()
-    }
-
-    fn stream(&self) -> Result<Box<dyn Stream>, GpuError> {
-        Ok(Box::new(FailingStream { stream: self.device.stream()?, of: self.clone() }))
-    }
-}
-
-impl Stream for FailingStream {
-    fn allocate(&mut self, bytes: usize) -> Result<Place, GpuError> {
-        self.stream.allocate(bytes)
-    }
-
-    fn release(&mut self, place: Place) {
-        self.stream.release(place);
-    }
-
-    fn upload(&mut self, bytes: &[u8], to: Place) -> Result<(), GpuError> {
-        self.stream.upload(bytes, to)
-    }
-
-    fn fill(&mut self, byte: u8, place: Place) -> Result<(), GpuError> {
-        self.stream.fill(byte, place)
-    }
-
-    fn copy(&mut self, from: Place, to: Place) -> Result<(), GpuError> {
-        self.stream.copy(from, to)
-    }
-
-    fn launch(&mut self, launch: &Launch<'_>) -> Result<(), GpuError> {
-        if self.of.launches.fetch_sub(1, Ordering::SeqCst) <= 0 {
+impl Otherwise for Failing {
+    fn launch(&self, stream: &mut dyn Stream, launch: &Launch<'_>) -> Result<(), GpuError> {
+        if self.launches.fetch_sub(1, Ordering::SeqCst) <= 0 {
             return Err(GpuError::Lost { device: "a device".into(), problem: "it fell off the bus".into() });
         }
-        self.of.ran.lock().unwrap().insert(launch.kernel);
-        self.stream.launch(launch)
+        self.ran.lock().unwrap().insert(launch.kernel);
+        stream.launch(launch)
     }
 
-    fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {
-        self.stream.download(from, bytes)
+    fn read(&self, stream: &mut dyn Stream, file: &StoredFile, offset: u64, to: Place) -> Result<(), GpuError> {
+        let bytes = to.bytes as i64;
+        // where there is nothing, a file fails
+        let there = self.readable.fetch_sub(bytes, Ordering::SeqCst) >= bytes;
+        stream.read(file, if there { offset } else { 1 << 60 }, to)
     }
 }
 
@@ -145,75 +121,57 @@ fn devices_change_no_byte() {
     let on = |device: Arc<dyn Accelerator>| {
         let (arithmetic, problems) = Arithmetic::on(vec![device]);
         assert_eq!(problems, []);
-        Arc::new(arithmetic.with_least(1))
+        arithmetic
     };
+    let with = |otherwise: &Failing| -> Arc<dyn Accelerator> { Arc::new(StandIn::new(&device, otherwise.clone())) };
     for (index, (recipe, kernel)) in recipes().iter().enumerate() {
         let cpu = merged(root, recipe, &format!("cpu-{index}"), Arc::new(Arithmetic::cpu()));
         let compare = |name: &str, arithmetic: &Arc<Arithmetic>| {
             let found = merged(root, recipe, &format!("{name}-{index}"), Arc::clone(arithmetic));
             assert!(found == cpu, "{name}: other bytes for\n{recipe}");
         };
-        let counting = Failing::after(i64::MAX, &device);
-        let whole = on(Arc::new(counting.clone()));
-        counting.ran.lock().unwrap().clear(); // what it was asked before
+        let counting = Failing::after(i64::MAX);
+        let whole = Arc::new(on(with(&counting)).with_least(1));
+        counting.ran(); // what it was asked before
         compare("whole", &whole);
-        let ran = counting.ran.lock().unwrap().clone();
+        let ran = counting.ran();
         match kernel {
             Some(kernel) => assert!(ran.contains(kernel), "{ran:?} for\n{recipe}"),
             None => assert_eq!(ran, HashSet::new(), "{recipe}"),
         }
 
         // room for the small tensor, and not for the others
-        let short = on(Arc::new(device.clone().with_memory(150_000)));
+        let short = Arc::new(on(Arc::new(device.clone().with_memory(150_000))).with_least(1));
         compare("short", &short);
         assert!(short.answered_by_devices() < whole.answered_by_devices() || kernel.is_none(), "{recipe}");
 
         // all that it is asked before, and a few more
-        compare("failing", &on(Arc::new(Failing::after(11, &device))));
+        compare("failing", &Arc::new(on(with(&Failing::after(12))).with_least(1)));
+
+        // with files that it reads by itself: all, some, and none; what it does not read is computed on the CPU
+        for (name, bytes) in [("reading", i64::MAX), ("reading-some", 600_000), ("reading-none", 0)] {
+            let reading = Failing::after(i64::MAX);
+            let arithmetic = Arc::new(on(with(&reading)).with_least(usize::MAX).with_storage(Storage::plain()));
+            reading.readable.store(bytes, Ordering::SeqCst);
+            reading.ran();
+            compare(name, &arithmetic);
+            let (ran, read) = (reading.ran(), bytes - reading.readable.load(Ordering::SeqCst));
+            assert_eq!(read > 0, kernel.is_some(), "{name}: {read} bytes for\n{recipe}");
+            // della looks at rows first, and the published form at whole models: then inputs are hashed by who reads them first
+            let first = !matches!(kernel, None | Some(Kernel::DrawRanked | Kernel::Histogram));
+            assert_eq!(ran.contains(&Kernel::ChunkValues), first && bytes > 0, "{name}: {ran:?} for\n{recipe}");
+        }
     }
 }
 
 /// A device that computes something else is found out before it is used.
 #[test]
 fn a_device_with_other_answers_is_not_used() {
-    struct Wrong(Shim);
-    struct WrongStream(Box<dyn Stream>);
-    impl Accelerator for Wrong {
-        fn description(&self) -> &Description {
-            self.0.description()
-        }
-
-        fn stream(&self) -> Result<Box<dyn Stream>, GpuError> {
-            Ok(Box::new(WrongStream(self.0.stream()?)))
-        }
-    }
-    impl Stream for WrongStream {
-        fn allocate(&mut self, bytes: usize) -> Result<Place, GpuError> {
-            self.0.allocate(bytes)
-        }
-
-        fn release(&mut self, place: Place) {
-            self.0.release(place);
-        }
-
-        fn upload(&mut self, bytes: &[u8], to: Place) -> Result<(), GpuError> {
-            self.0.upload(bytes, to)
-        }
-
-        fn fill(&mut self, byte: u8, place: Place) -> Result<(), GpuError> {
-            self.0.fill(byte, place)
-        }
-
-        fn copy(&mut self, from: Place, to: Place) -> Result<(), GpuError> {
-            self.0.copy(from, to)
-        }
-
-        fn launch(&mut self, launch: &Launch<'_>) -> Result<(), GpuError> {
-            self.0.launch(launch)
-        }
-
-        fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {
-            self.0.download(from, bytes)?;
+    #[derive(Clone)]
+    struct Wrong;
+    impl Otherwise for Wrong {
+        fn download(&self, stream: &mut dyn Stream, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {
+            stream.download(from, bytes)?;
             // one bit of an output, not of the place of a NaN
             if let (1.., Some(byte)) = (bytes.len() / 9, bytes.last_mut()) {
                 *byte ^= 1;
@@ -222,7 +180,8 @@ fn a_device_with_other_answers_is_not_used() {
         }
     }
     let scratch = tempfile::tempdir().unwrap();
-    let (arithmetic, problems) = Arithmetic::on(vec![Arc::new(Wrong(Shim::build(scratch.path()).unwrap()))]);
+    let device = Shim::build(scratch.path()).unwrap();
+    let (arithmetic, problems) = Arithmetic::on(vec![Arc::new(StandIn::new(&device, Wrong))]);
     let said: Vec<String> = problems.iter().map(GpuError::to_string).collect();
     assert_eq!(said, ["the shim is not used: its answer of task_vectors is not the CPU's"]);
     assert_eq!(arithmetic.answered_by_devices(), 0);

@@ -1,10 +1,11 @@
 //! `linear`: the weighted mean (or sum) of the inputs.
 
-use super::{BadValue, BaseRule, Class, Contract, Elementwise, MadeOf, Method, Parameter, Scope, TensorParameters, elementwise};
+use super::{BadValue, BaseRule, Class, Contract, Elementwise, MadeOf, Method, Parameter, Scope, TensorParameters};
 use crate::{
     MergeError,
     run::{Tile, Tiles},
 };
+use braid_gpu::Inputs;
 use braid_kernels::{KernelError, SliceMut};
 
 pub(super) struct Linear;
@@ -52,17 +53,21 @@ impl Method for Linear {
     }
 
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
-        elementwise::run(self, parameters, tiles)
+        tiles.write_anywhere(|_, inputs, mut out| sum(parameters, inputs, &mut out))
     }
 }
 
 impl Elementwise for Linear {
     fn tile(&self, of: &MadeOf<'_>, tile: &Tile<'_>, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
-        let (weights, sum) = weights(of.parameters);
-        let divisor = if of.parameters.shared.flag(&NORMALIZE) { sum as f32 } else { 1.0 };
-        let weights: Vec<f32> = weights.into_iter().map(|weight| weight as f32).collect();
-        of.arithmetic.linear(tile.inputs, &weights, divisor, out)
+        sum(of.parameters, &Inputs::here(of.arithmetic, tile.inputs), out)
     }
+}
+
+fn sum(parameters: &TensorParameters, inputs: &Inputs<'_>, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
+    let (weights, sum) = weights(parameters);
+    let divisor = if parameters.shared.flag(&NORMALIZE) { sum as f32 } else { 1.0 };
+    let terms: Vec<(usize, f32)> = weights.into_iter().map(|weight| weight as f32).enumerate().collect();
+    inputs.linear(&terms, divisor, out)
 }
 
 /// The weight of each input, and their sum.

@@ -28,12 +28,9 @@ impl Method for Slerp {
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
         // the contract leaves two inputs, of which one is the base
         let (base, other) = if parameters.base == Some(1) { (1, 0) } else { (0, 1) };
-        let granules = tiles.measure(|tile| tiles.arithmetic().dots(&tile.inputs[base], &tile.inputs[other]))?;
+        let granules = tiles.measure_anywhere(|_, inputs| inputs.dots(base, other))?;
         let sum: Dots = granules.into_iter().flatten().sum();
         let (of_base, of_other) = slerp_coefficients(&sum, parameters.shared.number(&T));
-        tiles.write(|tile, mut out| {
-            let ends = [tile.inputs[base], tile.inputs[other]];
-            tiles.arithmetic().linear(&ends, &[of_base, of_other], 1.0, &mut out)
-        })
+        tiles.write_anywhere(|_, inputs, mut out| inputs.linear(&[(base, of_base), (other, of_other)], 1.0, &mut out))
     }
 }

@@ -7,7 +7,8 @@ use crate::{
     MergeError,
     run::{Tile, Tiles},
 };
-use braid_kernels::{Combine, Gram, Keep, KernelError, Slice, SliceMut, TaskVector};
+use braid_gpu::{Expert, Inputs};
+use braid_kernels::{Combine, Gram, Keep, KernelError, Slice, SliceMut};
 use std::ops::Range;
 
 /// The inputs of a tensor that is in their span.
@@ -28,9 +29,9 @@ impl<'a, 'b> InSpan<'a, 'b> {
 
     /// The sum with the coefficients that `solve` finds for the tensor as one vector. They are rounded to f32.
     pub(super) fn whole(&self, solve: impl FnOnce(&Gram) -> Result<Vec<f64>, MergeError>) -> Result<(), MergeError> {
-        let granules = self.tiles.measure(|tile| self.gram(tile.inputs))?;
+        let granules = self.tiles.measure_anywhere(|_, inputs| inputs.gram(self.base, &self.vectors))?;
         let coefficients = narrow(solve(&Gram::sum(self.vectors.len(), granules.iter().flatten()))?);
-        self.tiles.write(|tile, mut out| self.sum(tile.inputs, &coefficients, &mut out))
+        self.tiles.write_anywhere(|_, inputs, mut out| self.sum(inputs, &coefficients, &mut out))
     }
 
     /// The same with every row (the last dimension) as a vector of its own: one pass, or for rows longer than a tile, two.
@@ -62,21 +63,15 @@ impl<'a, 'b> InSpan<'a, 'b> {
     }
 
     fn gram(&self, inputs: &[Slice<'_>]) -> Result<Vec<Gram>, KernelError> {
-        let vectors: Vec<Slice<'_>> = self.vectors.iter().map(|input| inputs[*input]).collect();
-        self.tiles.arithmetic().gram(self.base.map(|base| &inputs[base]), &vectors)
+        Inputs::here(self.tiles.arithmetic(), inputs).gram(self.base, &self.vectors)
     }
 
-    fn sum(&self, inputs: &[Slice<'_>], coefficients: &[f32], out: &mut SliceMut<'_>) -> Result<(), KernelError> {
-        let vectors = self.vectors.iter().map(|input| inputs[*input]);
-        let Some(base) = self.base else {
-            return self.tiles.arithmetic().linear(&vectors.collect::<Vec<_>>(), coefficients, 1.0, out);
-        };
-        let terms: Vec<TaskVector<'_>> = vectors
-            .zip(coefficients)
-            .map(|(theta, weight)| TaskVector { theta, keep: Keep::All, scale: 1.0, weight: *weight })
-            .collect();
+    fn sum(&self, inputs: &Inputs<'_>, coefficients: &[f32], out: &mut SliceMut<'_>) -> Result<(), KernelError> {
+        let terms = self.vectors.iter().copied().zip(coefficients.iter().copied());
+        let Some(base) = self.base else { return inputs.linear(&terms.collect::<Vec<_>>(), 1.0, out) };
+        let expert = |(input, weight)| Expert { input, keep: Keep::All, scale: 1.0, weight };
         let combine = Combine { elect_sign: false, normalize: false, lambda: 1.0 };
-        self.tiles.arithmetic().task_vectors(&inputs[base], &terms, &combine, out)
+        inputs.task_vectors(base, &terms.map(expert).collect::<Vec<_>>(), &combine, out)
     }
 
     /// As [`InSpan::sum`] for the elements `own` of a tile.
@@ -88,7 +83,9 @@ impl<'a, 'b> InSpan<'a, 'b> {
         out: &mut SliceMut<'_>,
     ) -> Result<(), KernelError> {
         let start = own.start;
-        self.sum(&parts(tile.inputs, &own)?, coefficients, &mut out.part_mut(own)?).map_err(|error| moved(error, start))
+        let part = parts(tile.inputs, &own)?;
+        let inputs = Inputs::here(self.tiles.arithmetic(), &part);
+        self.sum(&inputs, coefficients, &mut out.part_mut(own)?).map_err(|error| moved(error, start))
     }
 }
 

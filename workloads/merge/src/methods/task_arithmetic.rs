@@ -28,13 +28,14 @@
 
 use super::sparsify::{Chosen, Sparse, Sparsify, Vector};
 use super::{BadValue, BaseRule, Class, Contract, Elementwise, MadeOf, Method, Parameter, Reads, Scope, TensorParameters};
-use super::{elementwise, reads::row, whole::experts};
+use super::{reads::row, whole::experts};
 use crate::{
     MergeError,
     plan::PlannedTensor,
-    run::{Tile, Tiles},
+    run::{Extent, Tile, Tiles},
 };
-use braid_kernels::{Combine, GRANULE, KernelError, SliceMut, TaskVector, kept};
+use braid_gpu::{Expert, Inputs};
+use braid_kernels::{Combine, GRANULE, KernelError, SliceMut, kept};
 
 /// One method of the family.
 pub(super) struct TaskArithmetic {
@@ -216,7 +217,8 @@ impl Method for TaskArithmetic {
 
     fn run(&self, parameters: &TensorParameters, tiles: &Tiles<'_>) -> Result<(), MergeError> {
         if self.class() == Class::Elementwise {
-            return elementwise::run(self, parameters, tiles);
+            return tiles
+                .write_anywhere(|extent, inputs, mut out| self.unseen(tiles.name(), parameters, (extent, inputs), &mut out));
         }
         let (base, vectors) = vectors(parameters);
         let mut sparse = self.sparsify.prepare(tiles, base, &vectors, parameters.seed)?;
@@ -224,19 +226,17 @@ impl Method for TaskArithmetic {
             true => sparse.rescale(tiles)?,
             false => vec![1.0; vectors.len()],
         };
-        let of = MadeOf { name: tiles.name(), parameters, arithmetic: tiles.arithmetic() };
-        sparse.write(tiles, |tile, chosen, mut out| self.combine(&of, tile, &vectors, (&sparse, chosen), &scales, &mut out))
+        sparse.write(tiles, |extent, inputs, chosen, mut out| {
+            self.combine(parameters, (extent, inputs), &vectors, (&sparse, chosen), &scales, &mut out)
+        })
     }
 }
 
 /// Of those that measure nothing.
 impl Elementwise for TaskArithmetic {
     fn tile(&self, of: &MadeOf<'_>, tile: &Tile<'_>, out: &mut SliceMut<'_>) -> Result<(), KernelError> {
-        let (base, vectors) = vectors(of.parameters);
-        let sparse = self.sparsify.unseen(of.name, base, &vectors, of.parameters.seed);
-        let scale = |vector: &Vector| if self.by_density { inverse(vector.density) } else { 1.0 };
-        let scales: Vec<f32> = vectors.iter().map(scale).collect();
-        self.combine(of, tile, &vectors, (&sparse, &Chosen::default()), &scales, out)
+        let at = (&tile.extent(), &Inputs::here(of.arithmetic, tile.inputs));
+        self.unseen(of.name, of.parameters, at, out)
     }
 }
 
@@ -261,29 +261,43 @@ fn vectors(parameters: &TensorParameters) -> (usize, Vec<Vector>) {
 }
 
 impl TaskArithmetic {
+    /// A tile of a tensor of this name that nobody has to look at before.
+    fn unseen(
+        &self,
+        name: &str,
+        parameters: &TensorParameters,
+        at: (&Extent, &Inputs<'_>),
+        out: &mut SliceMut<'_>,
+    ) -> Result<(), KernelError> {
+        let (base, vectors) = vectors(parameters);
+        let sparse = self.sparsify.unseen(name, base, &vectors, parameters.seed);
+        let scale = |vector: &Vector| if self.by_density { inverse(vector.density) } else { 1.0 };
+        let scales: Vec<f32> = vectors.iter().map(scale).collect();
+        self.combine(parameters, at, &vectors, (&sparse, &Chosen::default()), &scales, out)
+    }
+
     /// Adds up what stays of the task vectors in one tile, each times its scale.
     fn combine(
         &self,
-        of: &MadeOf<'_>,
-        tile: &Tile<'_>,
+        parameters: &TensorParameters,
+        (extent, inputs): (&Extent, &Inputs<'_>),
         vectors: &[Vector],
         (sparse, chosen): (&Sparse, &Chosen),
         scales: &[f32],
         out: &mut SliceMut<'_>,
     ) -> Result<(), KernelError> {
-        let parameters = of.parameters;
         let combine = Combine {
             elect_sign: self.elect_sign,
             normalize: self.flag(parameters, "normalize"),
             lambda: parameters.shared.number(&LAMBDA) as f32,
         };
-        let terms = vectors.iter().zip(scales).enumerate().map(|(index, (vector, scale))| TaskVector {
-            theta: tile.inputs[vector.expert],
-            keep: sparse.keep(tile, index, chosen),
+        let experts = vectors.iter().zip(scales).enumerate().map(|(index, (vector, scale))| Expert {
+            input: vector.expert,
+            keep: sparse.keep(extent, index, chosen),
             scale: *scale,
             weight: parameters.inputs[vector.expert].number(&WEIGHT) as f32,
         });
-        of.arithmetic.task_vectors(&tile.inputs[sparse.base], &terms.collect::<Vec<_>>(), &combine, out)
+        inputs.task_vectors(sparse.base, &experts.collect::<Vec<_>>(), &combine, out)
     }
 
     /// A switch that some of the family have.

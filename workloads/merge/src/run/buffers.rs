@@ -50,6 +50,11 @@ impl Buffers {
 }
 
 impl Scratch {
+    /// A buffer of so many bytes for an output. What it holds is left from before.
+    pub(crate) fn output(&mut self, bytes: usize) -> &mut [u8] {
+        grown(&mut self.output, bytes)
+    }
+
     /// A buffer for each of `lengths`, and one of `output` bytes. What they hold is left from before.
     pub(crate) fn split(&mut self, lengths: impl ExactSizeIterator<Item = usize>, output: usize) -> (Vec<&mut [u8]>, &mut [u8]) {
         if self.inputs.len() < lengths.len() {

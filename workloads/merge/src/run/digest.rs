@@ -48,6 +48,11 @@ impl Tree {
         }
     }
 
+    /// The value of all of these bytes as a part of a larger tensor, from the values of all tiles in order; there is at least one.
+    pub(crate) fn value<'a>(self, leaf: impl Fn(usize) -> &'a ChainingValue) -> ChainingValue {
+        self.subtree(&leaf, 0, self.bytes)
+    }
+
     fn subtree<'a>(self, leaf: &impl Fn(usize) -> &'a ChainingValue, offset: u64, bytes: u64) -> ChainingValue {
         if bytes <= self.tile {
             return *leaf((offset / self.tile) as usize);

@@ -28,5 +28,5 @@ pub use lens::Lens;
 pub use origin::{Origin, Reader, Stored};
 pub use phases::Phases;
 pub use room::{Room, Whole};
-pub use tiles::{Input, Passes, Rows, Scaling, Target, Tile, Tiles, tile_elements};
+pub use tiles::{Extent, Input, Passes, Rows, Scaling, Target, Tile, Tiles, tile_elements};
 pub(crate) use verify::{copy_range, hash_range};

@@ -3,6 +3,7 @@
 
 use super::{composed::Composed, gathered::Gathered, lens::Lens, tiles::Passes};
 use crate::{MergeError, checkpoint::DataFile};
+use braid_gpu::{Arithmetic, Stored as InFile};
 use braid_kernels::{Dtype, KernelError, Slice, SliceMut};
 use std::sync::{Arc, atomic::Ordering};
 
@@ -92,6 +93,13 @@ impl Origin {
             Self::Gathered(_) => {}
             Self::Composed(made) => made.will_read(elements),
         }
+    }
+
+    /// So many elements from `first` on, for GPUs that read them from the file by themselves; none where they cannot.
+    pub(super) fn in_file(&self, arithmetic: &Arithmetic, first: u64, elements: usize) -> Option<InFile<'_>> {
+        let Self::Stored(Stored { file, offset, dtype, lens: None }) = self else { return None };
+        let offset = offset + first * dtype.size() as u64;
+        Some(InFile { file: file.stored(arithmetic)?, offset, dtype: *dtype, elements })
     }
 
     /// Fills `buffer` with the elements from `first` on, as a method sees them; `spare` may be written over. Returns the bytes

@@ -7,6 +7,7 @@
 //! Each pass reads every input once. The first pass hashes the inputs while their bytes are in the cache; the last one
 //! ([`Tiles::write`] or [`Tiles::copy`]) hashes the output. No bytes stay in memory between passes.
 
+mod anywhere;
 mod fold;
 mod glance;
 mod rows;
@@ -37,6 +38,17 @@ const MAX_TILE: usize = 1 << 18;
 /// What the buffers of one thread may take of its second-level cache.
 const CACHE: u64 = 1 << 20;
 
+/// Where a tile lies in its tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The first element of the tile, counted in the tensor.
+    pub first: u64,
+    /// The number of the tile, from 0.
+    pub index: usize,
+    /// How many elements the tile has: that of every tile but the last is the same.
+    pub elements: usize,
+}
+
 /// One tile of the inputs of an output tensor.
 #[derive(Debug, Clone, Copy)]
 pub struct Tile<'a> {
@@ -51,6 +63,12 @@ pub struct Tile<'a> {
 }
 
 impl<'a> Tile<'a> {
+    /// Where it lies.
+    pub fn extent(&self) -> Extent {
+        let Self { first, index, elements, .. } = *self;
+        Extent { first, index, elements }
+    }
+
     /// All inputs but one, in order.
     pub fn others(&self, input: usize) -> Vec<Slice<'a>> {
         self.inputs.iter().enumerate().filter(|(index, _)| *index != input).map(|(_, slice)| *slice).collect()
@@ -158,11 +176,14 @@ impl<'a> Tiles<'a> {
                 target.name, target.shape
             )));
         };
-        let tile = tile_elements(per_element, passes.context.pool.current_num_threads(), passes.memory);
+        let threads = passes.context.pool.current_num_threads();
+        let tile = tile_elements(per_element, threads, passes.memory);
         for input in &inputs {
             input.origin.will_read(elements);
         }
-        Ok(Self { target, inputs, passes, elements, tile, input_digests: OnceLock::new(), output_digest: OnceLock::new() })
+        let (input_digests, output_digest) = (OnceLock::new(), OnceLock::new());
+        let tiles = Self { target, inputs, passes, elements, tile, input_digests, output_digest };
+        Ok(Self { tile: tiles.tile_of_gpu(per_element, threads).unwrap_or(tile), ..tiles })
     }
 
     /// The name of the output tensor.
@@ -217,7 +238,17 @@ impl<'a> Tiles<'a> {
     /// # Errors
     /// A read that failed, or [`MergeError::Cancelled`], or what `f` returns.
     pub fn measure<R: Send>(&self, f: impl Fn(&Tile<'_>) -> Result<R, KernelError> + Sync) -> Result<Vec<R>, MergeError> {
-        self.pass(Reach::Tile, |tile, _, _| self.passes.phases.kernel.of(|| f(tile)).map_err(|error| self.explain(tile, error)))
+        self.each_tile(|index, hash| self.measured(index, hash, &f))
+    }
+
+    fn measured<R>(
+        &self,
+        index: usize,
+        hash: bool,
+        f: &impl Fn(&Tile<'_>) -> Result<R, KernelError>,
+    ) -> Result<(R, Vec<ChainingValue>), MergeError> {
+        let measured = |tile: &Tile<'_>| self.passes.phases.kernel.of(|| f(tile)).map_err(|error| self.explain(tile, error));
+        self.tile(index, hash, Reach::Tile, &|tile, _, _| measured(tile))
     }
 
     /// The last pass: `f` fills the bytes of each output tile, which are written at their place and hashed.
@@ -235,21 +266,32 @@ impl<'a> Tiles<'a> {
         reach: Reach,
         f: impl Fn(&Tile<'_>, &Rows<'_>, SliceMut<'_>) -> Result<(), KernelError> + Sync,
     ) -> Result<(), MergeError> {
-        let tree = self.tree(self.target.dtype);
-        let leaves = self.pass(reach, |tile, rows, output| {
-            let phases = &self.passes.phases;
-            let offset = tile.first * self.target.dtype.size() as u64;
-            let leaf = phases.kernel.of(|| {
-                SliceMut::new(self.target.dtype, output)
-                    .and_then(|slice| self.scaled(tile, rows, slice, &f))
-                    .map_err(|error| self.explain(tile, error))?;
-                Ok::<_, MergeError>(tree.leaf(offset, output))
-            })?;
-            phases.write.of(|| self.target.file.write_at(output, self.target.offset + offset))?;
-            self.count(tile);
-            Ok(leaf)
-        })?;
-        self.written(tree.root(|i| &leaves[i]))
+        let leaves = self.each_tile(|index, hash| self.made(index, hash, reach, &f))?;
+        self.written(self.tree(self.target.dtype).root(|i| &leaves[i]))
+    }
+
+    /// A tile of the output, at its place: its value for the digest, and those of the inputs.
+    fn made(
+        &self,
+        index: usize,
+        hash: bool,
+        reach: Reach,
+        f: &impl Fn(&Tile<'_>, &Rows<'_>, SliceMut<'_>) -> Result<(), KernelError>,
+    ) -> Result<(ChainingValue, Vec<ChainingValue>), MergeError> {
+        self.tile(index, hash, reach, &|tile, rows, output| {
+            let fill = |output: &mut [u8]| self.scaled(tile, rows, SliceMut::new(self.target.dtype, output)?, f);
+            self.passes.phases.kernel.of(|| fill(output)).map_err(|error| self.explain(tile, error))?;
+            self.emit(&tile.extent(), output)
+        })
+    }
+
+    /// Hashes a tile of the output and writes it at its place.
+    fn emit(&self, extent: &Extent, output: &[u8]) -> Result<ChainingValue, MergeError> {
+        let (phases, offset) = (&self.passes.phases, extent.first * self.target.dtype.size() as u64);
+        let leaf = phases.kernel.of(|| self.tree(self.target.dtype).leaf(offset, output));
+        phases.write.of(|| self.target.file.write_at(output, self.target.offset + offset))?;
+        self.count(extent);
+        Ok(leaf)
     }
 
     /// Fills an output tile by `f`, or with the share of what `f` adds to the base that stays.
@@ -289,7 +331,7 @@ impl<'a> Tiles<'a> {
             let offset = tile.first * self.target.dtype.size() as u64;
             let write = || self.target.file.write_at(tile.inputs[input].bytes(), self.target.offset + offset);
             self.passes.phases.write.of(write)?;
-            self.count(tile);
+            self.count(&tile.extent());
             Ok(())
         })?;
         match self.input_digests.get().and_then(|digests| digests.get(input)) {
@@ -319,12 +361,25 @@ impl<'a> Tiles<'a> {
         reach: Reach,
         f: impl Fn(&Tile<'_>, &Rows<'_>, &mut [u8]) -> Result<R, MergeError> + Sync,
     ) -> Result<Vec<R>, MergeError> {
+        self.each_tile(|index, hash| self.tile(index, hash, reach, &f))
+    }
+
+    /// What `one` makes of each tile, in order. It is handed the number of the tile, and whether its inputs are to be hashed, as they are
+    /// on the first pass: their values are then the second half of its answer.
+    fn each_tile<R: Send>(
+        &self,
+        one: impl Fn(usize, bool) -> Result<(R, Vec<ChainingValue>), MergeError> + Sync,
+    ) -> Result<Vec<R>, MergeError> {
         let first_pass = self.input_digests.get().is_none();
         let failure = FirstFailure::new();
-        let one = |index: usize| failure.guard(index, || self.tile(index, first_pass, reach, &f));
+        let guarded = |index: usize| {
+            failure.guard(index, || {
+                if self.passes.context.is_cancelled() { Err(MergeError::Cancelled) } else { one(index, first_pass) }
+            })
+        };
         // `None` only beside a failure, which is returned first.
         let done: Vec<Option<(R, Vec<ChainingValue>)>> =
-            (0..self.elements.div_ceil(self.tile as u64) as usize).into_par_iter().map(one).collect();
+            (0..self.elements.div_ceil(self.tile as u64) as usize).into_par_iter().map(guarded).collect();
         failure.into_result()?;
         let (results, leaves): (Vec<R>, Vec<Vec<ChainingValue>>) = done.into_iter().flatten().unzip();
         if first_pass {
@@ -335,6 +390,12 @@ impl<'a> Tiles<'a> {
         Ok(results)
     }
 
+    /// Where a tile lies.
+    fn extent(&self, index: usize) -> Extent {
+        let first = index as u64 * self.tile as u64;
+        Extent { first, index, elements: (self.elements - first).min(self.tile as u64) as usize }
+    }
+
     fn tile<R>(
         &self,
         index: usize,
@@ -342,11 +403,7 @@ impl<'a> Tiles<'a> {
         reach: Reach,
         f: &impl Fn(&Tile<'_>, &Rows<'_>, &mut [u8]) -> Result<R, MergeError>,
     ) -> Result<(R, Vec<ChainingValue>), MergeError> {
-        if self.passes.context.is_cancelled() {
-            return Err(MergeError::Cancelled);
-        }
-        let first = index as u64 * self.tile as u64;
-        let elements = (self.elements - first).min(self.tile as u64) as usize;
+        let Extent { first, elements, .. } = self.extent(index);
         let (read, before) = self.reached(reach, first, elements);
         let mut scratch = self.passes.buffers.take();
         let raw = (read * self.spare()).max(elements * self.target.dtype.size());
@@ -388,9 +445,9 @@ impl<'a> Tiles<'a> {
         Tree { bytes: self.elements * size, tile: self.tile as u64 * size }
     }
 
-    fn count(&self, tile: &Tile<'_>) {
-        let read: u64 = self.inputs.iter().map(|input| input.origin.moved(tile.elements as u64)).sum();
-        self.passes.context.progress.add(read + (tile.elements * self.target.dtype.size()) as u64);
+    fn count(&self, extent: &Extent) {
+        let read: u64 = self.inputs.iter().map(|input| input.origin.moved(extent.elements as u64)).sum();
+        self.passes.context.progress.add(read + (extent.elements * self.target.dtype.size()) as u64);
     }
 
     fn written(&self, digest: Hash) -> Result<(), MergeError> {

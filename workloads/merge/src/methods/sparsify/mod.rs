@@ -5,8 +5,9 @@ mod trim;
 
 use crate::{
     MergeError,
-    run::{Rows, Tile, Tiles},
+    run::{Extent, Rows, Tile, Tiles},
 };
+use braid_gpu::Inputs;
 use braid_kernels::{Chances, Keep, KernelError, L1, Mask, MaskKey, SliceMut, TileTrim, Trim};
 use ranked::Ranked;
 
@@ -53,6 +54,14 @@ pub(super) struct Sparse {
 #[derive(Debug, Default)]
 pub(super) struct Chosen(Vec<Vec<u64>>);
 
+/// What must be seen of a tile to choose what stays of it.
+enum Sight {
+    /// Nothing: the rules know.
+    None,
+    Tiles,
+    Rows,
+}
+
 #[derive(Debug, Clone)]
 enum Rule {
     All,
@@ -86,7 +95,7 @@ impl Sparsify {
 
 impl Sparse {
     /// What stays of one tile of the `index`-th task vector; `chosen` is that of the tile.
-    pub(super) fn keep<'a>(&'a self, tile: &Tile<'_>, index: usize, chosen: &'a Chosen) -> Keep<'a> {
+    pub(super) fn keep<'a>(&'a self, tile: &Extent, index: usize, chosen: &'a Chosen) -> Keep<'a> {
         match &self.vectors[index].1 {
             Rule::All => Keep::All,
             Rule::Largest(trim) => trim.keep(tile.index),
@@ -109,11 +118,8 @@ impl Sparse {
             return Ok(factors);
         }
         let remember = self.ranked() > 0 && tiles.elements() / 8 * self.ranked() as u64 <= tiles.room() / 4;
-        let of_tiles = self.measure(tiles, |tile, chosen| {
-            let norms = |index: &usize| {
-                let theta = &tile.inputs[self.vectors[*index].0];
-                tiles.arithmetic().l1(&tile.inputs[self.base], theta, self.keep(tile, *index, &chosen))
-            };
+        let of_tiles = self.measure(tiles, |extent, inputs, chosen| {
+            let norms = |index: &usize| inputs.l1(self.base, self.vectors[*index].0, self.keep(extent, *index, &chosen));
             let norms = thinned.iter().map(norms).collect::<Result<Vec<_>, _>>()?;
             Ok((norms, remember.then_some(chosen)))
         })?;
@@ -130,25 +136,36 @@ impl Sparse {
     pub(super) fn write(
         &self,
         tiles: &Tiles<'_>,
-        f: impl Fn(&Tile<'_>, &Chosen, SliceMut<'_>) -> Result<(), KernelError> + Sync,
+        f: impl Fn(&Extent, &Inputs<'_>, &Chosen, SliceMut<'_>) -> Result<(), KernelError> + Sync,
     ) -> Result<(), MergeError> {
+        let chosen = |tile: &Tile<'_>, rows: Option<&Rows<'_>>, out: SliceMut<'_>| {
+            let chosen = self.choose(tiles, tile, rows)?;
+            f(&tile.extent(), &Inputs::here(tiles.arithmetic(), tile.inputs), &chosen, out)
+        };
         if !self.remembered.is_empty() {
-            return tiles.write(|tile, out| f(tile, self.remembered.get(tile.index).ok_or(KernelError::Changed)?, out));
+            let remembered = |extent: &Extent| self.remembered.get(extent.index).ok_or(KernelError::Changed);
+            return tiles.write_anywhere(|extent, inputs, out| f(extent, inputs, remembered(extent)?, out));
         }
-        match self.whole_rows(tiles) {
-            true => tiles.write_rows(|tile, rows, out| f(tile, &self.choose(tiles, tile, Some(rows))?, out)),
-            false => tiles.write(|tile, out| f(tile, &self.choose(tiles, tile, None)?, out)),
+        match self.sight(tiles) {
+            Sight::None => tiles.write_anywhere(|extent, inputs, out| f(extent, inputs, &Chosen::default(), out)),
+            Sight::Tiles => tiles.write(|tile, out| chosen(tile, None, out)),
+            Sight::Rows => tiles.write_rows(|tile, rows, out| chosen(tile, Some(rows), out)),
         }
     }
 
     fn measure<R: Send>(
         &self,
         tiles: &Tiles<'_>,
-        f: impl Fn(&Tile<'_>, Chosen) -> Result<R, KernelError> + Sync,
+        f: impl Fn(&Extent, &Inputs<'_>, Chosen) -> Result<R, KernelError> + Sync,
     ) -> Result<Vec<R>, MergeError> {
-        match self.whole_rows(tiles) {
-            true => tiles.measure_rows(|tile, rows| f(tile, self.choose(tiles, tile, Some(rows))?)),
-            false => tiles.measure(|tile| f(tile, self.choose(tiles, tile, None)?)),
+        let chosen = |tile: &Tile<'_>, rows: Option<&Rows<'_>>| {
+            let chosen = self.choose(tiles, tile, rows)?;
+            f(&tile.extent(), &Inputs::here(tiles.arithmetic(), tile.inputs), chosen)
+        };
+        match self.sight(tiles) {
+            Sight::None => tiles.measure_anywhere(|extent, inputs| f(extent, inputs, Chosen::default())),
+            Sight::Tiles => tiles.measure(|tile| chosen(tile, None)),
+            Sight::Rows => tiles.measure_rows(|tile, rows| chosen(tile, Some(rows))),
         }
     }
 
@@ -157,15 +174,15 @@ impl Sparse {
             Rule::Ranked(ranked) => ranked.choose(tiles.arithmetic(), (self.base, *expert), tile, rows),
             _ => Ok(Vec::new()),
         };
-        if self.ranked() == 0 {
-            Ok(Chosen::default())
-        } else {
-            Ok(Chosen(self.vectors.iter().map(bits).collect::<Result<_, _>>()?))
-        }
+        Ok(Chosen(self.vectors.iter().map(bits).collect::<Result<_, _>>()?))
     }
 
-    fn whole_rows(&self, tiles: &Tiles<'_>) -> bool {
-        self.ranked() > 0 && tiles.whole_row().is_some()
+    fn sight(&self, tiles: &Tiles<'_>) -> Sight {
+        match (self.ranked(), tiles.whole_row()) {
+            (0, _) => Sight::None,
+            (_, None) => Sight::Tiles,
+            (_, Some(_)) => Sight::Rows,
+        }
     }
 
     fn ranked(&self) -> usize {

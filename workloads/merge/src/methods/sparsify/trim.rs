@@ -1,18 +1,15 @@
 //! What stays of a task vector by magnitude: borders found by selection, for all experts side by side.
 
-use super::super::search::{limit, search};
+use super::super::search::{limit, search_differences};
 use super::{Rule, Vector};
 use crate::{MergeError, run::Tiles};
-use braid_kernels::{Selection, Source, Trim, kept};
+use braid_kernels::{Selection, Trim, kept};
 
 /// The exact thresholds of all task vectors.
 pub(super) fn largest(tiles: &Tiles<'_>, base: usize, vectors: &[Vector]) -> Result<Vec<Trim>, MergeError> {
     let (numel, limit) = (tiles.elements(), limit(tiles, vectors.len()));
     let searches = vectors.iter().map(|vector| Selection::new(numel, kept(vector.density, numel), limit)).collect();
-    search(tiles, searches, 1, |tile, index| Source::Difference {
-        base: tile.inputs[base],
-        theta: tile.inputs[vectors[index].expert],
-    })
+    search_differences(tiles, searches, 1, (base, &experts(vectors)))
 }
 
 /// The thresholds of all task vectors between which elements stay.
@@ -23,16 +20,17 @@ pub(super) fn bands(tiles: &Tiles<'_>, base: usize, vectors: &[Vector]) -> Resul
     let limit = limit(tiles, 2 * vectors.len());
     let searches = cuts.iter().flat_map(|cut| [cut.outliers, cut.outliers + cut.kept]);
     let searches = searches.map(|rank| Selection::new(numel, rank, limit)).collect();
-    let trims = search(tiles, searches, 2, |tile, index| Source::Difference {
-        base: tile.inputs[base],
-        theta: tile.inputs[vectors[index].expert],
-    })?;
+    let trims = search_differences(tiles, searches, 2, (base, &experts(vectors)))?;
     let rule = |(trims, cut): (&[Trim; 2], &Cut)| match (cut.kept, cut.outliers) {
         (0, _) => Rule::Largest(Trim::Nothing),
         (_, 0) => Rule::Largest(trims[1].clone()),
         _ => Rule::Band { outliers: trims[0].clone(), kept: trims[1].clone() },
     };
     Ok(trims.as_chunks::<2>().0.iter().zip(&cuts).map(rule).collect())
+}
+
+fn experts(vectors: &[Vector]) -> Vec<usize> {
+    vectors.iter().map(|vector| vector.expert).collect()
 }
 
 /// How many elements go because they are too large, and how many stay of the rest.

@@ -6,7 +6,10 @@ use crate::model::{
     AdamW, Epsilon, Loss, Mixing, Model, ModelConfig, Moments,
     tests::{VOCABULARY, train},
 };
-use braid_gpu::{Accelerator, Description, GpuError, Kernel, Launch, Place, Product, Stream, shim::Shim};
+use braid_gpu::{
+    Accelerator, GpuError, Kernel, Launch, Product, Stream,
+    shim::{Otherwise, Shim, StandIn},
+};
 use std::sync::{
     LazyLock,
     atomic::{AtomicI64, Ordering},
@@ -22,56 +25,21 @@ static SHIM: LazyLock<(tempfile::TempDir, Shim)> = LazyLock::new(|| {
     (folder, shim)
 });
 
-/// A device that fails after some launches.
+/// Fails after some launches.
+#[derive(Clone)]
 struct Failing(Arc<AtomicI64>);
 
-struct FailingStream(Box<dyn Stream>, Arc<AtomicI64>);
-
-impl Accelerator for Failing {
-    fn description(&self) -> &Description {
-        SHIM.1.description()
-    }
-
-    fn stream(&self) -> Result<Box<dyn Stream>, GpuError> {
-        Ok(Box::new(FailingStream(SHIM.1.stream()?, Arc::clone(&self.0))))
+impl Otherwise for Failing {
+    fn launch(&self, stream: &mut dyn Stream, launch: &Launch<'_>) -> Result<(), GpuError> {
+        if self.0.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            return Err(GpuError::Lost { device: "a device".into(), problem: "it fell off the bus".into() });
+        }
+        stream.launch(launch)
     }
 }
 
-impl Stream for FailingStream {
-    fn allocate(&mut self, bytes: usize) -> Result<Place, GpuError> {
-        self.0.allocate(bytes)
-    }
-
-    fn release(&mut self, place: Place) {
-        self.0.release(place);
-    }
-
-    fn upload(&mut self, bytes: &[u8], to: Place) -> Result<(), GpuError> {
-        self.0.upload(bytes, to)
-    }
-
-    fn fill(&mut self, byte: u8, place: Place) -> Result<(), GpuError> {
-        self.0.fill(byte, place)
-    }
-
-    fn copy(&mut self, from: Place, to: Place) -> Result<(), GpuError> {
-        self.0.copy(from, to)
-    }
-
-    fn launch(&mut self, launch: &Launch<'_>) -> Result<(), GpuError> {
-        if self.1.fetch_sub(1, Ordering::SeqCst) <= 0 {
-            return Err(GpuError::Lost { device: "a device".into(), problem: "it fell off the bus".into() });
-        }
-        self.0.launch(launch)
-    }
-
-    fn multiply(&mut self, product: &Product) -> Result<(), GpuError> {
-        self.0.multiply(product)
-    }
-
-    fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {
-        self.0.download(from, bytes)
-    }
+fn with(otherwise: impl Otherwise) -> Arc<dyn Accelerator> {
+    Arc::new(StandIn::new(&SHIM.1, otherwise))
 }
 
 fn config(layers: &[Mixing]) -> ModelConfig {
@@ -159,7 +127,7 @@ fn a_training_on_a_device_that_is_short_of_memory_or_fails_goes_on() {
     let cpu = losses(&Arc::new(Attending::cpu()));
     assert!(cpu[7] < 0.95 * cpu[0], "it learns: {cpu:?}");
     let (on_whole, short) = (whole(), on(Arc::new(SHIM.1.clone().with_memory(80_000)), true));
-    let failing = on(Arc::new(Failing(Arc::new(AtomicI64::new(60)))), true);
+    let failing = on(with(Failing(Arc::new(AtomicI64::new(60)))), true);
     for (what, gpus) in [("whole", &on_whole), ("short", &short), ("failing", &failing)] {
         let found = losses(gpus);
         for (step, (found, cpu)) in found.iter().zip(&cpu).enumerate() {
@@ -172,64 +140,31 @@ fn a_training_on_a_device_that_is_short_of_memory_or_fails_goes_on() {
     assert!(0 < few && few < all, "{few} answers of a device that fails");
 }
 
-/// A device that does something else than it is asked for.
+type Multiply = fn(&mut dyn Stream, &Product) -> Result<(), GpuError>;
+
+/// Does something else than it is asked for.
+#[derive(Clone)]
 struct Odd {
     /// The kernel that it does not run.
     left_out: Option<Kernel>,
-    multiply: fn(&mut dyn Stream, &Product) -> Result<(), GpuError>,
+    multiply: Multiply,
 }
 
-struct OddStream(Box<dyn Stream>, Option<Kernel>, fn(&mut dyn Stream, &Product) -> Result<(), GpuError>);
-
-impl Accelerator for Odd {
-    fn description(&self) -> &Description {
-        SHIM.1.description()
+impl Otherwise for Odd {
+    fn launch(&self, stream: &mut dyn Stream, launch: &Launch<'_>) -> Result<(), GpuError> {
+        if self.left_out == Some(launch.kernel) { Ok(()) } else { stream.launch(launch) }
     }
 
-    fn stream(&self) -> Result<Box<dyn Stream>, GpuError> {
-        Ok(Box::new(OddStream(SHIM.1.stream()?, self.left_out, self.multiply)))
-    }
-}
-
-impl Stream for OddStream {
-    fn allocate(&mut self, bytes: usize) -> Result<Place, GpuError> {
-        self.0.allocate(bytes)
-    }
-
-    fn release(&mut self, place: Place) {
-        self.0.release(place);
-    }
-
-    fn upload(&mut self, bytes: &[u8], to: Place) -> Result<(), GpuError> {
-        self.0.upload(bytes, to)
-    }
-
-    fn fill(&mut self, byte: u8, place: Place) -> Result<(), GpuError> {
-        self.0.fill(byte, place)
-    }
-
-    fn copy(&mut self, from: Place, to: Place) -> Result<(), GpuError> {
-        self.0.copy(from, to)
-    }
-
-    fn launch(&mut self, launch: &Launch<'_>) -> Result<(), GpuError> {
-        if self.1 == Some(launch.kernel) { Ok(()) } else { self.0.launch(launch) }
-    }
-
-    fn multiply(&mut self, product: &Product) -> Result<(), GpuError> {
-        (self.2)(&mut *self.0, product)
-    }
-
-    fn download(&mut self, from: Place, bytes: &mut [u8]) -> Result<(), GpuError> {
-        self.0.download(from, bytes)
+    fn multiply(&self, stream: &mut dyn Stream, product: &Product) -> Result<(), GpuError> {
+        (self.multiply)(stream, product)
     }
 }
 
 /// A device that computes something else is found out before it is used.
 #[test]
 fn a_device_with_other_answers_is_not_used() {
-    let well: fn(&mut dyn Stream, &Product) -> Result<(), GpuError> = |stream, product| stream.multiply(product);
-    let odd = |left_out, multiply| Odd { left_out, multiply };
+    let well: Multiply = |stream, product| stream.multiply(product);
+    let odd = |left_out, multiply| with(Odd { left_out, multiply });
     let by_a_percent = || odd(None, |stream, product| stream.multiply(&Product { scale: 1.01 * product.scale, ..*product }));
     for (device, operation) in [
         (by_a_percent(), "softmax attention"),
@@ -237,13 +172,13 @@ fn a_device_with_other_answers_is_not_used() {
         (odd(Some(Kernel::GateGradients), well), "constant decay"),
         (odd(Some(Kernel::DeltaBackward), well), "the delta rule"),
     ] {
-        let (attending, problems) = Attending::on(vec![Arc::new(device)], true);
+        let (attending, problems) = Attending::on(vec![device], true);
         let said: Vec<String> = problems.iter().map(GpuError::to_string).collect();
         assert_eq!(said, [format!("the shim is not used: its answer of {operation} is not the CPU's")]);
         assert!(!attending.has_devices());
     }
     // of products it is not asked here, and so it is not found out
-    assert!(Attending::on(vec![Arc::new(by_a_percent())], false).0.has_devices());
+    assert!(Attending::on(vec![by_a_percent()], false).0.has_devices());
 }
 
 #[test]
@@ -251,7 +186,7 @@ fn a_device_whose_products_fail_computes_all_but_softmax() {
     let no_handle = |_: &mut dyn Stream, _: &Product| {
         Err(GpuError::Blas { device: "a device".into(), problem: "cublasCreate: not initialized (1)".into() })
     };
-    let (attending, problems) = Attending::on(vec![Arc::new(Odd { left_out: None, multiply: no_handle })], true);
+    let (attending, problems) = Attending::on(vec![with(Odd { left_out: None, multiply: no_handle })], true);
     let said: Vec<String> = problems.iter().map(GpuError::to_string).collect();
     let expected = "softmax attention of trainings is computed on the CPU: cuBLAS on a device: cublasCreate: not initialized (1)";
     assert_eq!(said, [expected]);
