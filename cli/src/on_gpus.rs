@@ -53,7 +53,7 @@ fn arithmetic() -> Arithmetic {
     arithmetic
 }
 
-/// The same, with GPUs that read files by themselves, if there is a way. Where there is no GPU the log has that already.
+/// The same, with GPUs that read files by themselves, if there is a way.
 #[cfg(feature = "cuda")]
 fn reading(arithmetic: Arithmetic) -> Arithmetic {
     match braid_gpu::Storage::cufile() {
