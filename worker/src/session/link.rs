@@ -125,7 +125,8 @@ fn chain(error: &dyn Error) -> String {
         next = cause.source();
     }
     // rustls ends a message with the address of a page about it, which is for programmers.
-    text.truncate(text.find(": https://docs.rs/").unwrap_or(text.len()));
+    let page = text.find(": https://").filter(|at| text[*at..].contains("/rustls/"));
+    text.truncate(page.unwrap_or(text.len()));
     text
 }
 
@@ -138,7 +139,7 @@ mod tests {
         #[derive(Debug, thiserror::Error)]
         #[error("{0}")]
         struct Cause(&'static str, #[source] Option<Box<Self>>);
-        let inner = Cause("the peer hung up: https://docs.rs/rustls/latest/page.html#unexpected-eof", None);
+        let inner = Cause("the peer hung up: https://example.org/rustls/page#unexpected-eof", None);
         let outer = Cause("h2 protocol error", Some(Box::new(Cause("h2 protocol error", Some(Box::new(inner))))));
         assert_eq!(chain(&outer), "h2 protocol error: the peer hung up");
     }

@@ -5,7 +5,8 @@
 //! summed granule by granule, and granules in order.
 //!
 //! Each pass reads every input once. The first pass hashes the inputs while their bytes are in the cache; the last one
-//! ([`Tiles::write`] or [`Tiles::copy`]) hashes the output. No bytes stay in memory between passes.
+//! ([`Tiles::write`], [`Tiles::write_anywhere`] or [`Tiles::copy`]) hashes the output. No bytes stay in memory between passes. A pass
+//! whose arithmetic takes inputs by number may have its tiles read, hashed and computed by a GPU (`anywhere`).
 
 mod anywhere;
 mod fold;
